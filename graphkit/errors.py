@@ -1,0 +1,230 @@
+"""Every error that graphkit raises.
+
+* GraphkitError ................ exit 1
+  * UsageError ................. exit 5
+  * InputErrors ................ exit 5, a list of InputProblem
+  * RunFileError ............... exit 5
+  * AuthError .................. exit 4
+    * WrongTenant
+    * MissingPermission
+  * Blocked .................... exit 6, a safety rail stopped the plan
+  * Stopped .................... exit 7, resumable
+    * DeadlineReached
+    * Parked ................... the service asked for a wait that is too long to sit out
+  * ConnectionFailed ........... exit 1, no answer was had and nothing was executed
+  * OutcomeUnknown ............. exit 1, no answer was had and the service may have executed the request
+  * ServiceError ............... exit 1, the service said no
+  * UntrustedDestination ....... exit 1, an address outside the chosen cloud; nothing was sent
+
+Every error has a stable kebab-case ``code`` (listed in ``docs/errors.md``), a ``message`` that says what
+happened to which object, and a ``hint`` that says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+class GraphkitError(Exception):
+    """Base of every foreseeable failure. ``exit_code`` is what the command line returns for it."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class UsageError(GraphkitError):
+    """The command, an option or a setting makes no sense."""
+
+    code = "usage"
+    exit_code = 5
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing wrong with an input.
+
+    ``where`` is a row number as a person counts (the header is row 1) or a path inside the document
+    (``pools[2].cap``); empty when the file as a whole is meant.
+    """
+
+    file: str
+    where: int | str
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"row {self.where}" if isinstance(self.where, int) else self.where
+        return ": ".join(part for part in (self.file, place, self.message) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        key = "row" if isinstance(self.where, int) else "path"
+        return {"file": self.file, key: self.where, "code": self.code, "message": self.message}
+
+
+class InputErrors(GraphkitError):
+    """Everything wrong with the inputs, at once, in the order of the input."""
+
+    code = "invalid-input"
+    exit_code = 5
+
+    def __init__(self, problems: Iterable[InputProblem], *, hint: str = "") -> None:
+        self.problems: Sequence[InputProblem] = tuple(problems)
+        count = len(self.problems)
+        super().__init__(
+            f"{count} problem{'' if count == 1 else 's'} in the input; nothing was written",
+            hint=hint or "correct the rows named, or leave them out with --skip-invalid",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "errors": [problem.to_json() for problem in self.problems]}
+
+
+class RunFileError(GraphkitError):
+    """A run file is damaged, altered, foreign, expired, already consumed, or of a newer format."""
+
+    code = "run-file"
+    exit_code = 5
+
+
+class AuthError(GraphkitError):
+    """No usable token: nothing configured, refused, expired, or consent is missing."""
+
+    code = "authentication"
+    exit_code = 4
+
+
+class WrongTenant(AuthError):
+    """The token is for another tenant than the one that the run belongs to."""
+
+    code = "wrong-tenant"
+
+
+class MissingPermission(AuthError):
+    """The token lacks a permission that this recipe cannot do without."""
+
+    code = "missing-permission"
+
+
+class Blocked(GraphkitError):
+    """A safety rail stopped the whole plan; nothing was written. ``reasons`` holds one line each."""
+
+    code = "blocked"
+    exit_code = 6
+
+    def __init__(self, reasons: Iterable[str], *, hint: str = "") -> None:
+        self.reasons: Sequence[str] = tuple(reasons)
+        super().__init__("blocked: " + "; ".join(self.reasons), hint=hint)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "reasons": list(self.reasons)}
+
+
+class Stopped(GraphkitError):
+    """The run stopped cleanly before its end and can be resumed."""
+
+    code = "stopped"
+    exit_code = 7
+
+
+class DeadlineReached(Stopped):
+    """``--deadline`` came before the work was done."""
+
+    code = "deadline"
+
+
+class Parked(Stopped):
+    """The service asked for a wait of ``seconds``, longer than a run sits out."""
+
+    code = "parked"
+
+    def __init__(self, message: str, *, seconds: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
+
+
+class UntrustedDestination(GraphkitError):
+    """A link or setting leads outside the chosen cloud. Nothing was sent there."""
+
+    code = "untrusted-destination"
+
+
+class ConnectionFailed(GraphkitError):
+    """The request never reached the service, so nothing was executed; repeating it is safe."""
+
+    code = "connection-failed"
+
+
+class OutcomeUnknown(GraphkitError):
+    """The service may or may not have executed the request. Look before sending it again."""
+
+    code = "outcome-unknown"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        service_code: str = "",
+        request_id: str = "",
+        client_request_id: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint or "look whether the object is there before sending it again")
+        self.status = status
+        self.service_code = service_code
+        self.request_id = request_id
+        self.client_request_id = client_request_id
+
+
+class ServiceError(GraphkitError):
+    """Microsoft Graph refused a request.
+
+    ``service_code`` and ``service_message`` are the service's own words, ``request_id`` what its support
+    asks for, ``attempts`` how often the request was sent.
+    """
+
+    code = "service-error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        service_code: str = "",
+        service_message: str = "",
+        request_id: str = "",
+        client_request_id: str = "",
+        date: str = "",
+        attempts: int = 1,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.service_code = service_code
+        self.service_message = service_message
+        self.request_id = request_id
+        self.client_request_id = client_request_id
+        self.date = date
+        self.attempts = attempts
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **super().to_json(),
+            "status": self.status,
+            "serviceCode": self.service_code,
+            "serviceMessage": self.service_message,
+            "requestId": self.request_id,
+            "clientRequestId": self.client_request_id,
+            "date": self.date,
+            "attempts": self.attempts,
+        }

@@ -1,0 +1,1 @@
+"""What Microsoft Graph says and means, without any input or output."""

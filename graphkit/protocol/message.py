@@ -1,0 +1,146 @@
+"""What travels down the chain and back: one plain value each way.
+
+A :class:`Request` is a single operation, as recipes and resources write it; folding many into one ``$batch`` is the
+transport's business. A :class:`Response` keeps its body raw until someone asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Idempotency(StrEnum):
+    """What may be done when nobody knows whether a request was executed."""
+
+    READ = "read"
+    """Changes nothing: repeat."""
+    CONVERGENT = "convergent"
+    """Repeating it is harmless: the end state is the same."""
+    KEYED = "keyed"
+    """A create that can be looked up by a natural or planted key: look, then decide."""
+    ONCE = "once"
+    """Neither: a person must decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a write does to the tenant, as its caller declares it; counted once by the guard."""
+
+    creates: int = 0
+    updates: int = 0
+    removals: int = 0
+    deletions: int = 0
+    members: int = 0
+
+
+NOTHING = Effect()
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """One operation of Microsoft Graph.
+
+    ``path`` begins with a slash, is relative to the API version and already percent-encoded, query included
+    (``/users?$top=999``). A nextLink travels as the absolute address that the service gave, byte for byte.
+    ``effect`` is ``None`` for an undeclared request: the guard then derives it from method and path.
+    ``target`` names what a write changes: one write per target is in flight at a time, in the order given, unless
+    both are ``commutative``. Empty means the path's first object.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    version: str = "v1.0"
+    idempotency: Idempotency = Idempotency.READ
+    effect: Effect | None = None
+    target: str = ""
+    commutative: bool = False
+
+
+@dataclass(slots=True)
+class Response:
+    """What the service answered to one request. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    attempts: int = 1
+    client_request_id: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body decoded; ``None`` if it is empty. Raises ``ValueError`` if it is not JSON."""
+        if not self.body:
+            return None
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not JSON: {error}") from error
+
+    @property
+    def error(self) -> GraphProblem:
+        """The service's own account of a failure; empty fields where it gave none."""
+        return GraphProblem.read(self)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphProblem:
+    """``error`` of a Graph answer: the most specific code known, its message, and what support asks for.
+
+    ``innerError`` can nest further codes and its key's casing varies
+    (microsoftgraph/microsoft-graph-docs-contrib concepts/errors.md).
+    """
+
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+    date: str = ""
+    inner_codes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, response: Response) -> GraphProblem:
+        request_id = response.headers.get("request-id", "")
+        date = response.headers.get("date", "")
+        try:
+            document = response.json()
+        except ValueError:
+            return cls(message=response.body[:200].decode("utf-8", "replace"), request_id=request_id, date=date)
+        error = document.get("error") if isinstance(document, dict) else None
+        if not isinstance(error, dict):
+            return cls(request_id=request_id, date=date)
+        codes: list[str] = []
+        level: Any = error
+        while isinstance(level, dict) and len(codes) < 10:
+            request_id = request_id or str(level.get("request-id") or "")
+            date = date or str(level.get("date") or "")
+            if level is not error and level.get("code"):
+                codes.append(str(level["code"]))
+            level = next((level[key] for key in ("innerError", "innererror", "inner_error") if key in level), None)
+        return cls(
+            code=str(error.get("code") or ""),
+            message=str(error.get("message") or ""),
+            request_id=request_id,
+            date=date,
+            inner_codes=tuple(codes),
+        )
+
+
+class Stage(Protocol):
+    """One stage of the transport. Stages wrap each other; the innermost stands at the wire.
+
+    Returns the final answer, whatever its status. Raises ``ConnectionFailed`` (nothing executed),
+    ``OutcomeUnknown`` (perhaps executed), ``Stopped``, ``AuthError``, ``Blocked`` or ``UntrustedDestination``.
+    """
+
+    async def send(self, request: Request) -> Response: ...
