@@ -1,0 +1,656 @@
+"""Flags, environment, ``.env``, ``graphkit.toml`` and the user's config become one frozen :class:`Settings`.
+
+This is the only module that reads the environment. A setting is looked for in that order and the first answer
+counts; where it came from is kept (:meth:`Settings.origin`). Everything wrong is reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from graphkit.errors import UsageError
+
+CLOUD_NAMES = ("global", "usgov", "usgov-dod", "china")
+AUTH_METHODS = (
+    "auto",
+    "client-secret",
+    "certificate",
+    "managed-identity",
+    "workload-identity",
+    "azure-cli",
+    "interactive",
+    "device-code",
+    "access-token",
+)
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+
+# An allow-list rather than a parser: what does not read exactly so is refused, whatever a URL library would make
+# of user names, backslashes, decimal addresses, tabs or look-alike hosts.
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_LOOPBACK = re.compile(
+    rf"(?P<scheme>https?)://(?:localhost|127(?:\.{_OCTET}){{3}}|\[::1\])(?::(?P<port>[1-9]\d{{0,4}}))?/?",
+    re.ASCII | re.IGNORECASE,
+)
+_USER_INFO = re.compile(r"//[^/]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command talks to.
+
+    ``name`` is the cloud's name, ``simulated``, or the loopback address without a trailing slash. ``state`` is the
+    file that keeps the simulated tenant, ``virtual_time`` whether its time jumps instead of passing.
+    """
+
+    kind: Literal["cloud", "simulated", "loopback"]
+    name: str
+    state: Path | None = None
+    virtual_time: bool = False
+
+    @property
+    def url(self) -> str:
+        """The loopback root; empty for the other kinds."""
+        return self.name if self.kind == "loopback" else ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known about one field of :class:`Settings`: its names outside, and its line in the manual.
+
+    ``env`` holds the variables in order of precedence, ``key`` the dotted name in ``graphkit.toml``; either may be
+    empty. A secret is never shown and never read from ``graphkit.toml``, which is made to be shared.
+    """
+
+    name: str
+    doc: str
+    env: tuple[str, ...]
+    key: str
+    secret: bool
+    read: Callable[[object, Path], Any]
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+# --- how one value is read: (value as found, folder that relative paths start from) -> value, or ValueError ---
+
+
+def _text(value: object, _: Path) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value.strip()
+
+
+def _one_of(*allowed: str) -> Callable[[object, Path], str]:
+    def read(value: object, base: Path) -> str:
+        text = _text(value, base).lower()
+        if text not in allowed:
+            raise ValueError(f"'{text}' is not one of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def _path(value: object, base: Path) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("must be a path")
+    return base / Path(value).expanduser()
+
+
+def _path_text(value: object, base: Path) -> str:
+    return str(_path(value, base))
+
+
+def _switch(value: object, _: Path) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise ValueError(f"'{text}' is neither yes nor no")
+    return text in ("1", "true", "yes", "on")
+
+
+def _presence(value: object, _: Path) -> bool:
+    return value if isinstance(value, bool) else True
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a number")
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a number") from None
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{value} is not above 0")
+    return number
+
+
+def _seconds(value: object, _: Path) -> float:
+    return _number(value)
+
+
+def _share(value: object, _: Path) -> float:
+    number = _number(value)
+    if number > 1:
+        raise ValueError(f"{value} is above 1, the whole quota")
+    return number
+
+
+def _list(value: object, base: Path) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("must be a list, or text with commas between")
+    return tuple(text for part in parts if (text := _text(part, base)))
+
+
+def _limits(value: object, _: Path) -> Mapping[str, float]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a table of numbers")
+    return {str(name): _number(limit) for name, limit in value.items()}
+
+
+def loopback_url(value: object, _: Path = Path(), *, schemes: tuple[str, ...] = ("http", "https")) -> str:
+    """A loopback address in lower case without trailing slash. Raises ``ValueError`` for any other."""
+    text = value if isinstance(value, str) else ""
+    match = _LOOPBACK.fullmatch(text)
+    if not match or int(match["port"] or 1) > 65535:
+        shown = _USER_INFO.sub("//<...>@", text)[:100]
+        raise ValueError(
+            f"'{shown}' is refused: only a loopback root is accepted, without user name, path or version "
+            f"({schemes[0]}://127.0.0.1:8080; 127.0.0.0/8, [::1] or localhost)"
+        )
+    if match["scheme"].lower() not in schemes:
+        raise ValueError(f"'{text}' is refused: it must begin with {schemes[0]}://")
+    return text.lower().rstrip("/")
+
+
+def _loopback_https(value: object, base: Path) -> str:
+    # azure-identity and MSAL both refuse an authority without TLS.
+    return loopback_url(value, base, schemes=("https",))
+
+
+def _proxy(value: object, base: Path) -> str:
+    text = _text(value, base)
+    address = text if "://" in text else f"http://{text}"
+    if not address.lower().startswith(("http://", "https://")):
+        raise ValueError("must be an http:// or https:// address")
+    return address
+
+
+def _folder(kind: str) -> Callable[[], Path]:
+    def find() -> Path:
+        import platformdirs  # a tenth of a start-up: only when settings are really loaded
+
+        # No author folder: %LOCALAPPDATA%\graphkit rather than graphkit\graphkit.
+        root: Path = getattr(platformdirs, f"user_{kind}_path")("graphkit", appauthor=False)
+        return root / "runs" if kind == "state" else root
+
+    return find
+
+
+def _about(doc: str, *, env: str = "", key: str = "=", read: Callable[[object, Path], Any] = _text) -> dict[str, Any]:
+    """What a field says about itself. ``key`` is ``=`` where graphkit.toml uses the field's own name."""
+    return {"doc": doc, "env": tuple(env.split()), "key": key, "read": read}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be chosen from outside, resolved. Secrets are the fields without ``repr``."""
+
+    cloud: str = field(
+        default="global",
+        metadata=_about(
+            "The Microsoft 365 cloud: global, usgov, usgov-dod or china. One record decides hosts, login and scope.",
+            env="GRAPHKIT_CLOUD",
+            read=_one_of(*CLOUD_NAMES),
+        ),
+    )
+    graph_url: str = field(
+        default="",
+        metadata=_about(
+            "Root, without version, of a test server that speaks Graph. Loopback only, so that no setting can lead "
+            "credentials elsewhere; goes before the cloud.",
+            env="GRAPHKIT_GRAPH_URL",
+            read=loopback_url,
+        ),
+    )
+    authority_url: str = field(
+        default="",
+        metadata=_about(
+            "Login address of a test server, for loopback targets only. Itself loopback, and https, as the login "
+            "libraries insist.",
+            env="GRAPHKIT_AUTHORITY_URL",
+            read=_loopback_https,
+        ),
+    )
+    auth: str = field(
+        default="auto",
+        metadata=_about(
+            f"How to authenticate: {', '.join(AUTH_METHODS)}. auto takes the first that is configured and never "
+            "the Azure CLI, which may be signed in elsewhere.",
+            env="GRAPHKIT_AUTH",
+            read=_one_of(*AUTH_METHODS),
+        ),
+    )
+    tenant_id: str = field(default="", metadata=_about("The tenant's id or one of its domains.", env="AZURE_TENANT_ID"))
+    client_id: str = field(
+        default="", metadata=_about("The app registration's application (client) id.", env="AZURE_CLIENT_ID")
+    )
+    client_secret: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "A client secret. A certificate, a managed identity or federation is better: nothing to leak.",
+            env="AZURE_CLIENT_SECRET",
+            key="",
+        ),
+    )
+    certificate_path: str = field(
+        default="",
+        metadata=_about(
+            "PEM or PKCS#12 file with the app's certificate and private key.",
+            env="AZURE_CLIENT_CERTIFICATE_PATH",
+            read=_path_text,
+        ),
+    )
+    certificate_password: str = field(
+        default="",
+        repr=False,
+        metadata=_about("Password of the certificate file, if any.", env="AZURE_CLIENT_CERTIFICATE_PASSWORD", key=""),
+    )
+    federated_token_file: str = field(
+        default="",
+        metadata=_about(
+            "File with the platform's own token, for workload identity federation.",
+            env="AZURE_FEDERATED_TOKEN_FILE",
+            read=_path_text,
+        ),
+    )
+    managed_identity_client_id: str = field(
+        default="",
+        metadata=_about(
+            "Client id of a user-assigned managed identity; without it AZURE_CLIENT_ID, else the system-assigned one.",
+            env="GRAPHKIT_MANAGED_IDENTITY_CLIENT_ID",
+        ),
+    )
+    identity_endpoint: str = field(
+        default="",
+        metadata=_about(
+            "Set by Azure where a managed identity is on offer; auto goes by it. Not to be set by hand.",
+            env="IDENTITY_ENDPOINT MSI_ENDPOINT",
+            key="",
+        ),
+    )
+    access_token: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "A ready bearer token. Used as it is, never stored, never renewed.", env="GRAPHKIT_ACCESS_TOKEN", key=""
+        ),
+    )
+    break_glass: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Accounts or groups (UPN or id, commas between) that no policy may ever lock out.",
+            env="GRAPHKIT_BREAK_GLASS",
+            key="safety.break_glass",
+            read=_list,
+        ),
+    )
+    quota_share: float = field(
+        default=0.7,
+        metadata=_about(
+            "Part of each published quota to use, above 0 and up to 1; the rest is left to the tenant's other apps.",
+            env="GRAPHKIT_QUOTA_SHARE",
+            read=_share,
+        ),
+    )
+    limits: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=_about(
+            "Quota figures of your own by bucket name, in the bucket's own units; and time_scale = N, which makes "
+            "every wait N times shorter, for loopback targets only (a test server whose quota clock runs as fast).",
+            key="limits",
+            read=_limits,
+        ),
+    )
+    connect_timeout: float = field(
+        default=10.0,
+        metadata=_about("Seconds to wait for a connection.", env="GRAPHKIT_CONNECT_TIMEOUT", read=_seconds),
+    )
+    read_timeout: float = field(
+        default=100.0,
+        metadata=_about(
+            "Seconds to wait for the next part of an answer. Long: a full $batch can take over a minute.",
+            env="GRAPHKIT_READ_TIMEOUT",
+            read=_seconds,
+        ),
+    )
+    write_timeout: float = field(
+        default=30.0, metadata=_about("Seconds to wait while sending.", env="GRAPHKIT_WRITE_TIMEOUT", read=_seconds)
+    )
+    pool_timeout: float = field(
+        default=60.0,
+        metadata=_about("Seconds to wait for a free connection.", env="GRAPHKIT_POOL_TIMEOUT", read=_seconds),
+    )
+    runs_dir: Path = field(
+        default_factory=_folder("state"),
+        metadata=_about(
+            "Where plans and runs are kept. Run files hold personal data: a private folder, never a synchronised one. "
+            "Default: graphkit/runs in the platform's state folder.",
+            env="GRAPHKIT_RUNS_DIR",
+            read=_path,
+        ),
+    )
+    cache_dir: Path = field(
+        default_factory=_folder("cache"),
+        metadata=_about(
+            "Where sign-ins and what was read of a tenant are kept; may be deleted at any time. "
+            "Default: graphkit in the platform's cache folder.",
+            env="GRAPHKIT_CACHE_DIR",
+            read=_path,
+        ),
+    )
+    ca_bundle: str = field(
+        default="",
+        metadata=_about(
+            "PEM file of the authorities to trust, for Graph and login alike; empty means the default store.",
+            env="GRAPHKIT_CA_BUNDLE SSL_CERT_FILE REQUESTS_CA_BUNDLE",
+            read=_path_text,
+        ),
+    )
+    https_proxy: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "Proxy for https addresses; may hold a password. Never used for loopback or managed identity addresses.",
+            env="HTTPS_PROXY https_proxy",
+            key="",
+            read=_proxy,
+        ),
+    )
+    no_proxy: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Hosts and domains, commas between, to reach without the proxy.", env="NO_PROXY no_proxy", read=_list
+        ),
+    )
+    log_level: str = field(
+        default="warning",
+        metadata=_about(
+            f"Least severity to log: {', '.join(LOG_LEVELS)}. info shows each request, without bodies.",
+            env="GRAPHKIT_LOG_LEVEL",
+            read=_one_of(*LOG_LEVELS),
+        ),
+    )
+    log_format: str = field(
+        default="text",
+        metadata=_about(
+            "text for people, json for collectors: one object a line.",
+            env="GRAPHKIT_LOG_FORMAT",
+            read=_one_of(*LOG_FORMATS),
+        ),
+    )
+    log_file: Path | None = field(
+        default=None,
+        metadata=_about("Log to this file instead of standard error.", env="GRAPHKIT_LOG_FILE", read=_path),
+    )
+    no_color: bool = field(
+        default=False,
+        metadata=_about("Any value turns colours off (https://no-color.org).", env="NO_COLOR", read=_presence),
+    )
+    target: Target = field(default=Target("cloud", "global"))
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def origin(self, name: str) -> str:
+        """Where a value came from: ``environment GRAPHKIT_CLOUD``, ``graphkit.toml cloud``, ``default`` ..."""
+        return self.origins.get(name, "default")
+
+    @property
+    def time_scale(self) -> float:
+        """How many times faster than the wall the clock runs; 1 except for loopback targets."""
+        return self.limits.get("time_scale", 1.0)
+
+    def proxy_for(self, host: str) -> str:
+        """The proxy for https requests to ``host``, or an empty string for none."""
+        name = host.lower().strip("[]")
+        # The managed identity addresses of virtual machines, Azure Arc and App Service are link-local or loopback
+        # (learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token).
+        if name in ("localhost", "::1") or name.startswith(("127.", "169.254.")):
+            return ""
+        suffixes = [entry.lower().lstrip("*").lstrip(".") for entry in self.no_proxy]
+        bypassed = any(suffix == "" or name == suffix or name.endswith(f".{suffix}") for suffix in suffixes)
+        return "" if bypassed else self.https_proxy
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(
+        name=item.name,
+        doc=item.metadata["doc"],
+        env=item.metadata["env"],
+        key=item.name if item.metadata["key"] == "=" else item.metadata["key"],
+        secret=not item.repr,
+        read=item.metadata["read"],
+    )
+    for item in fields(Settings)
+    if item.metadata
+)
+"""All settings in the order of the manual; ``target`` is not among them, being worked out from others."""
+
+_TARGET_FLAGS = ("target", "state", "virtual_time")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One place that settings come from, and how a setting is spelt there."""
+
+    label: str
+    values: Mapping[str, object]
+    spell: Callable[[Setting], tuple[str, ...]]
+    base: Path
+
+    def find(self, setting: Setting) -> tuple[str, object] | None:
+        for name in self.spell(setting):
+            value = self.values.get(name)
+            if value is not None and value != "":
+                return f"{self.label} {name}", value
+        return None
+
+
+def load(flags: Mapping[str, Any], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """Resolve all settings.
+
+    ``flags`` maps field names, and ``config``, ``target``, ``state``, ``virtual_time``, to what the command line gave;
+    ``None`` means not given. Raises ``UsageError`` with one line per problem.
+    """
+    problems: list[str] = []
+    sources = list(_sources(flags, os.environ if env is None else env, cwd or Path.cwd(), problems))
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        found = next((hit for source in sources if (hit := _read(setting, source, problems))), None)
+        if found:
+            origins[setting.name], values[setting.name] = found
+    _resolve_target(flags, cwd or Path.cwd(), values, origins, problems)
+    if problems:
+        _refuse(problems)
+    return Settings(**values, origins=origins)
+
+
+def _refuse(problems: list[str]) -> None:
+    count = len(problems)
+    heading = "a setting is wrong" if count == 1 else f"{count} settings are wrong"
+    raise UsageError("\n  ".join([f"{heading}:", *problems]), hint="docs/settings.md lists every setting")
+
+
+def _read(setting: Setting, source: _Source, problems: list[str]) -> tuple[str, Any] | None:
+    hit = source.find(setting)
+    if hit is None:
+        return None
+    origin, raw = hit
+    try:
+        return origin, setting.read(raw, source.base)
+    except ValueError as error:
+        problems.append(f"{origin}: {error}")
+        return origin, None
+
+
+def _sources(flags: Mapping[str, Any], env: Mapping[str, str], cwd: Path, problems: list[str]) -> Iterator[_Source]:
+    known = {setting.name for setting in SETTINGS} | {"config", *_TARGET_FLAGS}
+    problems += [f"flag {name}: no such setting" for name in flags if name not in known]
+    given = {"--" + name.replace("_", "-"): value for name, value in flags.items()}
+    yield _Source("flag", given, lambda setting: (setting.flag,), cwd)
+    yield _Source("environment", env, lambda setting: setting.env, cwd)
+    yield _Source(".env", _read_dotenv(cwd / ".env", problems), lambda setting: setting.env, cwd)
+    for label, path in _config_files(flags.get("config"), cwd, problems):
+        yield _Source(label, _read_toml(label, path, problems), lambda setting: (setting.key,), path.parent)
+
+
+def _config_files(chosen: object, cwd: Path, problems: list[str]) -> Iterator[tuple[str, Path]]:
+    if chosen:
+        path = _path(chosen, cwd)
+        if not path.is_file():
+            problems.append(f"flag --config: no file {chosen}")
+        yield path.name, path
+    else:
+        yield "graphkit.toml", cwd / "graphkit.toml"
+    yield "user config", _folder("config")() / "config.toml"
+
+
+# --- files ---
+
+_DOTENV_LINE = re.compile(
+    r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
+        (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^'"\s][^\n]*?)? )
+        \s*(?:(?<=\s)\#.*)?""",
+    re.VERBOSE,
+)
+
+
+def parse_dotenv(text: str) -> tuple[dict[str, str], list[int]]:
+    """``NAME=value`` lines as a mapping, and the numbers of the lines that are none.
+
+    Quotes of either kind are taken off, ``export`` is allowed, ``#`` begins a comment at the start of a line or
+    after a space. Nothing is expanded: a secret with ``$`` in it stays what it is.
+    """
+    values: dict[str, str] = {}
+    wrong: list[int] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _DOTENV_LINE.fullmatch(line)
+        if match:
+            values[match["name"]] = match["single"] or match["double"] or match["bare"] or ""
+        else:
+            wrong.append(number)
+    return values, wrong
+
+
+def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
+    try:
+        values, wrong = parse_dotenv(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f".env: cannot be read ({type(error).__name__})")
+        return {}
+    problems += [f".env line {number}: not of the form NAME=value" for number in wrong]
+    ours = {name for setting in SETTINGS for name in setting.env}
+    problems += [
+        f".env {name}: no such setting" for name in values if name.startswith("GRAPHKIT_") and name not in ours
+    ]
+    secrets = [name for setting in SETTINGS if setting.secret for name in setting.env if values.get(name)]
+    mode = path.stat().st_mode & 0o777
+    if secrets and os.name == "posix" and mode & 0o077:
+        problems.append(
+            f".env: holds {', '.join(secrets)} and others on this machine may read it (mode {mode:04o}); "
+            "make it private: chmod 600 .env"
+        )
+    return values
+
+
+def _read_toml(label: str, path: Path, problems: list[str]) -> dict[str, object]:
+    """The file as dotted keys, leaving out what was refused."""
+    import tomllib
+
+    try:
+        document = tomllib.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
+        problems.append(f"{label}: {error if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__}")
+        return {}
+    keys = {setting.key for setting in SETTINGS if setting.key}
+    secrets = {setting.name: setting.env[0] for setting in SETTINGS if setting.secret}
+    values = dict(_flatten(document, keys))
+    for key in [key for key in values if key not in keys]:
+        del values[key]
+        why = (
+            f"does not belong here; put {secrets[key]} into the environment or a private .env"
+            if key in secrets
+            else "no such setting"
+        )
+        problems.append(f"{label} {key}: {why}")
+    return values
+
+
+def _flatten(table: Mapping[str, object], keys: set[str], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in table.items():
+        key = prefix + name
+        if isinstance(value, dict) and key not in keys:
+            yield from _flatten(value, keys, f"{key}.")
+        else:
+            yield key, value
+
+
+# --- the target ---
+
+
+def parse_target(text: str) -> Target:
+    """A cloud's name, ``simulated`` or a loopback address as a target. Raises ``ValueError``."""
+    name = text.strip()
+    if name.lower() in CLOUD_NAMES:
+        return Target("cloud", name.lower())
+    if name.lower() == "simulated":
+        return Target("simulated", "simulated")
+    if "://" in name:
+        return Target("loopback", loopback_url(name))
+    raise ValueError(f"'{name}' is neither {', '.join(CLOUD_NAMES)}, simulated, nor a loopback address")
+
+
+def _resolve_target(
+    flags: Mapping[str, Any], cwd: Path, values: dict[str, Any], origins: dict[str, str], problems: list[str]
+) -> None:
+    """``--target``, else GRAPHKIT_GRAPH_URL, else the cloud. ``cloud`` and ``graph_url`` then agree with it."""
+    asked = next((name for name in ("graph_url", "cloud") if values.get(name)), "")
+    target = Target("cloud", "global")
+    try:
+        if flags.get("target"):
+            target = parse_target(str(flags["target"]))
+            origins["target"] = "flag --target"
+        elif asked:
+            target = parse_target(values[asked])
+            origins["target"] = origins[asked]
+    except ValueError as error:
+        problems.append(f"flag --target: {error}")
+    simulated_only = [f"--{name.replace('_', '-')}" for name in ("state", "virtual_time") if flags.get(name)]
+    if simulated_only and target.kind != "simulated":
+        problems.append(f"flag {' and '.join(simulated_only)}: only for --target simulated")
+    if "time_scale" in (values.get("limits") or {}) and target.kind != "loopback":
+        problems.append(f"{origins['limits']}: time_scale is only for loopback targets; this target is {target}")
+    state = _path(flags["state"], cwd) if flags.get("state") else None
+    values["target"] = Target(target.kind, target.name, state, bool(flags.get("virtual_time")))
+    values["graph_url"] = target.url
+    if target.kind == "cloud":
+        values["cloud"] = target.name
