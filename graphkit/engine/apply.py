@@ -1,0 +1,323 @@
+"""From a sealed plan to outcomes: first run and resume are the same code.
+
+The life of one pack of changes:
+
+1. what it needs is settled; if that failed the pack is skipped
+2. sent by an earlier process without a recorded outcome? look, adopt what is there
+3. read again: changed since the plan was made is refused, already as wished is done
+4. the intent is on disk, then the request leaves
+5. accepted: done. Refused: read back; what is as wished is done, the rest is halved until the bad one stands alone
+6. no answer: look, more than once, for longer than replicas lag; found is adopted, absent is sent again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from graphkit.engine.change import Action, Change, Reading, Result, Status
+from graphkit.engine.journal import Journal
+from graphkit.engine.packing import Pack, packs
+from graphkit.engine.resource import Context, Resource, as_desired
+from graphkit.engine.runfile import RunFile
+from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown
+from graphkit.protocol.budget import WriteBudget
+from graphkit.protocol.message import Idempotency, Response
+
+IN_FLIGHT = 320
+"""Packs being written at a time: eight batches of twenty on the wire and as many waiting behind them."""
+WINDOW = 2000
+"""Packs held in memory, those that wait for what they need included."""
+LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
+"""Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
+SENDS = 3
+"""How often one write is sent when each time its answer is lost and the object stays absent."""
+NOT_YET_WAIT_S = 10.0
+"""Between two tries on an object that replicas do not show yet (api-reference/v1.0/api/team-put-teams.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. ``total`` counts changes that write."""
+
+    done: int
+    total: int
+    failed: int
+
+
+class Applier:
+    """Applies one run. Raises what stopped it early; outcomes are in the run file either way."""
+
+    def __init__(
+        self,
+        run: RunFile,
+        resources: Mapping[str, Resource],
+        context: Context,
+        budget: WriteBudget,
+        *,
+        deadline: float | None = None,
+        observer: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._run = run
+        self._resources = resources
+        self._context = context
+        self._clock = context.clock
+        self._budget = budget
+        self._deadline = deadline
+        self._observer = observer
+        self._journal = Journal(run, context.clock)
+        self._window = asyncio.Semaphore(WINDOW)
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._needed: dict[tuple[str, str], asyncio.Future[bool]] = {}
+        self._unsettled: set[int] = set()
+        self._stop: GraphkitError | None = None
+        self._progress = Progress(0, 0, 0)
+
+    async def apply(self) -> None:
+        self._run.settle_unwritten(self._clock.now())
+        self._unsettled = self._run.unsettled()
+        self._progress = Progress(0, self._await_needs(), 0)
+        async with asyncio.TaskGroup() as tasks:
+            for pack in packs(self._run.pending(), self._resources):
+                await self._window.acquire()
+                if self._must_stop():
+                    break
+                tasks.create_task(self._settle(pack))
+        if self._stop:
+            raise self._stop
+
+    def _await_needs(self) -> int:
+        """A promise for each object that something pending needs; returns how much is pending."""
+        total = 0
+        loop = asyncio.get_running_loop()
+        for change in self._run.pending():
+            total += 1
+            for need in change.needs:
+                if need not in self._needed:
+                    self._needed[need] = loop.create_future()
+        for need, promise in self._needed.items():
+            needed = self._run.find_change(*need)
+            result = self._run.outcome(needed.seq) if needed else None
+            if needed is None or result:
+                promise.set_result(result is None or result.status in (Status.DONE, Status.ALREADY))
+        return total
+
+    def _must_stop(self) -> bool:
+        if self._stop is None and self._deadline is not None and self._clock.now() >= self._deadline:
+            self._stop = DeadlineReached(
+                "the deadline came before the run's end", hint="graphkit resume goes on from here"
+            )
+        return self._stop is not None
+
+    async def _settle(self, pack: Pack) -> None:
+        try:
+            pack = await self._met(pack)
+            if pack:
+                async with self._slots:
+                    if not self._must_stop():
+                        await self._write(pack)
+        except GraphkitError as error:
+            # Whatever stops one stops all, in an orderly way: nothing new is sent, what is in flight ends.
+            self._stop = self._stop or error
+            self._abandon_needs()
+        finally:
+            self._window.release()
+
+    def _abandon_needs(self) -> None:
+        for promise in self._needed.values():
+            if not promise.done():
+                promise.cancel()
+
+    async def _met(self, pack: Pack) -> Pack:
+        """Those whose needs are there; the others are skipped. Empty when the run is stopping."""
+        ready, skipped = [], []
+        for change in pack:
+            missing = ""
+            for need in change.needs:
+                promise = self._needed[need]
+                if not promise.done():
+                    await asyncio.wait([promise])
+                if promise.cancelled():
+                    return []
+                if not promise.result():
+                    missing = need[1]
+            if missing:
+                skipped.append(_result(change, Status.SKIPPED, "needs-failed", f"{missing} was not made"))
+            else:
+                ready.append(change)
+        await self._record(skipped)
+        return ready
+
+    async def _write(self, pack: Pack) -> None:
+        resource = self._resources[pack[0].kind]
+        if any(change.seq in self._unsettled for change in pack):
+            pack = await self._adopt(resource, pack, LOOKS_AFTER_S[:2])
+        elif resource.rechecked:
+            pack = await self._fresh(resource, pack)
+        if pack:
+            await self._send(resource, pack, SENDS)
+
+    async def _fresh(self, resource: Resource, pack: Pack) -> Pack:
+        """Read again; only what is still as the plan saw it goes on."""
+        readings = await resource.read([as_desired(change) for change in pack])
+        go, ended = [], []
+        for change, reading in zip(pack, readings, strict=True):
+            if not reading.known:
+                ended.append(_result(change, Status.FAILED, "unreadable", f"not sent: {reading.why}"))
+            elif resource.settled(change, reading):
+                ended.append(_found(change, Status.ALREADY, reading))
+            elif resource.before_image(reading) != change.before:
+                ended.append(
+                    _result(
+                        change, Status.FAILED, "changed-since-plan", "it changed after the plan was made; plan again"
+                    )
+                )
+            else:
+                go.append(change)
+        await self._record(ended)
+        return go
+
+    async def _send(self, resource: Resource, pack: Pack, sends: int) -> None:
+        request = resource.request(pack)
+        request.effect = resource.effect(pack)
+        give_up = self._clock.now() + resource.visibility_s
+        while True:
+            step = await self._journal.intend(pack)
+            try:
+                response = await self._context.client.send(request)
+            except OutcomeUnknown as lost:
+                await self._after_silence(resource, pack, lost, sends)
+                return
+            except GraphkitError:
+                await self._journal.release(step)
+                raise
+            if response.ok:
+                await self._record([(change, await _accepted(resource, change, response)) for change in pack])
+                return
+            self._budget.refund(request.effect)
+            if not (self._not_yet(pack, response) and self._clock.now() < give_up):
+                await self._after_refusal(resource, pack, response)
+                return
+            await self._journal.release(step)
+            await self._stand_aside(NOT_YET_WAIT_S)
+
+    async def _stand_aside(self, seconds: float) -> None:
+        """Wait without holding a place that others could use."""
+        self._slots.release()
+        try:
+            await self._clock.sleep(seconds)
+        finally:
+            await self._slots.acquire()
+
+    def _not_yet(self, pack: Pack, response: Response) -> bool:
+        """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet."""
+        new = any(need in self._context.created for change in pack for need in change.needs)
+        return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
+
+    async def _after_refusal(self, resource: Resource, pack: Pack, response: Response) -> None:
+        """Codes for "it is there already" are unstable: what counts is what is read back."""
+        readings = await resource.look(pack)
+        status = Status.DONE if response.attempts > 1 else Status.ALREADY
+        ended, rest = _split(resource, pack, readings, status)
+        await self._record(ended)
+        if not rest:
+            return
+        if len(rest) < len(pack):
+            await self._send(resource, rest, SENDS)
+        elif len(rest) == 1:
+            await self._record([(rest[0], _refused(response))])
+        else:
+            middle = len(rest) // 2
+            await self._send(resource, rest[:middle], SENDS)
+            await self._send(resource, rest[middle:], SENDS)
+
+    async def _after_silence(self, resource: Resource, pack: Pack, lost: OutcomeUnknown, sends: int) -> None:
+        """Never send again before looking; never guess."""
+        rest = await self._adopt(resource, pack, LOOKS_AFTER_S)
+        if not rest:
+            return
+        request = resource.request(rest)
+        self._budget.refund(resource.effect(rest))
+        if request.idempotency is Idempotency.ONCE or sends <= 1:
+            error = f"{lost.message}; it was not found afterwards, and nothing tells whether it is still to come"
+            await self._record(
+                [_result(change, Status.UNKNOWN, lost.code, error, request_id=lost.request_id) for change in rest]
+            )
+            return
+        await self._send(resource, rest, sends - 1)
+
+    async def _adopt(self, resource: Resource, pack: Pack, waits: Sequence[float]) -> Pack:
+        """Look for what may have been written already; returns what is provably absent."""
+        rest = pack
+        unread: dict[int, str] = {}
+        for wait in waits:
+            await self._stand_aside(wait)
+            readings = await resource.look(rest)
+            unread = {
+                change.seq: reading.why for change, reading in zip(rest, readings, strict=True) if not reading.known
+            }
+            ended, rest = _split(resource, rest, readings, Status.DONE)
+            await self._record(ended)
+            if not rest:
+                return []
+        lost = [change for change in rest if change.seq in unread]
+        await self._record(
+            [_result(change, Status.UNKNOWN, "outcome-unknown", f"looked, but {unread[change.seq]}") for change in lost]
+        )
+        return [change for change in rest if change.seq not in unread]
+
+    async def _record(self, ended: Sequence[tuple[Change, Result]]) -> None:
+        if not ended:
+            return
+        await self._journal.record([(change.seq, result) for change, result in ended])
+        for change, result in ended:
+            good = result.status in (Status.DONE, Status.ALREADY)
+            name = (change.kind, change.key)
+            if good and change.action is Action.CREATE:
+                self._context.object_ids[name] = result.object_id
+                self._context.created.add(name)
+            promise = self._needed.get(name)
+            if promise and not promise.done():
+                promise.set_result(good)
+        bad = sum(result.status in (Status.FAILED, Status.UNKNOWN) for _, result in ended)
+        self._progress = replace(
+            self._progress, done=self._progress.done + len(ended), failed=self._progress.failed + bad
+        )
+        self._observer(self._progress)
+
+
+Ended = tuple[Change, Result]
+
+
+def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: Status) -> tuple[list[Ended], Pack]:
+    """What is as wished, and the rest."""
+    ended, rest = [], []
+    for change, reading in zip(pack, readings, strict=True):
+        if resource.settled(change, reading):
+            ended.append(_found(change, status, reading))
+        else:
+            rest.append(change)
+    return ended, rest
+
+
+async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
+    object_id = await resource.identify(change, response) if change.action is Action.CREATE else ""
+    return Result(status=Status.DONE, object_id=object_id, request_id=response.headers.get("request-id", ""))
+
+
+def _refused(response: Response) -> Result:
+    problem = response.error
+    error = problem.message or f"the service answered {response.status}"
+    return Result(
+        status=Status.FAILED, code=problem.code or str(response.status), error=error, request_id=problem.request_id
+    )
+
+
+def _found(change: Change, status: Status, reading: Reading) -> Ended:
+    object_id = str((reading.value or {}).get("id") or "")
+    return change, Result(status=status, object_id=object_id)
+
+
+def _result(change: Change, status: Status, code: str, error: str, *, request_id: str = "") -> Ended:
+    return change, Result(status=status, code=code, error=error, request_id=request_id)

@@ -1,0 +1,172 @@
+"""The values that the engine works with.
+
+``Desired`` is what an input asks for, ``Reading`` what the tenant was seen to hold, ``Change`` the difference,
+``Result`` how one change ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Action(StrEnum):
+    """What a plan line does to its object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    ADD = "add"
+    REMOVE = "remove"
+    DELETE = "delete"
+    NOOP = "noop"
+    BLOCKED = "blocked"
+
+    @property
+    def writes(self) -> bool:
+        return self not in (Action.NOOP, Action.BLOCKED)
+
+
+class Status(StrEnum):
+    """How a requested item ended. Every item ends as exactly one of these."""
+
+    DONE = "done"
+    ALREADY = "already"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+class Undo(StrEnum):
+    """Whether a change can be taken back."""
+
+    REVERSIBLE = "R"
+    """From the before-image."""
+    WINDOW = "C"
+    """Within the 30 days that a deleted object stays restorable."""
+    IRREVERSIBLE = "X"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The input that asked: a row of a table (``place`` is its number) or a path inside a document."""
+
+    file: str
+    place: int | str
+    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Desired:
+    """One object as the input wants it.
+
+    ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
+    put ids beside them. ``needs`` lists (kind, key) of objects that must be settled first. ``rails`` holds limits that
+    concern the plan and are never sent. ``blocked`` says why this one object cannot be planned; the rest goes on.
+    """
+
+    kind: str
+    key: str
+    origin: Origin
+    properties: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[tuple[str, str], ...] = ()
+    rails: dict[str, Any] = field(default_factory=dict)
+    blocked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was seen of one object: present (``value`` is not None), absent, or unknown (``why`` says so).
+
+    Absent is a proof: a 404, or a list whose last page was reached. Unknown plans nothing.
+    """
+
+    value: dict[str, Any] | None = None
+    why: str = ""
+
+    @property
+    def known(self) -> bool:
+        return not self.why
+
+
+ABSENT = Reading()
+
+
+def present(value: dict[str, Any]) -> Reading:
+    return Reading(value=value)
+
+
+def unknown(why: str) -> Reading:
+    return Reading(why=why or "it could not be read")
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """One intended transition of one object, as the plan keeps it.
+
+    ``before`` and ``after`` hold what is compared and written, ids included; ``note`` is for the reader. ``seq`` is the
+    place in the plan, 0 until it is there.
+    """
+
+    kind: str
+    key: str
+    action: Action
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    needs: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    undo: Undo = Undo.REVERSIBLE
+    origin: Origin = Origin("", "")
+    seq: int = 0
+
+    def line(self) -> str:
+        """The canonical JSON of this change: what the plan's digest covers."""
+        return canonical(
+            {
+                "action": self.action,
+                "after": self.after,
+                "before": self.before,
+                "key": self.key,
+                "kind": self.kind,
+                "needs": [list(need) for need in self.needs],
+                "note": self.note,
+                "origin": [self.origin.file, self.origin.place],
+                "undo": self.undo,
+            }
+        )
+
+    @classmethod
+    def parse(cls, line: str, seq: int) -> Change:
+        """The inverse of :meth:`line`."""
+        raw = msgspec.json.decode(line)
+        return cls(
+            kind=raw["kind"],
+            key=raw["key"],
+            action=Action(raw["action"]),
+            before=raw["before"],
+            after=raw["after"],
+            needs=tuple((kind, key) for kind, key in raw["needs"]),
+            note=raw["note"],
+            undo=Undo(raw["undo"]),
+            origin=Origin(*raw["origin"]),
+            seq=seq,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one change ended, in the service's own words where it said something."""
+
+    status: Status
+    object_id: str = ""
+    code: str = ""
+    error: str = ""
+    request_id: str = ""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no white space (RFC 8785; floating-point numbers do not occur in plans)."""
+    return msgspec.json.encode(value, order="deterministic").decode()

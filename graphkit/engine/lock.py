@@ -1,0 +1,59 @@
+"""One writer at a time, by a lock of the operating system that dies with its process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from graphkit.errors import RunFileError
+
+
+class FileLock:
+    """Held from :meth:`acquire` to :meth:`release`, or until the process is gone."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self._path = path
+        self._handle = handle
+
+    @classmethod
+    def acquire(cls, path: Path) -> FileLock:
+        """Lock ``path`` through a small file beside it. SQLite's own locks on the file itself stay out of the way.
+
+        Raises ``RunFileError`` if another process holds it.
+        """
+        beside = path.with_name(path.name + ".lock")
+        handle = os.open(beside, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        try:
+            _lock(handle)
+        except OSError as error:
+            holder = os.read(handle, 100).decode("ascii", "replace").strip()
+            os.close(handle)
+            raise RunFileError(
+                f"{path} is in use by another graphkit (process {holder or 'unknown'})", hint="wait until it ends"
+            ) from error
+        os.truncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        return cls(beside, handle)
+
+    def release(self) -> None:
+        if sys.platform == "win32":
+            os.close(self._handle)
+            self._path.unlink(missing_ok=True)
+        else:
+            # Unlinked while held: nobody can lock a file that is about to vanish.
+            self._path.unlink(missing_ok=True)
+            os.close(self._handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

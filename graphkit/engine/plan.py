@@ -1,0 +1,118 @@
+"""From wishes and what is there to a sealed plan.
+
+A pure function of its inputs and the tenant's state, in its plan lines: neither time nor place nor hash seed shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
+
+from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.forecast import forecast
+from graphkit.engine.rails import broken_rails
+from graphkit.engine.resource import Context, Resource
+from graphkit.engine.runfile import CHUNK, RunFile
+from graphkit.errors import InputErrors, InputProblem
+
+T = TypeVar("T")
+
+
+def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class Planner:
+    """Fills one run file. ``resources`` maps a kind to its noun."""
+
+    def __init__(self, run: RunFile, resources: Mapping[str, Resource], context: Context) -> None:
+        self._run = run
+        self._resources = resources
+        self._context = context
+        self._writing: dict[tuple[str, str], bool] = {}
+
+    async def plan(self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float) -> None:
+        """Stage, resolve, read, compare, guard, seal.
+
+        ``problems`` may grow while ``wishes`` is consumed. Raises ``InputErrors`` with all of them, unless the
+        options say to skip invalid rows.
+        """
+        for chunk in chunked(wishes):
+            problems += self._run.stage(chunk)
+        kinds = sorted(self._run.wanted_kinds(), key=lambda kind: (self._resources[kind].rank, kind))
+        for kind in kinds:
+            await self._resources[kind].gather(self._run)
+        for kind in kinds:
+            problems += await self._resolve(kind)
+        self._drop_invalid(problems)
+        for kind in kinds:
+            await self._compare(kind)
+        reasons = broken_rails(self._run, self._context.options)
+        for kind in kinds:
+            reasons += await self._resources[kind].guard(self._run)
+        for (kind, key), object_id in sorted(self._context.object_ids.items()):
+            self._run.note_object(kind, key, object_id)
+        self._run.seal(
+            status=self._status(reasons), blocked=reasons, cost=forecast(self._run, self._resources, quota_share)
+        )
+
+    def _status(self, reasons: Sequence[str]) -> str:
+        if reasons:
+            return "blocked"
+        writes = any(count for action, count in self._run.counts().items() if Action(action).writes)
+        return "ready" if writes else "empty"
+
+    async def _resolve(self, kind: str) -> list[InputProblem]:
+        problems = []
+        for chunk in self._run.wanted_chunks(kind):
+            problems += await self._resources[kind].resolve(chunk)
+            self._run.restage(chunk)
+        return problems
+
+    def _drop_invalid(self, problems: Sequence[InputProblem]) -> None:
+        if not problems:
+            return
+        if not self._context.options.skip_invalid:
+            raise InputErrors(sorted(set(problems), key=_in_input_order))
+        for problem in problems:
+            self._run.mark_problem(problem)
+            if problem.code != "duplicate-key":
+                self._run.drop_wanted(problem)
+
+    async def _compare(self, kind: str) -> None:
+        resource = self._resources[kind]
+        for chunk in self._run.wanted_chunks(kind):
+            readings = await resource.read(chunk)
+            self._run.add_changes(
+                self._with_live_needs(change)
+                for wanted, reading in zip(chunk, readings, strict=True)
+                for change in self._differences(resource, wanted, reading)
+            )
+        extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
+        self._run.add_changes(self._with_live_needs(change) for change in extras)
+
+    @staticmethod
+    def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """Unknown plans nothing, and neither does what the recipe itself has blocked."""
+        why = wanted.blocked or (f"it could not be read: {reading.why}" if not reading.known else "")
+        if not why:
+            return resource.diff(wanted, reading)
+        return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
+
+    def _with_live_needs(self, change: Change) -> Change:
+        """Keep only needs that this plan itself is going to write."""
+        live = tuple(need for need in change.needs if self._is_written(need))
+        return change if live == change.needs else replace(change, needs=live)
+
+    def _is_written(self, need: tuple[str, str]) -> bool:
+        if need not in self._writing:
+            self._writing[need] = self._run.find_change(*need) is not None
+        return self._writing[need]
+
+
+def _in_input_order(problem: InputProblem) -> tuple[str, int, str]:
+    return (problem.file, problem.where, "") if isinstance(problem.where, int) else (problem.file, 0, problem.where)

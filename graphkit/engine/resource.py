@@ -1,0 +1,188 @@
+"""What the engine asks of a noun.
+
+A resource knows how one kind of object is read in bulk, compared, written and looked up; the engine knows none of that.
+The life of an object, in the order in which the engine calls:
+
+1. ``gather``   once per plan: read in bulk whatever is cheaper that way
+2. ``resolve``  names in the input become ids; what cannot be resolved is an input problem
+3. ``read``     what the tenant holds, three-valued
+4. ``diff``     wanted against read: changes, or a noop
+5. ``guard``    the resource's own safety rail over the whole plan
+6. ``read``     again just before the write: is it still what the plan saw?
+7. ``request``  one write for one pack of changes
+8. ``look``     after an answer that settles nothing: is it as wished?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from graphkit.client import GraphClient
+from graphkit.clock import Clock
+from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.snapshot import Snapshot
+from graphkit.errors import InputProblem
+from graphkit.protocol.message import Effect, Request, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """Whatever changes what will be written; stored in the run.
+
+    Limits are numbers of changes. ``max_removals`` None means the default rail: the higher of 10 and 5 % of the kind
+    in scope.
+    """
+
+    org: str = ""
+    mode: str = ""
+    adopt: bool = False
+    promote: tuple[str, ...] = ()
+    add_break_glass: bool = False
+    bind: str = ""
+    create_groups: bool = False
+    allow_public: bool = False
+    allow_beta: bool = False
+    skip_invalid: bool = False
+    max_changes: int = 10_000
+    max_removals: int | None = None
+    max_deletes: int = 0
+    break_glass: tuple[str, ...] = ()
+
+
+class PlanView(Protocol):
+    """What a guard may see of a plan in the making."""
+
+    def wanted(self, kind: str) -> Iterator[Desired]: ...
+
+    def wanted_count(self, kind: str) -> int: ...
+
+    def changes(self, kind: str = "") -> Iterator[Change]: ...
+
+
+@dataclass(slots=True)
+class Context:
+    """What every resource works with.
+
+    ``object_ids`` maps (kind, key) to the id of objects known or created, ``created`` holds those that this run itself
+    made: replicas may not show them yet.
+    """
+
+    client: GraphClient
+    clock: Clock
+    snapshot: Snapshot
+    options: PlanOptions = field(default_factory=PlanOptions)
+    object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
+    created: set[tuple[str, str]] = field(default_factory=set)
+
+    def object_id(self, kind: str, key: str) -> str:
+        """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
+        return self.object_ids[kind, key]
+
+
+class Resource:
+    """Base of all nouns, with the behaviour that most of them share."""
+
+    kind: ClassVar[str]
+    rank: ClassVar[int] = 0
+    """Kinds of a lower rank are planned and dispatched first. An object may only need objects of a lower rank."""
+    pack_limit: ClassVar[int] = 1
+    """How many changes with one ``pack_key`` fit into one write."""
+    visibility_s: ClassVar[float] = 60.0
+    """How long a new object, or one that it needs, may still answer 404."""
+    undo: ClassVar[Undo] = Undo.REVERSIBLE
+    rechecked: ClassVar[bool] = True
+    """Read again before the write. False where the write itself refuses when the object has changed."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    async def gather(self, view: PlanView) -> None:
+        """Read in bulk what ``resolve`` and ``read`` will need. Called once, before both."""
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        """Put ids into ``item.properties``; report what cannot be resolved."""
+        return []
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        """One reading per item, in their order. Never raises for a single object: that one is ``unknown``."""
+        raise NotImplementedError(self.kind)
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """The changes that lead from ``reading`` to ``wanted``: at least one, a noop included."""
+        raise NotImplementedError(self.kind)
+
+    async def extras(self, view: PlanView) -> Iterable[Change]:
+        """Removals that an authoritative input implies. Only from lists that were read to their end."""
+        return ()
+
+    async def guard(self, view: PlanView) -> list[str]:
+        """Reasons why the whole plan must not be applied."""
+        return []
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        """(method, path) of the writes that one pack costs, for the forecast; ids may be any placeholder."""
+        raise NotImplementedError(self.kind)
+
+    def pack_key(self, change: Change) -> str:
+        """Neighbours in the plan with the same key and action may share one write."""
+        return change.key
+
+    def effect(self, pack: Sequence[Change]) -> Effect:
+        """What a pack does, as the guard at the wire counts it."""
+        return total_effect(change.action for change in pack)
+
+    def before_image(self, reading: Reading) -> dict[str, Any] | None:
+        """What ``diff`` puts into ``Change.before`` for this reading."""
+        return reading.value
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        """The write for this pack, its ``effect`` apart."""
+        raise NotImplementedError(self.kind)
+
+    async def identify(self, change: Change, response: Response) -> str:
+        """The id of the object that an accepted create made."""
+        body = response.json() if response.body else None
+        return str(body.get("id") or "") if isinstance(body, dict) else ""
+
+    async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
+        """After an ambiguous answer, or one that claims a conflict: what is there now?"""
+        return await self.read([as_desired(change) for change in pack])
+
+    def settled(self, change: Change, reading: Reading) -> bool:
+        """Is what was read what the change wanted?"""
+        if not reading.known:
+            return False
+        if change.action in (Action.REMOVE, Action.DELETE):
+            return reading.value is None
+        return all(not step.action.writes for step in self.diff(as_desired(change), reading))
+
+
+def as_desired(change: Change) -> Desired:
+    """A planned change seen as a wish again, ids included."""
+    return Desired(
+        kind=change.kind,
+        key=change.key,
+        origin=change.origin,
+        properties=dict(change.after or change.before or {}),
+        needs=change.needs,
+    )
+
+
+_FIELD = {
+    Action.CREATE: "creates",
+    Action.UPDATE: "updates",
+    Action.ADD: "members",
+    Action.REMOVE: "removals",
+    Action.DELETE: "deletions",
+}
+
+
+def total_effect(actions: Iterable[Action]) -> Effect:
+    """The sum of what these actions do."""
+    totals: dict[str, int] = {}
+    for action in actions:
+        if action.writes:
+            totals[_FIELD[action]] = totals.get(_FIELD[action], 0) + 1
+    return Effect(**totals)

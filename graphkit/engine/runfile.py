@@ -1,0 +1,488 @@
+"""A run is one file: what was asked, the plan, the journal of intents and outcomes, the result.
+
+The life of a run file:
+
+1. ``create``    the inputs and wishes are staged as they are read
+2. ``seal``      the plan is complete; its digest covers every line and the header fields that bind it
+3. ``intend``    before a write leaves, the intent is on disk
+4. ``record``    after the answer, so is the outcome
+5. ``finish``    every change has an outcome
+
+SQLite with ``journal_mode=DELETE`` and ``synchronous=FULL``: what is committed survives the process, and after a clean
+close there is one file. The format is named by ``application_id`` and ``user_version``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status, canonical
+from graphkit.engine.lock import FileLock
+from graphkit.errors import InputProblem, RunFileError
+
+APPLICATION_ID = 0x676B7231  # "gkr1"
+FORMAT = 1
+CHUNK = 1000
+BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits")
+"""The header fields that the plan's digest covers; times, run id and machine stay outside (P12)."""
+
+_TABLES = """
+CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT, UNIQUE(file, place));
+CREATE TABLE wanted(kind TEXT, key TEXT, body BLOB, input INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
+CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
+CREATE INDEX change_key ON change(kind, key);
+CREATE INDEX change_input ON change(input);
+CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
+CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT 0,
+    PRIMARY KEY(step, seq)) WITHOUT ROWID;
+CREATE INDEX intent_seq ON intent(seq);
+CREATE TABLE outcome(
+    seq INTEGER PRIMARY KEY, status TEXT, object_id TEXT, code TEXT, error TEXT, request_id TEXT, at REAL
+);
+"""
+
+
+class RunFile:
+    """One run. Open with :meth:`create` or :meth:`open`; close it, or use it as a context manager."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, lock: FileLock | None) -> None:
+        self.path = path
+        self._db = db
+        self._lock = lock
+
+    # -- opening and closing ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
+        """A new file, readable by its owner only. Refuses to overwrite."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        except FileExistsError:
+            raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
+        except OSError as error:
+            raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+        run = cls(path, _connect(path), FileLock.acquire(path))
+        run._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        run._db.execute(f"PRAGMA user_version={FORMAT}")
+        run._db.executescript(_TABLES)
+        run.set_header(format=FORMAT, status="planning", **header)
+        return run
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False) -> RunFile:
+        """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
+        if not path.is_file():
+            raise RunFileError(f"{path} is not there", hint="graphkit runs list shows the runs on this machine")
+        lock = FileLock.acquire(path) if write else None
+        try:
+            db = _connect(path, read_only=not write)
+            application, version = (
+                db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
+        except sqlite3.DatabaseError as error:
+            if lock:
+                lock.release()
+            raise RunFileError(f"{path} is not a run file, or it is damaged: {error}") from error
+        run = cls(path, db, lock)
+        if application != APPLICATION_ID or version > FORMAT:
+            run.close()
+            newer = application == APPLICATION_ID
+            raise RunFileError(
+                f"{path} was made by a newer graphkit (format {version})" if newer else f"{path} is not a run file",
+                hint="use that version" if newer else "",
+            )
+        return run
+
+    def close(self) -> None:
+        self._db.close()
+        if self._lock:
+            self._lock.release()
+
+    def __enter__(self) -> RunFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One commit for all that happens inside; nothing of it if that fails."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # -- header ----------------------------------------------------------------------------------------------------
+
+    def set_header(self, **values: Any) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO header VALUES (?, ?)", [(name, canonical(value)) for name, value in values.items()]
+        )
+
+    def header(self) -> dict[str, Any]:
+        return {name: msgspec.json.decode(value) for name, value in self._db.execute("SELECT name, value FROM header")}
+
+    # -- staging ---------------------------------------------------------------------------------------------------
+
+    def stage(self, items: Sequence[Desired]) -> list[InputProblem]:
+        """Keep a chunk of wishes and the input rows behind them. A key wanted twice is reported, not kept."""
+        problems = []
+        with self.transaction():
+            for item in items:
+                row = self._input(item.origin)
+                added = self._db.execute(
+                    "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)", (item.kind, item.key, _pack(item), row)
+                )
+                if not added.rowcount:
+                    problems.append(self._twice(item))
+        return problems
+
+    def _input(self, origin: Origin) -> int:
+        self._db.execute(
+            "INSERT OR IGNORE INTO input(file, place, data) VALUES (?, ?, ?)",
+            (origin.file, origin.place, canonical(dict(origin.values))),
+        )
+        found = self._db.execute("SELECT id FROM input WHERE file = ? AND place = ?", (origin.file, origin.place))
+        return int(found.fetchone()[0])
+
+    def _twice(self, item: Desired) -> InputProblem:
+        first = self._db.execute(
+            "SELECT input.file, input.place FROM wanted JOIN input ON input.id = wanted.input"
+            " WHERE kind = ? AND key = ?",
+            (item.kind, item.key),
+        ).fetchone()
+        place = f"row {first[1]}" if isinstance(first[1], int) else first[1]
+        message = f"{item.key} is there twice, first in {first[0]} {place}"
+        return InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)
+
+    def stage_inputs(self, origins: Iterable[Origin]) -> None:
+        """Keep input rows that ask for nothing themselves, so that the results have a line for each."""
+        with self.transaction():
+            for origin in origins:
+                self._input(origin)
+
+    def mark_problem(self, problem: InputProblem) -> None:
+        """Note why an input row was left out; it ends as skipped."""
+        self._input(Origin(problem.file, problem.where))
+        self._db.execute(
+            "UPDATE input SET problem = coalesce(problem || '; ', '') || ? WHERE file = ? AND place = ?",
+            (problem.message, problem.file, problem.where),
+        )
+
+    def drop_wanted(self, problem: InputProblem) -> None:
+        self._db.execute(
+            "DELETE FROM wanted WHERE input IN (SELECT id FROM input WHERE file = ? AND place = ?)",
+            (problem.file, problem.where),
+        )
+
+    def restage(self, items: Sequence[Desired]) -> None:
+        """Keep what ``resolve`` has put into the wishes."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE wanted SET body = ? WHERE kind = ? AND key = ?",
+                [(_pack(item), item.kind, item.key) for item in items],
+            )
+
+    def wanted_kinds(self) -> list[str]:
+        return [kind for (kind,) in self._db.execute("SELECT DISTINCT kind FROM wanted ORDER BY kind")]
+
+    def wanted(self, kind: str) -> Iterator[Desired]:
+        """Every wish of a kind, by key."""
+        for chunk in self.wanted_chunks(kind):
+            yield from chunk
+
+    def wanted_count(self, kind: str) -> int:
+        return int(self._db.execute("SELECT count(*) FROM wanted WHERE kind = ?", (kind,)).fetchone()[0])
+
+    def is_wanted(self, kind: str, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM wanted WHERE kind = ? AND key = ?", (kind, key)).fetchone() is not None
+
+    def wanted_chunks(self, kind: str) -> Iterator[list[Desired]]:
+        last = ""
+        while True:
+            rows = self._db.execute(
+                "SELECT wanted.key, body, file, place FROM wanted JOIN input ON input.id = wanted.input"
+                " WHERE kind = ? AND key > ? ORDER BY key LIMIT ?",
+                (kind, last, CHUNK),
+            ).fetchall()
+            if not rows:
+                return
+            yield [_unpack(kind, key, body, Origin(file, place)) for key, body, file, place in rows]
+            last = rows[-1][0]
+
+    # -- the plan --------------------------------------------------------------------------------------------------
+
+    def add_changes(self, changes: Iterable[Change]) -> None:
+        """Append plan lines; the caller brings them in plan order."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?,"
+                " (SELECT id FROM input WHERE file = ? AND place = ?))",
+                (
+                    (
+                        change.kind,
+                        change.key,
+                        change.action.value,
+                        change.line(),
+                        change.origin.file,
+                        change.origin.place,
+                    )
+                    for change in changes
+                ),
+            )
+
+    def note_object(self, kind: str, key: str, object_id: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (kind, key, object_id))
+
+    def object_ids(self) -> dict[tuple[str, str], str]:
+        return {(kind, key): object_id for kind, key, object_id in self._db.execute("SELECT * FROM object")}
+
+    def created(self) -> set[tuple[str, str]]:
+        """Objects that this run has made so far."""
+        rows = self._db.execute(
+            "SELECT kind, key FROM change JOIN outcome USING(seq) WHERE action = 'create' AND status = 'done'"
+        )
+        return set(rows.fetchall())
+
+    def seal(self, **header: Any) -> None:
+        """The plan is complete: bind it. Staged wishes go, the input rows stay."""
+        self.set_header(**header)
+        self.set_header(digest=self.digest())
+        self._db.execute("DELETE FROM wanted")
+        self._db.execute("VACUUM")
+
+    def digest(self) -> str:
+        """SHA-256 chained over the binding header fields and every plan line, in order."""
+        header = self.header()
+        link = hashlib.sha256(canonical({name: header.get(name) for name in BINDING}).encode()).digest()
+        for seq, line in self._db.execute("SELECT seq, line FROM change ORDER BY seq"):
+            link = hashlib.sha256(link + f"{seq} {line}".encode()).digest()
+        return link.hex()
+
+    def verify(self) -> None:
+        """Raises ``RunFileError`` unless the plan is the one that was sealed."""
+        try:
+            sound = self._db.execute("PRAGMA integrity_check").fetchone()[0]
+            intact = sound == "ok" and self.digest() == self.header().get("digest")
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            raise RunFileError(f"{self.path} is damaged: {error}", hint="plan again") from error
+        if not intact:
+            raise RunFileError(
+                f"{self.path} was changed after it was planned",
+                hint="plan again; a saved plan is applied as it is or not",
+            )
+
+    def changes(self, kind: str = "") -> Iterator[Change]:
+        """Plan lines in order, of one kind or of all."""
+        yield from self._chunks("(? = '' OR kind = ?)", (kind, kind))
+
+    def find_change(self, kind: str, key: str) -> Change | None:
+        """The line for one object that writes something, if the plan has one."""
+        return next(self._chunks("kind = ? AND key = ? AND action NOT IN ('noop', 'blocked')", (kind, key)), None)
+
+    def counts(self) -> dict[str, int]:
+        """Changes per action, every action named."""
+        found = dict(self._db.execute("SELECT action, count(*) FROM change GROUP BY action"))
+        return {action.value: int(found.get(action.value, 0)) for action in Action}
+
+    def counts_by_kind(self) -> dict[str, dict[str, int]]:
+        table: dict[str, dict[str, int]] = {}
+        for kind, action, count in self._db.execute(
+            "SELECT kind, action, count(*) FROM change GROUP BY kind, action ORDER BY min(seq)"
+        ):
+            table.setdefault(kind, {})[action] = count
+        return table
+
+    def _chunks(self, where: str, values: tuple[Any, ...]) -> Iterator[Change]:
+        last = 0
+        while True:
+            rows = self._db.execute(
+                f"SELECT seq, line FROM change WHERE {where} AND seq > ? ORDER BY seq LIMIT ?", (*values, last, CHUNK)
+            ).fetchall()
+            if not rows:
+                return
+            for seq, line in rows:
+                yield Change.parse(line, seq)
+            last = rows[-1][0]
+
+    # -- the journal -----------------------------------------------------------------------------------------------
+
+    def pending(self) -> Iterator[Change]:
+        """Changes that write and have no outcome yet, in plan order."""
+        yield from self._chunks(
+            "action NOT IN ('noop', 'blocked') AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.seq = change.seq)",
+            (),
+        )
+
+    def unsettled(self) -> set[int]:
+        """Changes that an earlier process may have sent: an intent, and no outcome."""
+        rows = self._db.execute(
+            "SELECT DISTINCT seq FROM intent WHERE released = 0"
+            " AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.seq = intent.seq)"
+        )
+        return {seq for (seq,) in rows}
+
+    def last_step(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(step), 0) FROM intent").fetchone()[0])
+
+    def intend(self, intents: Iterable[tuple[int, int, float]]) -> None:
+        """(step, change, time) of writes about to leave."""
+        self._db.executemany("INSERT OR IGNORE INTO intent(step, seq, at) VALUES (?, ?, ?)", intents)
+
+    def release(self, step: int) -> None:
+        """The writes of this step provably did not happen."""
+        self._db.execute("UPDATE intent SET released = 1 WHERE step = ?", (step,))
+
+    def record(self, outcomes: Iterable[tuple[int, Result, float]]) -> None:
+        """(change, result, time), together with the ids of objects that came to be."""
+        for seq, result, at in outcomes:
+            self._db.execute(
+                "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (seq, result.status.value, result.object_id, result.code, result.error, result.request_id, at),
+            )
+            if result.object_id:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO object SELECT kind, key, ? FROM change WHERE seq = ?",
+                    (result.object_id, seq),
+                )
+
+    def settle_unwritten(self, at: float) -> None:
+        """Noops end as already so, blocked ones as skipped with their reason."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO outcome SELECT seq, CASE action WHEN 'noop' THEN 'already' ELSE 'skipped' END, '',"
+                " CASE action WHEN 'noop' THEN '' ELSE 'blocked' END,"
+                " CASE action WHEN 'noop' THEN '' ELSE line ->> '$.note' END, '', ?"
+                " FROM change WHERE action IN ('noop', 'blocked')",
+                (at,),
+            )
+
+    def retry_failed(self) -> int:
+        """Take back the outcomes that another try may better; returns how many."""
+        with self.transaction():
+            gone = self._db.execute(
+                "DELETE FROM outcome WHERE status IN ('failed', 'unknown')"
+                " OR (status = 'skipped' AND code = 'needs-failed')"
+            )
+        return gone.rowcount
+
+    def outcome(self, seq: int) -> Result | None:
+        row = self._db.execute(
+            "SELECT status, object_id, code, error, request_id FROM outcome WHERE seq = ?", (seq,)
+        ).fetchone()
+        return _result(row) if row else None
+
+    def outcome_counts(self) -> dict[str, int]:
+        """Outcomes per status, every status named."""
+        found = dict(self._db.execute("SELECT status, count(*) FROM outcome GROUP BY status"))
+        return {status.value: int(found.get(status.value, 0)) for status in Status}
+
+    def written_counts(self) -> dict[str, int]:
+        """How many changes per action were carried out so far: what is used up of the plan's budget."""
+        rows = self._db.execute(
+            "SELECT action, count(*) FROM change JOIN outcome USING(seq)"
+            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') GROUP BY action"
+        )
+        return {action: int(count) for action, count in rows}
+
+    def finished(self) -> bool:
+        """Has every change an outcome?"""
+        row = self._db.execute(
+            "SELECT NOT EXISTS (SELECT 1 FROM change WHERE NOT EXISTS"
+            " (SELECT 1 FROM outcome WHERE outcome.seq = change.seq))"
+        ).fetchone()
+        return bool(row[0])
+
+    # -- the result ------------------------------------------------------------------------------------------------
+
+    def results(self) -> Iterator[tuple[Change, Result | None]]:
+        """Every plan line with its outcome, in plan order."""
+        for change in self.changes():
+            yield change, self.outcome(change.seq)
+
+    def input_results(self) -> Iterator[InputResult]:
+        """Every input row in its order, with the sum of what became of it."""
+        for row, file, place, data, problem in self._db.execute(
+            "SELECT id, file, place, data, problem FROM input ORDER BY id"
+        ).fetchall():
+            outcomes = self._db.execute(
+                "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
+                " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
+                (row,),
+            ).fetchall()
+            yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
+
+
+class InputResult(msgspec.Struct, frozen=True):
+    """What became of one input row: the weightiest of its changes speaks for it."""
+
+    origin: Origin
+    action: str
+    result: Result
+
+    @classmethod
+    def of(
+        cls, origin: Origin, problem: str | None, rows: Sequence[tuple[str, str, str, str, str, str]]
+    ) -> InputResult:
+        if problem:
+            return cls(origin, Action.BLOCKED, Result(status=Status.SKIPPED, code="invalid-input", error=problem))
+        if not rows:
+            return cls(origin, Action.NOOP, Result(status=Status.ALREADY))
+        worst = min(rows, key=lambda row: _WEIGHT.index(row[1]))
+        main = next((row for row in rows if row[0] not in ("noop",)), rows[0])
+        own = worst if worst[1] not in ("done", "already") else main
+        object_id = next((row[2] for row in rows if row[2]), "")
+        status = Status(worst[1]) if worst[1] else Status.UNKNOWN
+        code = own[3] or ("" if worst[1] else "not-applied")
+        result = Result(
+            status=status, object_id=object_id, code=code or "", error=own[4] or "", request_id=own[5] or ""
+        )
+        return cls(origin, main[0], result)
+
+
+_WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
+
+
+def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    mode = "?mode=ro" if read_only else ""
+    db = sqlite3.connect(f"{path.resolve().as_uri()}{mode}", uri=True, isolation_level=None, check_same_thread=False)
+    if not read_only:
+        db.execute("PRAGMA journal_mode=DELETE")
+        db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+def _pack(item: Desired) -> bytes:
+    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked])
+
+
+def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
+    properties, needs, rails, blocked = msgspec.json.decode(body)
+    return Desired(
+        kind=kind,
+        key=key,
+        origin=origin,
+        properties=properties,
+        needs=tuple((kind, key) for kind, key in needs),
+        rails=rails,
+        blocked=blocked,
+    )
+
+
+def _result(row: Sequence[Any]) -> Result:
+    return Result(
+        status=Status(row[0]), object_id=row[1] or "", code=row[2] or "", error=row[3] or "", request_id=row[4] or ""
+    )

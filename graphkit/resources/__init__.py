@@ -1,0 +1,35 @@
+"""One noun a module: how it is read in bulk, compared, written and looked up.
+
+``RESOURCES`` is the whole list: kind to class, loaded when a plan or a run names the kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+
+from graphkit.engine.resource import Context, Resource
+
+RESOURCES: Mapping[str, str] = {
+    "group": "graphkit.resources.groups:Groups",
+    "group.license": "graphkit.resources.group_licenses:GroupLicenses",
+    "group.member": "graphkit.resources.members:Members",
+}
+
+
+class ResourceTable(dict[str, Resource]):
+    """Resources by kind, built on first use, all on one context."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._context = context
+
+    def __missing__(self, kind: str) -> Resource:
+        module, name = RESOURCES[kind].split(":")
+        resource = getattr(importlib.import_module(module), name)(self._context)
+        self[kind] = resource
+        return resource
+
+
+def known_kinds() -> Iterable[str]:
+    return RESOURCES.keys()

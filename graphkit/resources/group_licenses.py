@@ -1,0 +1,111 @@
+"""Licences that a group gives to its members.
+
+``POST /groups/{id}/assignLicense`` answers 202 and works on in its own time; nothing can be polled for it
+(https://learn.microsoft.com/graph/api/group-assignlicense).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
+from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.errors import InputProblem
+from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.odata import segment
+from graphkit.resources.reading import read_each
+from graphkit.resources.skus import Skus
+
+
+class GroupLicenses(Resource):
+    """``properties``: group (key of a ``group``), sku (part number or id), disabledPlans (names or ids).
+
+    The key is ``<group>/<sku>``. ``resolve`` adds skuId and turns disabledPlans into sorted ids.
+    """
+
+    kind = "group.license"
+    rank = 1
+    visibility_s = 120.0
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._skus = Skus(context)
+
+    async def gather(self, view: PlanView) -> None:
+        await self._skus.load()
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        problems = []
+        for item in items:
+            message = self._resolve(item.properties)
+            if message:
+                problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
+        return problems
+
+    def _resolve(self, properties: dict[str, Any]) -> str:
+        name = properties["sku"]
+        sku = self._skus.find(name)
+        if sku is None:
+            return f"sku: {name} is not among the tenant's subscriptions ({', '.join(self._skus.part_numbers)})"
+        plans, missing = sku.plan_ids(properties.get("disabledPlans") or [])
+        properties["skuId"] = sku.sku_id
+        properties["disabledPlans"] = plans
+        return f"disabled_plans: {sku.part_number} has no plan {', '.join(missing)}" if missing else ""
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        groups = [item.properties["group"] for item in items]
+        ids = {group: self.context.object_ids.get(("group", group), "") for group in groups}
+        # A group that this run has just made holds no licence yet, and replicas may not even show it.
+        ask = [group for group in ids if ids[group] and ("group", group) not in self.context.created]
+        paths = [f"/groups/{segment(ids[group])}?$select=id,assignedLicenses" for group in ask]
+        found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
+        return [_of_sku(found.get(item.properties["group"], ABSENT), item.properties["skuId"]) for item in items]
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        after = {name: wanted.properties[name] for name in ("group", "sku", "skuId", "disabledPlans")}
+        before = self.before_image(reading)
+        action = Action.ADD if before is None else Action.UPDATE
+        if before is not None and before["disabledPlans"] == after["disabledPlans"]:
+            action = Action.NOOP
+        needs = (("group", wanted.properties["group"]),)
+        return [
+            Change(
+                kind=self.kind,
+                key=wanted.key,
+                action=action,
+                before=before,
+                after=after,
+                needs=needs,
+                origin=wanted.origin,
+            )
+        ]
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return [("POST", "/groups/{id}/assignLicense")]
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        (change,) = pack
+        after = change.after or {}
+        group = self.context.object_id("group", after["group"])
+        body = {
+            "addLicenses": [{"skuId": after["skuId"], "disabledPlans": after["disabledPlans"]}],
+            "removeLicenses": [],
+        }
+        return Request(
+            method="POST",
+            path=f"/groups/{segment(group)}/assignLicense",
+            body=msgspec.json.encode(body),
+            idempotency=Idempotency.CONVERGENT,
+        )
+
+
+def _of_sku(group: Reading, sku_id: str) -> Reading:
+    if not group.known or group.value is None:
+        return group
+    for held in group.value.get("assignedLicenses") or ():
+        if str(held.get("skuId")).lower() == sku_id.lower():
+            return present({"disabledPlans": sorted(held.get("disabledPlans") or ())})
+    return ABSENT

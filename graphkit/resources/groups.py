@@ -1,0 +1,97 @@
+"""Groups that graphkit makes and keeps, known by ``uniqueName``.
+
+Upsert by that alternate key (``PATCH /groups(uniqueName='..')`` with ``Prefer: create-if-missing``) makes creation safe to
+repeat: https://learn.microsoft.com/graph/api/group-upsert
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.resource import Resource
+from graphkit.protocol.message import Idempotency, Request, Response
+from graphkit.protocol.odata import alternate_key, segment
+from graphkit.resources.reading import differing, read_each
+
+COMPARED = ("displayName", "description", "visibility")
+"""What may change after creation; the rest is set once."""
+FIXED = ("mailEnabled", "mailNickname", "securityEnabled", "groupTypes", "uniqueName")
+LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0)
+SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisioningOptions"))
+
+
+class Groups(Resource):
+    """``properties``: displayName and, if given, description, visibility; mailNickname, groupTypes and the like as Graph
+    names them. The key is the uniqueName."""
+
+    kind = "group"
+    rank = 0
+    visibility_s = 120.0
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        paths = [f"/groups{alternate_key('uniqueName', item.key)}?$select={SELECT}" for item in items]
+        readings = await read_each(self.context.client, paths)
+        for item, reading in zip(items, readings, strict=True):
+            if reading.value:
+                self.context.object_ids[self.kind, item.key] = str(reading.value["id"])
+        return readings
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin, needs=wanted.needs)
+        line.after = _written(wanted.properties)
+        found = reading.value
+        if found is None:
+            line.action = Action.CREATE
+        else:
+            line.before = self.before_image(reading)
+            if differing(wanted.properties, found, (name for name in COMPARED if name in wanted.properties)):
+                line.action = Action.UPDATE
+        return [line]
+
+    def before_image(self, reading: Reading) -> dict[str, Any] | None:
+        if reading.value is None:
+            return None
+        return {name: reading.value.get(name) for name in ("id", *COMPARED)}
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return [("PATCH", "/groups/{id}")]
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        (change,) = pack
+        after = change.after or {}
+        if change.action is Action.CREATE:
+            return Request(
+                method="PATCH",
+                path=f"/groups{alternate_key('uniqueName', change.key)}",
+                body=msgspec.json.encode({name: value for name, value in after.items() if name != "uniqueName"}),
+                headers={"Prefer": "create-if-missing"},
+                idempotency=Idempotency.CONVERGENT,
+                target=f"group:{change.key}",
+            )
+        before = change.before or {}
+        body = {name: after[name] for name in differing(after, before, (name for name in COMPARED if name in after))}
+        return Request(
+            method="PATCH",
+            path=f"/groups/{segment(before['id'])}",
+            body=msgspec.json.encode(body),
+            idempotency=Idempotency.CONVERGENT,
+        )
+
+    async def identify(self, change: Change, response: Response) -> str:
+        """204 says that the group was there by then, so its id has to be asked for; replicas may lag."""
+        object_id = await super().identify(change, response)
+        for wait in LOOKS_AFTER_S:
+            if object_id:
+                break
+            await self.context.clock.sleep(wait)
+            (reading,) = await self.look([change])
+            object_id = str((reading.value or {}).get("id") or "")
+        return object_id
+
+
+def _written(properties: dict[str, Any]) -> dict[str, Any]:
+    return {name: properties[name] for name in (*COMPARED, *FIXED) if name in properties}

@@ -1,0 +1,206 @@
+"""Members of groups that graphkit keeps.
+
+Twenty are added by one ``PATCH /groups/{id}`` with ``members@odata.bind``: one write, all or nothing
+(https://learn.microsoft.com/graph/api/group-post-members). They are removed one by one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
+from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
+from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.odata import segment
+from graphkit.resources.skus import Skus
+from graphkit.resources.users import Users
+
+PAGE = 999
+
+
+class Members(Resource):
+    """``properties``: group (key of a ``group``), user (userPrincipalName or id). ``resolve`` adds userId.
+
+    The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
+    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed).
+    """
+
+    kind = "group.member"
+    rank = 1
+    pack_limit = 20
+    visibility_s = 120.0
+    # The service itself refuses to add a member twice, and that answer is read back.
+    rechecked = False
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._users = Users(context)
+        self._unread: dict[str, str] = {}
+
+    async def gather(self, view: PlanView) -> None:
+        await self._users.load(view.wanted_count(self.kind))
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        found = await self._users.find([item.properties["user"] for item in items])
+        problems = []
+        for item in items:
+            user = found[item.properties["user"]]
+            if user.value is None:
+                problems.append(_not_found(item, user))
+                continue
+            item.properties["userId"] = user.value["id"]
+            item.rails["holds"] = [held.get("skuId") for held in user.value.get("assignedLicenses") or ()]
+        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items))
+        return problems
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        for group in sorted({item.properties["group"] for item in items}):
+            await self._list(group)
+        pairs = [_pair(item) for item in items]
+        seen = self.context.snapshot.get(self.kind, pairs)
+        return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
+
+    def _reading(self, item: Desired, there: bool) -> Reading:
+        if there:
+            return present({"id": item.properties["userId"]})
+        why = self._unread.get(item.properties["group"])
+        return unknown(why) if why else ABSENT
+
+    async def _list(self, group: str) -> None:
+        """Bring all members of a group, once. A list that breaks off proves nothing."""
+        snapshot = self.context.snapshot
+        if snapshot.is_complete(self.kind, group):
+            return
+        self._unread.pop(group, None)
+        group_id = self.context.object_ids.get(("group", group))
+        if group_id:
+            path = f"/groups/{segment(group_id)}/members"
+            try:
+                async for page in self.context.client.pages(path, params={"$select": "id", "$top": str(PAGE)}):
+                    snapshot.put(self.kind, ((f"{group}/{member['id']}", 1) for member in page))
+            except Stopped:
+                raise
+            except ServiceError as error:
+                new = ("group", group) in self.context.created
+                if not (new and error.status == 404):
+                    self._unread[group] = error.message
+                    return
+            except GraphkitError as error:
+                self._unread[group] = error.message
+                return
+        snapshot.mark_complete(self.kind, group)
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        after = {name: wanted.properties[name] for name in ("group", "user", "userId")}
+        action = Action.ADD if reading.value is None else Action.NOOP
+        needs = (("group", after["group"]),)
+        yield Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)
+
+    async def extras(self, view: PlanView) -> Iterable[Change]:
+        found: list[Change] = []
+        for group in view.wanted("group"):
+            if group.rails.get("authoritative") and self.context.snapshot.is_complete(self.kind, group.key):
+                found += self._unwanted(group)
+        return found
+
+    def _unwanted(self, group: Desired) -> Iterator[Change]:
+        pairs = [pair for pair, _ in self.context.snapshot.each(self.kind, f"{group.key}/")]
+        wanted = self.context.snapshot.get("group.member.wanted", pairs)
+        for pair in pairs:
+            if pair not in wanted:
+                user_id = pair.rsplit("/", 1)[1]
+                before = {"group": group.key, "user": user_id, "userId": user_id}
+                yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+
+    async def guard(self, view: PlanView) -> list[str]:
+        groups = {group.key: group for group in view.wanted("group")}
+        return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
+
+    def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
+        for key, changes in groupby(view.changes(self.kind), key=lambda change: change.key.rsplit("/", 1)[0]):
+            cap = groups[key].rails.get("cap") if key in groups else None
+            if cap is None:
+                continue
+            there = self.context.snapshot.count(self.kind, f"{key}/")
+            tally = Counter[Action]()
+            added: list[Origin] = []
+            for change in changes:
+                tally[change.action] += 1
+                if change.action is Action.ADD:
+                    added.append(change.origin)
+            members = there + tally[Action.ADD] - tally[Action.REMOVE]
+            if members > cap:
+                first = sorted(added, key=_by_place)[len(added) - (members - cap) :][0]
+                yield (
+                    f"{key}: {members} members wanted, cap is {cap}; "
+                    f"{first.file} row {first.place} is the first over it"
+                )
+
+    async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:
+        """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""
+        skus = Skus(self.context)
+        await skus.load()
+        needed: Counter[str] = Counter()
+        for wanted in view.wanted(self.kind):
+            sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
+            if sku and sku.sku_id not in wanted.rails.get("holds", ()):
+                needed[sku.part_number] += 1
+        reasons = []
+        for part_number, count in sorted(needed.items()):
+            sku = skus.find(part_number)
+            if sku and sku.free is not None and count > sku.free:
+                reasons.append(f"{part_number}: {count} seats needed, {sku.free} free (CountViolation)")
+        return reasons
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.REMOVE:
+            return [("DELETE", "/groups/{id}/members/{member}/$ref")]
+        return [("PATCH", "/groups/{id}")]
+
+    def pack_key(self, change: Change) -> str:
+        return change.key if change.action is Action.REMOVE else f"add {change.key.rsplit('/', 1)[0]}"
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        properties = [change.after or change.before or {} for change in pack]
+        group_id = self.context.object_id("group", properties[0]["group"])
+        if pack[0].action is Action.REMOVE:
+            member = segment(properties[0]["userId"])
+            return Request(
+                method="DELETE",
+                path=f"/groups/{segment(group_id)}/members/{member}/$ref",
+                idempotency=Idempotency.CONVERGENT,
+                commutative=True,
+            )
+        root = f"{self.context.client.cloud.graph_root}/v1.0/directoryObjects/"
+        return Request(
+            method="PATCH",
+            path=f"/groups/{segment(group_id)}",
+            body=msgspec.json.encode({"members@odata.bind": [root + each["userId"] for each in properties]}),
+            idempotency=Idempotency.CONVERGENT,
+            commutative=True,
+        )
+
+    async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
+        for group in {(change.after or change.before or {})["group"] for change in pack}:
+            self.context.snapshot.forget(self.kind, group)
+        return await super().look(pack)
+
+
+def _pair(item: Desired) -> str:
+    return f"{item.properties['group']}/{item.properties['userId']}" if "userId" in item.properties else item.key
+
+
+def _by_place(origin: Origin) -> tuple[str, Any]:
+    return (origin.file, origin.place)
+
+
+def _not_found(item: Desired, user: Reading) -> InputProblem:
+    name = item.properties["user"]
+    why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
+    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"upn: {name} {why}")

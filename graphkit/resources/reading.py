@@ -1,0 +1,50 @@
+"""Three-valued reads: what several nouns share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphkit.client import GraphClient
+from graphkit.engine.change import ABSENT, Reading, present, unknown
+from graphkit.errors import AuthError, GraphkitError, Stopped
+from graphkit.protocol.message import Request, Response
+
+
+async def read_each(client: GraphClient, paths: Sequence[str], version: str = "v1.0") -> list[Reading]:
+    """One GET per path, batched by the transport; one reading each, in order.
+
+    Absent only on 404. What stops a whole run (no token, parked, deadline) is raised; any other failure makes that one
+    object unknown.
+    """
+    answers = await client.batch([Request(method="GET", path=path, version=version) for path in paths])
+    return [reading_of(answer) for answer in answers]
+
+
+def reading_of(answer: Response | BaseException) -> Reading:
+    if isinstance(answer, (AuthError, Stopped)):
+        raise answer
+    if isinstance(answer, GraphkitError):
+        return unknown(answer.message)
+    if isinstance(answer, BaseException):
+        raise answer
+    if answer.status == 404:
+        return ABSENT
+    if not answer.ok:
+        problem = answer.error
+        return unknown(f"the service answered {answer.status} {problem.code}: {problem.message}".rstrip(": "))
+    try:
+        value = answer.json()
+    except ValueError as error:
+        return unknown(str(error))
+    return present(value) if isinstance(value, dict) else unknown("the answer is not an object")
+
+
+def same(left: Any, right: Any) -> bool:
+    """Null, absent and empty are one."""
+    return (left or None) == (right or None)
+
+
+def differing(wanted: Mapping[str, Any], found: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Which of these properties differ."""
+    return [name for name in names if not same(wanted.get(name), found.get(name))]

@@ -1,0 +1,74 @@
+"""Users: found by userPrincipalName or id, in whichever way costs least."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphkit.engine.change import ABSENT, Reading, present
+from graphkit.engine.resource import Context
+from graphkit.errors import ServiceError
+from graphkit.protocol.odata import segment
+from graphkit.resources.reading import read_each
+
+SELECT = "id,userPrincipalName,accountEnabled,usageLocation,assignedLicenses"
+PAGE = 999
+"""The largest page that /users gives."""
+FEW = 200
+"""Up to this many are asked for one by one without first asking how many there are."""
+PAGE_S = 0.5
+"""Seconds a page takes, each waiting for the one before."""
+READS_PER_S = 800.0
+"""Reads a second under the resource unit quota of a large tenant (learn.microsoft.com/graph/throttling-limits)."""
+
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class Users:
+    """People of the tenant, staged in the context's snapshot under the lower-case name that was asked for."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._snapshot = context.snapshot
+
+    async def find(self, names: Sequence[str]) -> Mapping[str, Reading]:
+        """A reading for each name (userPrincipalName or id). What ``load`` has not brought yet is asked for."""
+        keys = [name.lower() for name in names]
+        seen = self._snapshot.get("user", keys)
+        complete = self._snapshot.is_complete("user")
+        ask = sorted({key for key in keys if key not in seen and (not complete or GUID.fullmatch(key))})
+        readings = dict(zip(ask, await read_each(self._context.client, [_path(key) for key in ask]), strict=True))
+        self._snapshot.put("user", ((key, reading.value) for key, reading in readings.items() if reading.value))
+        return {
+            name: present(seen[key]) if key in seen else readings.get(key, ABSENT)
+            for name, key in zip(names, keys, strict=True)
+        }
+
+    async def load(self, count: int) -> None:
+        """Bring all users at once if that beats asking for ``count`` of them one by one."""
+        if self._snapshot.is_complete("user") or count <= FEW:
+            return
+        total = await self._total()
+        if total is not None and count / READS_PER_S < total / PAGE * PAGE_S:
+            return
+        pages = self._context.client.pages("/users", params={"$select": SELECT, "$top": str(PAGE)})
+        async for page in pages:
+            self._snapshot.put("user", _by_name(page))
+        self._snapshot.mark_complete("user")
+
+    async def _total(self) -> int | None:
+        try:
+            count = await self._context.client.get("/users/$count", headers={"ConsistencyLevel": "eventual"})
+        except ServiceError:
+            return None
+        return int(count)
+
+
+def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
+    for user in users:
+        yield str(user.get("userPrincipalName") or user["id"]).lower(), user
+
+
+def _path(key: str) -> str:
+    return f"/users/{segment(key)}?$select={SELECT}"
