@@ -1,0 +1,1 @@
+"""What an administrator has, read into valid rows and documents, or every error at once."""

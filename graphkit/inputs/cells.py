@@ -1,0 +1,53 @@
+"""One cell of a table: trimmed, freed of what spreadsheets put round it, or refused."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_CELL = 32 * 1024
+"""Characters. Excel's own limit is 32,767; a longer cell is a quotation mark that was never closed."""
+
+FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
+"""Where a spreadsheet would see a formula; our CSV files carry an apostrophe before them (CWE-1236)."""
+
+# Most cells are plain printable ASCII and need none of the work below.
+_needs_a_look = re.compile(r"[^ -~]|^[ '=#]| $|\d[eE][+-]").search
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]\d+")
+_TEXT_FORMULA = re.compile(r'="([^"]*)"')
+_SPREADSHEET_ERROR = re.compile(r"#(?:N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|GETTING_DATA|#+)")
+
+
+def strip_apostrophe(text: str) -> str:
+    """Undo the guard against formulas: ``'=1`` is ``=1``, ``''=1`` is ``'=1``, and ``'tis`` stays.
+
+    It is the inverse of a writer that adds one apostrophe before a cell which, leading apostrophes apart, starts
+    with one of ``FORMULA_STARTS``.
+    """
+    bare = text.lstrip("'")
+    return text[1:] if bare != text and bare[:1] and bare[0] in FORMULA_STARTS else text
+
+
+def are_plain(cells: tuple[str, ...]) -> bool:
+    """Whether no cell needs :func:`clean`; the common case, decided fast."""
+    return not any(map(_needs_a_look, cells)) and max(map(len, cells), default=0) <= MAX_CELL
+
+
+def clean(cell: str) -> str:
+    """The value a person meant. Raises ValueError with the reason when the spreadsheet has destroyed it."""
+    text = cell.strip()
+    if len(text) > MAX_CELL:
+        raise ValueError(f"longer than {MAX_CELL} characters: is a quotation mark left open?")
+    wrapped = _TEXT_FORMULA.fullmatch(text)
+    text = wrapped[1].strip() if wrapped else strip_apostrophe(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    bad = next((c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\r\n"), None)
+    if bad is not None:
+        hint = ": UTF-16 without a byte order mark? save as CSV UTF-8" if bad == "\0" else ""
+        raise ValueError(f"holds the control character U+{ord(bad):04X}{hint}")
+    if _SCIENTIFIC.fullmatch(text) and not wrapped:
+        raise ValueError(f"{text} was rounded by a spreadsheet: format the column as text and enter it again")
+    if _SPREADSHEET_ERROR.fullmatch(text):
+        raise ValueError(f"{text} is a spreadsheet's error, not a value")
+    return text

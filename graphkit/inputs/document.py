@@ -1,0 +1,138 @@
+"""YAML and JSON documents: one against a model, or many Graph-shaped objects from a file or folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.rows import explain
+from graphkit.inputs.source import Source
+from graphkit.inputs.strict_json import parse_json
+from graphkit.inputs.text import Malformed, read_text
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+Path = list[str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """A JSON object, the file that it stands in, and where in that file (empty: the whole file)."""
+
+    file: str
+    path: str
+    value: dict[str, Any]
+
+
+def parse_document(source: Source, problems: Problems) -> Any:
+    """The plain value of a YAML or JSON file, or None with one problem that gives line and column."""
+    text = _read(source, problems)
+    return None if text is None else _parse(source, text, problems)
+
+
+def read_document(source: Source, model: type[M], problems: Problems) -> M | None:
+    """The document as a ``model``, or None with every problem by its path (and line, for YAML)."""
+    from pydantic import ValidationError
+
+    text = _read(source, problems)
+    value = None if text is None else _parse(source, text, problems)
+    if text is None or value is None:
+        return None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        told = dict.fromkeys(_told(source, text, value, entry) for entry in error.errors(include_url=False))
+        for where, code, message in told:
+            problems.add(source.name, where, code, message)
+    return None
+
+
+def read_json_documents(source: Source, problems: Problems) -> Iterator[JsonObject]:
+    """Every object of a file (one object, an array, or ``{"value": []}``) or of all ``*.json`` below a folder.
+
+    Files come in the order of their paths. A file that cannot be read is one problem and hides no other.
+    """
+    if source.format != "folder":
+        yield from _json_objects(source, problems)
+        return
+    files = source.files()
+    if not files:
+        problems.add(source.name, "", "empty-folder", "holds no *.json file")
+    for path in files:
+        yield from _json_objects(Source(str(path), path, "json"), problems)
+
+
+def show_path(path: Path) -> str:
+    """``["pools", 2, "cap"]`` is ``pools[2].cap``."""
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return shown.removeprefix(".")
+
+
+def _read(source: Source, problems: Problems) -> str | None:
+    if source.format not in ("yaml", "json"):
+        problems.add(source.name, "", "not-a-document", "is not a YAML or JSON file")
+        return None
+    try:
+        return read_text(source)
+    except Malformed as error:
+        problems.add(source.name, "", "encoding", error.message)
+        return None
+
+
+def _parse(source: Source, text: str, problems: Problems) -> Any:
+    from graphkit.inputs.strict_yaml import parse_yaml
+
+    try:
+        value = parse_json(text) if source.format == "json" else parse_yaml(text)
+    except Malformed as error:
+        problems.add(source.name, "", f"malformed-{source.format}", str(error))
+        return None
+    if value is None:
+        problems.add(source.name, "", "empty-file", "holds nothing")
+    return value
+
+
+def _told(source: Source, text: str, value: Any, entry: Any) -> tuple[str, str, str]:
+    from graphkit.inputs.strict_yaml import line_of
+
+    path = _real_path(entry, value)
+    code, message = explain(entry)
+    if source.format == "yaml":
+        message = f"{message} (line {line_of(text, path)})"
+    return show_path(path), code, message
+
+
+def _real_path(entry: Any, value: Any) -> Path:
+    """pydantic's location without the names of union members, which mean nothing to the document's author."""
+    path: Path = []
+    for part in entry["loc"]:
+        is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if is_index or (isinstance(value, dict) and part in value):
+            path.append(part)
+            value = value[part]
+    if entry["type"] == "missing":
+        path.append(entry["loc"][-1])
+    return path
+
+
+def _json_objects(source: Source, problems: Problems) -> Iterator[JsonObject]:
+    value = parse_document(source, problems)
+    prefix: Path = []
+    if isinstance(value, dict) and isinstance(value.get("value"), list):
+        value, prefix = value["value"], ["value"]
+    if isinstance(value, dict):
+        yield JsonObject(source.name, "", value)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            where = show_path([*prefix, index])
+            if isinstance(item, dict):
+                yield JsonObject(source.name, where, item)
+            else:
+                problems.add(source.name, where, "not-an-object", "an object is expected")
+    elif value is not None:
+        problems.add(source.name, "", "not-an-object", "an object or a list of objects is expected")

@@ -1,0 +1,98 @@
+"""Headings of well-known exports, and which canonical column each one means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+# Canonical columns by heading, in lower case with single underscores. Where a heading means different things to
+# different recipes, the first column that the recipe has is taken.
+ALIASES: dict[str, tuple[str, ...]] = {
+    # Microsoft 365 admin centre, "Add multiple users" and "Export users"
+    # (https://learn.microsoft.com/microsoft-365/enterprise/add-several-users-at-the-same-time)
+    "user_name": ("upn",),
+    "username": ("upn",),
+    "user_principal_name": ("upn",),
+    "mobile_phone": ("mobile",),
+    "licenses": ("sku",),
+    # Graph property names, as in Entra's "Download users" and in brackets in its bulk templates
+    # (https://learn.microsoft.com/entra/identity/users/users-bulk-add)
+    "userprincipalname": ("upn",),
+    "displayname": ("display_name",),
+    "givenname": ("first_name",),
+    "surname": ("last_name",),
+    "jobtitle": ("job_title",),
+    "employeeid": ("employee_id",),
+    "usagelocation": ("usage_location",),
+    "memberobjectidorupn": ("upn",),
+    "inviteeemail": ("email", "upn"),
+    "skupartnumber": ("sku",),
+    "skuid": ("sku",),
+    # Teams admin centre, batch templates for teams and for members
+    "team_name": ("display_name", "team_key"),
+    "existing_team_id": ("team_id",),
+    "team_template_id": ("template",),
+    "user_full_name": ("display_name",),
+    "user_upn_or_id": ("upn",),
+    "actiontype": ("action",),
+    "owner_or_member": ("role",),
+    # Lists exported from portals
+    "email_address": ("email", "upn"),
+    "email": ("upn",),
+    # The other spelling of the noun
+    "licence": ("sku",),
+    "license": ("sku",),
+    "license_profile": ("licence_profile",),
+}
+
+_BRACKETED = re.compile(r".*\[(\w+)\]\s*(?:required|optional)?\s*", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """``places``: canonical column to index of its cell; ``ignored``: headings no column was found for."""
+
+    places: dict[str, int]
+    ignored: list[str]
+    problems: list[str]
+
+
+def match_header(header: Sequence[str], known: Collection[str]) -> Match:
+    """Find the ``known`` columns in ``header``: by their own name first, then by an alias, never by guessing."""
+    match = Match({}, [], _repeated(header))
+    normal = [_normalise(heading) for heading in header]
+    match.places.update((name, index) for index, name in enumerate(normal) if name in known)
+    exact = set(match.places)
+    for index, name in enumerate(normal):
+        column = next((column for column in ALIASES.get(name, ()) if column in known), None)
+        if name in exact or not name:
+            continue
+        if column is None or column in exact:
+            match.ignored.append(header[index].strip())
+        elif column in match.places:
+            first = header[match.places[column]].strip()
+            match.problems.append(f"{first!r} and {header[index].strip()!r} both mean {column}: remove one of them")
+        else:
+            match.places[column] = index
+    return match
+
+
+def pick_header(header: Sequence[str], wanted: Collection[str]) -> Match:
+    """Find headings exactly as written; what is not wanted is not mentioned."""
+    trimmed = [heading.strip() for heading in header]
+    places = {name: trimmed.index(name) for name in wanted if name in trimmed}
+    return Match(places, [], _repeated([heading for heading in trimmed if heading in places]))
+
+
+def _repeated(header: Sequence[str]) -> list[str]:
+    normal = [heading.strip().lower() for heading in header]
+    twice = dict.fromkeys(name for name in normal if name and normal.count(name) > 1)
+    return [f"the heading {name!r} occurs {normal.count(name)} times" for name in twice]
+
+
+def _normalise(heading: str) -> str:
+    """``User name [userPrincipalName] Required`` is ``userprincipalname``; ``Team Key`` is ``team_key``."""
+    bracketed = _BRACKETED.fullmatch(heading)
+    name = bracketed[1] if bracketed else heading
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())

@@ -1,0 +1,122 @@
+"""One input as it was given: a file, a folder of JSON files, or standard input."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, BinaryIO, Literal, cast, get_args
+
+from graphkit.inputs.problems import Problems
+
+Format = Literal["csv", "jsonl", "json", "yaml", "folder"]
+
+SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
+SPREADSHEETS = {".xlsx", ".xlsm", ".xls", ".ods"}
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``name`` is how messages call it: the path as given, or ``stdin``. ``path`` is None for standard input."""
+
+    name: str
+    path: Path | None
+    format: Format
+    _spool: IO[bytes] | None = field(default=None, repr=False, compare=False)
+
+    def open(self) -> BufferedReader:
+        """The bytes from the beginning. Standard input can be read again, but not twice at a time."""
+        if self.path is not None:
+            return self.path.open("rb")
+        assert self._spool is not None, "a source without a path is a spooled one"  # noqa: S101 - a broken invariant
+        self._spool.seek(0)
+        return os.fdopen(os.dup(self._spool.fileno()), "rb")
+
+    def beside(self, name: str) -> Path:
+        """The path that ``name`` means inside this input: relative to its folder (the working folder for ``-``)."""
+        if self.path is None:
+            return Path(name)
+        return (self.path if self.format == "folder" else self.path.parent) / name
+
+    def files(self) -> list[Path]:
+        """All ``*.json`` files of a folder and its subfolders in a fixed order, hidden ones left out."""
+        if self.path is None or self.format != "folder":
+            return []
+        root = self.path
+        found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() == ".json")
+        shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+        return [root / path for path in sorted(shown, key=lambda path: path.as_posix())]
+
+    def sha256(self) -> str:
+        """What binds a plan to its input: the digest of the bytes; of a folder, of its files' names and digests."""
+        if self.format == "folder" and self.path is not None:
+            digest = hashlib.sha256()
+            for path in self.files():
+                inner = Source(str(path), path, "json").sha256()
+                digest.update(f"{path.relative_to(self.path).as_posix()}\0{inner}\n".encode())
+            return digest.hexdigest()
+        with self.open() as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_source(
+    given: str | os.PathLike[str], problems: Problems, *, input_format: str | None = None, stdin: BinaryIO | None = None
+) -> Source | None:
+    """``-i FILE|DIR|-`` as a :class:`Source`, or None with the reason in ``problems``.
+
+    ``input_format`` (csv, jsonl, json, yaml) is needed for ``-`` and overrules a file's suffix.
+    """
+    name = os.fspath(given)
+    if input_format is not None and input_format not in get_args(Format)[:4]:
+        problems.add(name, "", "unknown-format", f"{input_format} is not a format: use csv, jsonl, json or yaml")
+        return None
+    if name == STDIN:
+        return _from_stdin(problems, input_format, stdin)
+    path = Path(name)
+    if not path.exists():
+        problems.add(name, "", "file-not-found", "there is no such file or folder")
+        return None
+    if path.is_dir():
+        return Source(name, path, "folder")
+    chosen = cast("Format | None", input_format) or _format_of(path, problems)
+    if chosen is None:
+        return None
+    if not os.access(path, os.R_OK):
+        problems.add(name, "", "file-unreadable", "the file may not be read by you")
+        return None
+    return Source(name, path, chosen)
+
+
+def _format_of(path: Path, problems: Problems) -> Format | None:
+    suffix = path.suffix.lower()
+    if suffix in SPREADSHEETS:
+        problems.add(str(path), "", "spreadsheet", f"{suffix[1:].upper()} is not read yet: save the sheet as CSV UTF-8")
+    elif suffix not in SUFFIXES:
+        known = " ".join(SUFFIXES)
+        message = f"the suffix {suffix or '(none)'} tells no format: use one of {known}, or --input-format"
+        problems.add(str(path), "", "unknown-format", message)
+    return SUFFIXES.get(suffix)
+
+
+def _from_stdin(problems: Problems, input_format: str | None, stdin: BinaryIO | None) -> Source | None:
+    if input_format is None or stdin is None:
+        problems.add("stdin", "", "unknown-format", "- needs --input-format csv, jsonl, json or yaml")
+        return None
+    # A nameless file of this process: planning reads its inputs twice, and a pipe can be read once.
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    shutil.copyfileobj(stdin, spool)
+    return Source("stdin", None, cast(Format, input_format), spool)

@@ -1,0 +1,125 @@
+"""Rows with canonical columns and clean values, read lazily from a CSV file, JSON lines or a list of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from graphkit.inputs.cells import are_plain, clean
+from graphkit.inputs.headers import Match, match_header, pick_header
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.sheet import Sheet, open_sheet
+from graphkit.inputs.source import Source
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Row(NamedTuple):
+    """One row: ``values`` by canonical column, trimmed; ``cells`` as they stand in the file, for the results."""
+
+    file: str
+    number: int
+    values: dict[str, str]
+    cells: list[str]
+
+
+Faults = Mapping[str, str]
+"""What is wrong with a row's cells: column to reason. The value of such a cell is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``columns`` are those found, ``mapping`` gives the heading that each was read from, ``header`` all headings.
+
+    ``scan`` reads from the beginning, each row with its faults; problems found on the way go to ``problems``, so
+    whoever reads twice gets them twice.
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    mapping: Mapping[str, str]
+    header: tuple[str, ...]
+    problems: Problems
+    scan: Callable[[], Iterator[tuple[Row, Faults]]]
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows without a fault; the others are reported."""
+        for row, faults in self.scan():
+            for column, reason in faults.items():
+                self.problems.add(row.file, row.number, "bad-cell", f"{column}: {reason}")
+            if not faults:
+                yield row
+
+
+def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Table:
+    """The rows of ``source`` with the columns of ``model``, known by their names or an export's headings.
+
+    Headings that mean nothing to the model are ignored with one warning; required columns that are missing are
+    named all at once. If the file cannot be read as a table, the table is empty and ``problems`` says why.
+    """
+    sheet = open_sheet(source, problems)
+    if sheet is None:
+        return _empty(source.name, problems)
+    match = match_header(sheet.header, set(model.model_fields))
+    if match.ignored:
+        problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(match.ignored)}")
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    return _matched(sheet, match, required, problems)
+
+
+def open_raw_table(source: Source, problems: Problems, columns: list[str]) -> Table:
+    """The rows of ``source`` with these headings exactly as written; each one must be there."""
+    sheet = open_sheet(source, problems)
+    if sheet is None:
+        return _empty(source.name, problems)
+    return _matched(sheet, pick_header(sheet.header, columns), columns, problems)
+
+
+def _matched(sheet: Sheet, match: Match, required: list[str], problems: Problems) -> Table:
+    header = tuple(heading.strip() for heading in sheet.header)
+    for message in match.problems:
+        problems.add(sheet.file, "", "ambiguous-header", message)
+    missing = [name for name in required if name not in match.places]
+    if missing:
+        found = ", ".join(heading for heading in header if heading) or "none"
+        message = f"missing columns: {', '.join(missing)} (found: {found}); other headings need --map"
+        problems.add(sheet.file, "", "missing-column", message)
+    if missing or match.problems:
+        return _empty(sheet.file, problems)
+    mapping = {column: header[place] for column, place in match.places.items()}
+    return Table(sheet.file, tuple(mapping), mapping, header, problems, lambda: _scan(sheet, match, problems))
+
+
+def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[tuple[Row, Faults]]:
+    names, places, width = tuple(match.places), tuple(match.places.values()), len(sheet.header)
+    for number, cells in sheet.records():
+        if len(cells) != width:
+            if not any(map(str.strip, cells)):
+                continue
+            if len(cells) < width or any(map(str.strip, cells[width:])):
+                message = f"has {len(cells)} cells, the header {width}: is a separator or quotation mark missing?"
+                problems.add(sheet.file, number, "ragged-row", message)
+                continue
+        values = tuple([cells[place] for place in places])
+        if are_plain(values):
+            if any(values) or any(map(str.strip, cells)):
+                yield Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), {}
+        elif any(map(str.strip, cells)):
+            cleaned, faults = _clean(names, values)
+            yield Row(sheet.file, number, cleaned, cells), faults
+
+
+def _clean(names: tuple[str, ...], cells: tuple[str, ...]) -> tuple[dict[str, str], Faults]:
+    values, faults = dict.fromkeys(names, ""), {}
+    for name, cell in zip(names, cells, strict=True):
+        try:
+            values[name] = clean(cell)
+        except ValueError as error:
+            faults[name] = str(error)
+    return values, faults
+
+
+def _empty(file: str, problems: Problems) -> Table:
+    return Table(file, (), {}, (), problems, lambda: iter(()))

@@ -1,0 +1,91 @@
+"""Field types that input models share. Only modules that define models import this one, for it loads pydantic."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from graphkit.inputs.lookalike import check_key
+
+
+class InputModel(BaseModel):
+    """Base of all input models: unknown keys are errors, text is trimmed, a number is taken where text is meant."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
+
+
+_UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(\d{1,2})/(\d{1,2})/(\d{4})")
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _check_upn(text: str) -> str:
+    """A userPrincipalName: ASCII only (https://learn.microsoft.com/entra/identity/authentication/concept-sspr-policy).
+
+    A guest's ``user_example.com#EXT#@contoso.example`` passes; the tenant decides about the rest.
+    """
+    text = check_key(text)
+    if not text.isascii():
+        shown = ", ".join(f"U+{ord(character):04X}" for character in text if not character.isascii())
+        raise ValueError(f"holds characters that no user principal name may have: {shown}")
+    if not _UPN.fullmatch(text):
+        raise ValueError("is not a user principal name such as user@contoso.example")
+    return text
+
+
+def _check_org(text: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9]{1,9}", text):
+        raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
+    return text
+
+
+def _split(value: Any) -> Any:
+    """``a; b;`` is two items; YAML lists pass. An item that occurs again is dropped, as sets are meant."""
+    if not isinstance(value, str):
+        return value
+    return list(dict.fromkeys(part for part in map(str.strip, value.split(";")) if part))
+
+
+def _read_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    try:
+        return _WORDS[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError("is neither true, yes or 1 nor false, no or 0") from None
+
+
+def _read_day(value: Any) -> Any:
+    if isinstance(value, date):
+        return value
+    text = str(value).strip()
+    parts = _DAY.fullmatch(text)
+    if parts is None:
+        serial = re.fullmatch(r"\d{5}(?:\.\d+)?", text)
+        reason = "is a spreadsheet's day number" if serial else "is not a date"
+        raise ValueError(f"{reason}: write YYYY-MM-DD or DD/MM/YYYY")
+    year, month, day = parts.group(1, 2, 3) if parts[1] else parts.group(6, 5, 4)
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError as error:
+        raise ValueError(f"is not a day of the calendar ({error})") from None
+
+
+Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
+"""Text that identifies something: no invisible characters, no mixed alphabets."""
+
+Upn = Annotated[str, AfterValidator(_check_upn)]
+Org = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
+Flag = Annotated[bool, BeforeValidator(_read_flag)]
+"""true, yes, 1, false, no or 0, in any case."""
+
+Day = Annotated[date, BeforeValidator(_read_day)]
+"""YYYY-MM-DD or DD/MM/YYYY."""
+
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Items separated by ``;``, or a YAML list."""
+
+UpnList = Annotated[tuple[Upn, ...], BeforeValidator(_split)]
