@@ -1,0 +1,162 @@
+"""What a recipe is, and finding one by name.
+
+A recipe module holds an input model, the permissions it needs, and a pure function from inputs to desired objects. Its
+module-level ``RECIPE`` says so. Bundles of recipes are packages registered under the entry point group
+``graphkit.recipes``; ``teams.provision`` is the module ``teams/provision.py`` of a bundle.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from graphkit.engine.change import Desired, Origin
+from graphkit.engine.resource import PlanOptions
+from graphkit.errors import UsageError
+from graphkit.inputs.document import JsonObject, read_document, read_json_documents
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.rows import read_rows
+from graphkit.inputs.source import Source, open_source
+from graphkit.inputs.table import Row, Table, open_table
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
+
+GROUP = "graphkit.recipes"
+FALLBACK = "recipes"
+"""The bundle that stands beside graphkit when there is no metadata (source copied into a Function app)."""
+BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.All")
+"""What every plan reads (reference: the least application permissions of the calls)."""
+
+
+class Inputs:
+    """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        problems: Problems,
+        mapped: Callable[[type[BaseModel]], Iterator[Table]] | None = None,
+    ) -> None:
+        self.sources = sources
+        self.problems = problems
+        self._mapped = mapped
+
+    def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
+        """Each YAML or JSON input against ``model``."""
+        for source in self.sources:
+            document = read_document(source, model, self.problems)
+            if document is not None:
+                yield source, document
+
+    def rows(self, model: type[M], key: Callable[[M], object] | None = None) -> Iterator[tuple[Origin, M]]:
+        """The valid rows of all tables, ``--map`` applied; ``key`` must be unique among them."""
+        tables = self._mapped(model) if self._mapped else (open_table(each, self.problems, model) for each in self.sources)
+        for table in tables:
+            yield from _rows(table, model, self.problems, key)
+
+    def rows_beside(
+        self, source: Source, name: str, model: type[M], key: Callable[[M], object] | None = None
+    ) -> Iterator[tuple[Origin, M]]:
+        """The valid rows of a table that a document names; its path is relative to the document."""
+        path = source.beside(name)
+        table = open_source(path, self.problems)
+        if table is not None:
+            yield from _rows(open_table(table, self.problems, model), model, self.problems, key)
+
+    def json_objects(self) -> Iterator[JsonObject]:
+        """Every Graph-shaped object of files and folders."""
+        return chain.from_iterable(read_json_documents(source, self.problems) for source in self.sources)
+
+
+def _rows(
+    table: Table, model: type[M], problems: Problems, key: Callable[[M], object] | None
+) -> Iterator[tuple[Origin, M]]:
+    for row, item in read_rows(table, model, problems, key=key):
+        yield _origin(table, row), item
+
+
+def _origin(table: Table, row: Row) -> Origin:
+    return Origin(row.file, row.number, dict(zip(table.header, row.cells, strict=False)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One way to change a tenant in bulk.
+
+    ``desired`` turns inputs into wishes, lazily; it neither reads the tenant nor the clock. ``permissions`` are the least
+    application permissions, ``BASE_PERMISSIONS`` apart. ``template`` names the starter file beside the module.
+    ``essential`` says that without its permissions the recipe must not even plan.
+    """
+
+    name: str
+    summary: str
+    permissions: tuple[str, ...]
+    desired: Callable[[Inputs, PlanOptions], Iterator[Desired]]
+    template: str
+    columns: Mapping[str, str]
+    """What the input holds: column or key to a few words, for ``recipe show``."""
+    essential: bool = False
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name; ``licences.*`` is understood. Raises ``UsageError`` naming the nearest."""
+    canonical = name.replace("licences.", "licenses.", 1) if name.startswith("licences.") else name
+    for bundle in _bundles():
+        recipe = _load(f"{bundle}.{canonical.replace('-', '_')}") if canonical.count(".") == 1 else None
+        if recipe and recipe.name == canonical:
+            return recipe
+    known = [recipe.name for recipe in all_recipes()]
+    raise UsageError(f"there is no recipe {name}", hint=f"known recipes: {', '.join(known)}")
+
+
+def all_recipes() -> list[Recipe]:
+    """Every recipe of every bundle, by name. Two of one name are an error."""
+    found: dict[str, tuple[Recipe, str]] = {}
+    for bundle in _bundles():
+        package = importlib.import_module(bundle)
+        for module in pkgutil.walk_packages(package.__path__, f"{bundle}."):
+            recipe = None if module.ispkg else _load(module.name)
+            if recipe is None:
+                continue
+            if recipe.name in found:
+                raise UsageError(f"{recipe.name} is defined by both {found[recipe.name][1]} and {module.name}")
+            found[recipe.name] = (recipe, module.name)
+    return [found[name][0] for name in sorted(found)]
+
+
+def template_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(file name, text) of the starter files: the recipe's template and whatever it names beside itself."""
+    family, short = recipe.name.split(".")
+    for bundle in _bundles():
+        folder = files(f"{bundle}.{family}")
+        for entry in sorted(folder.iterdir(), key=lambda each: each.name):
+            stem = Path(recipe.template).stem
+            if entry.name == recipe.template or entry.name.startswith(f"{stem}."):
+                yield entry.name, entry.read_text(encoding="utf-8")
+        return
+
+
+def _bundles() -> list[str]:
+    registered = sorted({point.value for point in entry_points(group=GROUP)})
+    return registered or [FALLBACK]
+
+
+def _load(module: str) -> Recipe | None:
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name):
+            return None
+        raise
+    recipe = getattr(found, "RECIPE", None)
+    return recipe if isinstance(recipe, Recipe) else None

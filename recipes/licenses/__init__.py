@@ -1,0 +1,1 @@
+"""Licences: pools by group, direct assignment."""

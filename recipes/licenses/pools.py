@@ -1,0 +1,135 @@
+"""licenses.pools: one security group per organisation and SKU hands out the licence to its members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from graphkit.engine.change import Desired, Origin
+from graphkit.engine.resource import PlanOptions
+from graphkit.inputs.source import Source
+from graphkit.inputs.types import InputModel, Org, Upn
+from graphkit.recipe import Inputs, Recipe
+
+
+class Member(InputModel):
+    """One row of ``members_from``."""
+
+    upn: Upn
+
+
+class MatchedCsv(InputModel):
+    """A staff list of which only rows with these cells count."""
+
+    csv: str
+    match: dict[str, str]
+
+
+class Rule(InputModel):
+    """A ``$filter`` on ``/users``, evaluated when planning."""
+
+    filter: str
+
+
+class Pool(InputModel):
+    """One group for one organisation and SKU."""
+
+    org: Org
+    sku: str
+    cap: int = Field(ge=0)
+    group: str = ""
+    disabled_plans: list[str] = []
+    members_from: str | MatchedCsv | Rule
+
+    @property
+    def key(self) -> str:
+        return f"{self.org}.{self.sku}.pool"
+
+
+class Pools(InputModel):
+    """The whole file."""
+
+    mode: Literal["additive", "authoritative"] = "additive"
+    pools: list[Pool] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_entry_each(self) -> Pools:
+        seen: set[str] = set()
+        for pool in self.pools:
+            if pool.key.lower() in seen:
+                raise ValueError(f"two pools for {pool.org} and {pool.sku}")
+            seen.add(pool.key.lower())
+        return self
+
+
+def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
+    """A group, its licence and its members, pool by pool."""
+    for source, document in inputs.documents(Pools):
+        mode = options.mode or document.mode
+        for index, pool in enumerate(document.pools):
+            if options.org in ("", pool.org):
+                origin = Origin(source.name, f"pools[{index}]")
+                yield from _pool(pool, origin, authoritative=mode == "authoritative")
+                yield from _members(inputs, source, pool)
+
+
+def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
+    rails: dict[str, object] = {"cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
+    if isinstance(pool.members_from, Rule):
+        rails["filter"] = pool.members_from.filter
+    yield Desired(
+        kind="group",
+        key=pool.key,
+        origin=origin,
+        properties={
+            "displayName": pool.group or f"{pool.org} {pool.sku}",
+            "uniqueName": pool.key,
+            "mailNickname": pool.key,
+            "mailEnabled": False,
+            "securityEnabled": True,
+        },
+        rails=rails,
+    )
+    yield Desired(
+        kind="group.license",
+        key=f"{pool.key}/{pool.sku}",
+        origin=origin,
+        properties={"group": pool.key, "sku": pool.sku, "disabledPlans": pool.disabled_plans},
+    )
+
+
+def _members(inputs: Inputs, source: Source, pool: Pool) -> Iterator[Desired]:
+    if isinstance(pool.members_from, Rule):
+        return
+    name, match = (
+        (pool.members_from, {})
+        if isinstance(pool.members_from, str)
+        else (pool.members_from.csv, pool.members_from.match)
+    )
+    for origin, member in inputs.rows_beside(source, name, Member, match=match, key=lambda row: row.upn):
+        yield Desired(
+            kind="group.member",
+            key=f"{pool.key}/{member.upn.lower()}",
+            origin=origin,
+            properties={"group": pool.key, "user": member.upn},
+        )
+
+
+RECIPE = Recipe(
+    name="licenses.pools",
+    summary="Licences by group: one pool per organisation and SKU, members from a CSV file or a rule",
+    permissions=("Group.ReadWrite.All", "LicenseAssignment.ReadWrite.All"),
+    desired=desired,
+    template="pools.yaml",
+    columns={
+        "mode": "additive (default), or authoritative: members not listed are removed",
+        "pools[].org": "organisation code, 1 to 9 capital letters and digits",
+        "pools[].sku": "skuPartNumber or skuId",
+        "pools[].cap": "members allowed, present ones included",
+        "pools[].group": "displayName of the group; default '<org> <sku>'",
+        "pools[].disabled_plans": "service plans to leave out, by name or id",
+        "pools[].members_from": "CSV with a column upn; {csv, match}; or {filter}",
+    },
+)
