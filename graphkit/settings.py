@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from graphkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
 
 CLOUD_NAMES = ("global", "usgov", "usgov-dod", "china")
 AUTH_METHODS = (
@@ -411,7 +414,7 @@ class Settings:
         metadata=_about("Any value turns colours off (https://no-color.org).", env="NO_COLOR", read=_presence),
     )
     target: Target = field(default=Target("cloud", "global"))
-    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def origin(self, name: str) -> str:
         """Where a value came from: ``environment GRAPHKIT_CLOUD``, ``graphkit.toml cloud``, ``default`` ..."""
@@ -421,6 +424,32 @@ class Settings:
     def time_scale(self) -> float:
         """How many times faster than the wall the clock runs; 1 except for loopback targets."""
         return self.limits.get("time_scale", 1.0)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value that is set, to be masked wherever it turns up."""
+        return tuple(value for item in fields(self) if not item.repr and (value := getattr(self, item.name)))
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """What Graph and the login libraries trust: ``ca_bundle``, else the system's store.
+
+        Raises ``UsageError`` if the bundle cannot be used.
+        """
+        import ssl
+
+        try:
+            context = ssl.create_default_context(cafile=self.ca_bundle or None)
+        except OSError as error:  # SSLError is one
+            raise UsageError(
+                f"the CA bundle {self.ca_bundle} ({self.origin('ca_bundle')}) cannot be used: {error}",
+                hint="name a PEM file with the certificates of the authorities to trust",
+            ) from error
+        system = ssl.get_default_verify_paths()
+        if not self.ca_bundle and os.name == "posix" and not (system.cafile or system.capath):
+            import certifi  # some Python builds know of no store at all
+
+            context.load_verify_locations(certifi.where())
+        return context
 
     def proxy_for(self, host: str) -> str:
         """The proxy for https requests to ``host``, or an empty string for none."""
