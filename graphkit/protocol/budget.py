@@ -1,0 +1,153 @@
+"""How much a run may still change, counted at the wire."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import msgspec
+
+from graphkit.errors import Blocked
+from graphkit.protocol.message import NOTHING, READ_METHODS, Effect, Request
+
+READING_POSTS = frozenset(
+    {
+        "getbyids",
+        "getavailableextensionproperties",
+        "checkmembergroups",
+        "checkmemberobjects",
+        "getmembergroups",
+        "getmemberobjects",
+        "validateproperties",
+        "evaluate",
+    }
+)
+"""Last segments of POSTs that change nothing, lower case. ``evaluate`` is what-if of conditional access."""
+
+_ACTIONS = frozenset(
+    {
+        "assign",
+        "assignlicense",
+        "reprocesslicenseassignment",
+        "archive",
+        "unarchive",
+        "restore",
+        "revokesigninsessions",
+        "changepassword",
+        "scheduleactionsforrules",
+        "sync",
+        "renew",
+    }
+)
+"""Last segments of POSTs that change an object rather than create one, lower case."""
+
+_UNLIMITED = sys.maxsize
+
+
+@dataclass(slots=True, kw_only=True)
+class WriteBudget:
+    """What remains of the plan's allowance. The engine stores it in the run file, so that it outlives a kill."""
+
+    creates: int = 0
+    updates: int = 0
+    removals: int = 0
+    deletions: int = 0
+    members: int = 0
+    writes_allowed: bool = True
+
+    @classmethod
+    def read_only(cls) -> WriteBudget:
+        """Nothing may be written, whatever a request declares."""
+        return cls(writes_allowed=False)
+
+    @classmethod
+    def unlimited(cls) -> WriteBudget:
+        return cls(
+            creates=_UNLIMITED, updates=_UNLIMITED, removals=_UNLIMITED, deletions=_UNLIMITED, members=_UNLIMITED
+        )
+
+    def spend(self, effect: Effect) -> None:
+        """Take ``effect`` off what remains. Raises ``Blocked``, and takes nothing, if any part would go below zero."""
+        if not self.writes_allowed:
+            raise Blocked(["this is a read-only run, and the request would write"], hint="use apply to write")
+        if effect is NOTHING:
+            return
+        exceeded = [
+            f"{name}: {wanted} wanted, {left} left of what the plan allows"
+            for name, wanted, left in self._columns(effect)
+            if wanted > left
+        ]
+        if exceeded:
+            raise Blocked(exceeded, hint="the plan declared fewer changes than were about to be sent; plan again")
+        self._add(effect, -1)
+
+    def refund(self, effect: Effect) -> None:
+        """Give ``effect`` back: it was proved that the request was not executed."""
+        self._add(effect, 1)
+
+    def _add(self, effect: Effect, sign: int) -> None:
+        self.creates += sign * effect.creates
+        self.updates += sign * effect.updates
+        self.removals += sign * effect.removals
+        self.deletions += sign * effect.deletions
+        self.members += sign * effect.members
+
+    def _columns(self, effect: Effect) -> tuple[tuple[str, int, int], ...]:
+        return (
+            ("creates", effect.creates, self.creates),
+            ("updates", effect.updates, self.updates),
+            ("removals", effect.removals, self.removals),
+            ("deletions", effect.deletions, self.deletions),
+            ("members", effect.members, self.members),
+        )
+
+
+def is_read(request: Request) -> bool:
+    """Does it leave the tenant as it was? GET, and the POSTs that only ask."""
+    return request.method in READ_METHODS or (
+        request.method == "POST" and _last_segment(request.path) in READING_POSTS
+    )
+
+
+def effect_of(request: Request) -> Effect:
+    """What a write declares to do or, if it declares nothing, what its method and path say."""
+    if request.effect is not None:
+        return request.effect
+    last = _last_segment(request.path)
+    match request.method:
+        case "DELETE":
+            return Effect(removals=1) if last == "$ref" or "/members/" in request.path else Effect(deletions=1)
+        case "POST":
+            return _effect_of_post(request, last)
+        case _:
+            return Effect(updates=1, members=_bound_members(request))
+
+
+def _effect_of_post(request: Request, last: str) -> Effect:
+    if last in {"$ref", "members"}:
+        return Effect(members=1)
+    if request.path.endswith("/members/add"):
+        return Effect(members=_count(request.body, "values"))
+    if request.path.endswith("/members/remove"):
+        return Effect(removals=_count(request.body, "values"))
+    if last in _ACTIONS:
+        return Effect(updates=1)
+    return Effect(creates=1, members=_bound_members(request))
+
+
+def _bound_members(request: Request) -> int:
+    key = "members@odata.bind"
+    return _count(request.body, key) if request.body and key.encode() in request.body else 0
+
+
+def _count(body: bytes | None, key: str) -> int:
+    try:
+        document = msgspec.json.decode(body or b"")
+    except msgspec.DecodeError:
+        return 1
+    listed = document.get(key) if isinstance(document, dict) else None
+    return len(listed) if isinstance(listed, list) else 1
+
+
+def _last_segment(path: str) -> str:
+    return path.partition("?")[0].rpartition("/")[2].rpartition(".")[2].lower()
