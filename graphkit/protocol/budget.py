@@ -104,9 +104,7 @@ class WriteBudget:
 
 def is_read(request: Request) -> bool:
     """Does it leave the tenant as it was? GET, and the POSTs that only ask."""
-    return request.method in READ_METHODS or (
-        request.method == "POST" and _last_segment(request.path) in READING_POSTS
-    )
+    return request.method in READ_METHODS or (request.method == "POST" and _last_segment(request.path) in READING_POSTS)
 
 
 def effect_of(request: Request) -> Effect:

@@ -1,7 +1,7 @@
 """The published limits as data: one row per bucket, with its page.
 
-Figures are Microsoft's, read from learn.microsoft.com/graph/throttling-limits (page date 2025-01-14) and its includes in
-microsoftgraph/microsoft-graph-docs-contrib; they are subject to change and can be overridden in ``graphkit.toml``.
+Figures are Microsoft's, read from learn.microsoft.com/graph/throttling-limits (page date 2025-01-14) and its includes
+in microsoftgraph/microsoft-graph-docs-contrib; they are subject to change and can be overridden in ``graphkit.toml``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TEAMS_SUSTAINED = 0.83
 class Bucket:
     """One limit: ``quota`` of ``unit`` in any ``window_s`` seconds. A quota of 0 means no published limit.
 
-    ``scope`` is ``app``, ``tenant``, ``app+tenant`` or ``app+resource`` (a counter for each team or channel). ``sustained``
-    is the part of the quota that holds in the long run. ``retry_after`` False: a 429 from it states no wait.
+    ``scope`` is ``app``, ``tenant``, ``app+tenant`` or ``app+resource`` (a counter for each team or channel).
+    ``sustained`` is the part of the quota that holds in the long run. ``retry_after`` False: a 429 from it states no wait.
     ``headroom`` stretches the window, for limits so tight that network jitter would break them.
     """
 
@@ -47,7 +47,7 @@ _FIXED = (
     Bucket("global.app", "all requests", 130_000, 10, scope="app"),
     Bucket("other", "unlisted services", 0, 1, source=_OURS),
     Bucket("identity.app_tenant.ru", "directory resource units", 3500, 10, "resource_units", source=_IDENTITY),
-    Bucket("identity.app.ru", "directory resource units, all tenants", 150_000, 20, "resource_units", "app", source=_IDENTITY),
+    Bucket("identity.app.ru", "directory units, all tenants", 150_000, 20, "resource_units", "app", source=_IDENTITY),
     Bucket("identity.app_tenant.writes", "directory writes", 3000, 150, "writes", source=_IDENTITY),
     Bucket("identity.app.writes", "directory writes, all tenants", 35_000, 300, "writes", "app", source=_IDENTITY),
     Bucket("identity.tenant.writes", "directory writes, all apps", 18_000, 300, "writes", "tenant", source=_IDENTITY),
@@ -85,7 +85,7 @@ TEAMS_ROWS: dict[str, tuple[str, str, int, int, tuple[int, int] | None]] = {
 }
 
 INTUNE_AREAS: dict[str, tuple[int, frozenset[str]]] = {
-    # area: writes in 20 s per app and tenant (reads and writes together: ten times as many; a tenant: twice), collections.
+    # area: writes in 20 s per app and tenant, collections. Reads and writes together: ten times as many; a tenant: twice.
     # The page lists types, not paths; each area is its own counter.
     "device_configuration": (100, frozenset({"deviceconfigurations", "devicecompliancepolicies", ""})),
     "device_config_v2": (
@@ -107,7 +107,9 @@ def buckets() -> dict[str, Bucket]:
 def _teams() -> Iterator[Bucket]:
     for name, (_, _, app, tenant, resource) in TEAMS_ROWS.items():
         title = "Teams: " + name.replace("_", " ")
-        yield Bucket(f"teams.{name}.app", f"{title}, all tenants", app, 1, "requests", "app", TEAMS_SUSTAINED, source=_TEAMS)
+        yield Bucket(
+            f"teams.{name}.app", f"{title}, all tenants", app, 1, "requests", "app", TEAMS_SUSTAINED, source=_TEAMS
+        )
         yield Bucket(f"teams.{name}.app_tenant", title, tenant, 1, sustained=TEAMS_SUSTAINED, source=_TEAMS)
         if resource:
             quota, window = resource
@@ -120,9 +122,9 @@ def _teams() -> Iterator[Bucket]:
 def _intune() -> Iterator[Bucket]:
     for area, (writes, _) in INTUNE_AREAS.items():
         title = "Intune: " + area.replace("_", " ")
-        rows = ((writes, "writes", "app_tenant", ""), (writes * 10, "any", "app_tenant", ""))
+        rows = [(writes, "writes", "app_tenant", ""), (writes * 10, "any", "app_tenant", "")]
         if area != "unlisted":
-            rows += ((writes * 2, "writes", "tenant", ", all apps"), (writes * 20, "any", "tenant", ", all apps"))
+            rows += [(writes * 2, "writes", "tenant", ", all apps"), (writes * 20, "any", "tenant", ", all apps")]
         for quota, unit, scope, suffix in rows:
             name = f"{title} {'writes' if unit == 'writes' else 'requests'}{suffix}"
             yield Bucket(

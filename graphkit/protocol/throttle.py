@@ -1,6 +1,6 @@
 """The headers by which Graph asks for patience.
 
-Source: microsoftgraph/microsoft-graph-docs-contrib includes/throttling-identity-and-access.md and concepts/throttling.md.
+Source: microsoftgraph/microsoft-graph-docs-contrib includes/throttling-identity-and-access.md, concepts/throttling.md.
 """
 
 from __future__ import annotations
