@@ -42,12 +42,12 @@ def open_sheet(source: Source, problems: Problems) -> Sheet | None:
         if source.format == "csv":
             return _open_csv(source, problems)
         if source.format == "jsonl":
-            return _object_sheet(source, lambda: _json_lines(source, problems), problems)
+            return _object_sheet(source, lambda report: _json_lines(source, report), problems)
         objects = _list_of(_parse(source))
     except Malformed as error:
         problems.add(source.name, "", f"malformed-{source.format}", str(error))
         return None
-    return _object_sheet(source, lambda: iter(objects), problems)
+    return _object_sheet(source, lambda report: iter(objects), problems)
 
 
 # --- CSV
@@ -78,7 +78,7 @@ def _open_csv(source: Source, problems: Problems) -> Sheet | None:
 
     header = _header_of(read(problems))
     if header is None:
-        if not len(problems) > before:
+        if len(problems) == before:
             problems.add(source.name, "", "empty-file", "holds no header row")
         return None
     return Sheet(source.name, header.cells, lambda: _below(header, read(problems)))
@@ -173,13 +173,13 @@ def _json_lines(source: Source, problems: Problems) -> Iterator[tuple[int, Any]]
                     problems.add(source.name, number, "malformed-json", error.message)
 
 
-def _object_sheet(source: Source, read: Callable[[], Iterable[tuple[int, Any]]], problems: Problems) -> Sheet:
-    """The header is every key that occurs, which costs a first reading."""
+def _object_sheet(source: Source, read: Callable[[Problems], Iterable[tuple[int, Any]]], problems: Problems) -> Sheet:
+    """The header is every key that occurs, which costs a first reading; only the later ones report problems."""
     quiet = Problems()
-    header = list(dict.fromkeys(key for _, value in _objects(source, read(), quiet) for key in value))
+    header = list(dict.fromkeys(key for _, value in _objects(source, read(quiet), quiet) for key in value))
 
     def records() -> Iterator[Record]:
-        for number, value in _objects(source, read(), problems):
+        for number, value in _objects(source, read(problems), problems):
             try:
                 yield number, [_cell(key, value.get(key)) for key in header]
             except ValueError as error:

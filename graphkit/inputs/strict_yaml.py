@@ -108,7 +108,7 @@ def _guarded(text: str, read: Any) -> Any:
         finally:
             loader.dispose()
     except yaml.reader.ReaderError as error:
-        raise Malformed(f"holds the character U+{ord(error.character):04X}, which YAML does not allow") from error
+        raise Malformed(f"holds the character U+{int(error.character):04X}, which YAML does not allow") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)

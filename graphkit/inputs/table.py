@@ -102,16 +102,16 @@ def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[tuple[Row,
                 message = f"has {len(cells)} cells, the header {width}: is a separator or quotation mark missing?"
                 problems.add(sheet.file, number, "ragged-row", message)
                 continue
-        values = tuple([cells[place] for place in places])
+        values = [cells[place].strip() for place in places]
         if are_plain(values):
             if any(values) or any(map(str.strip, cells)):
                 yield Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), {}
-        elif any(map(str.strip, cells)):
+        else:
             cleaned, faults = _clean(names, values)
             yield Row(sheet.file, number, cleaned, cells), faults
 
 
-def _clean(names: tuple[str, ...], cells: tuple[str, ...]) -> tuple[dict[str, str], Faults]:
+def _clean(names: tuple[str, ...], cells: list[str]) -> tuple[dict[str, str], Faults]:
     values, faults = dict.fromkeys(names, ""), {}
     for name, cell in zip(names, cells, strict=True):
         try:
