@@ -60,18 +60,35 @@ class Inputs:
 
     def rows(self, model: type[M], key: Callable[[M], object] | None = None) -> Iterator[tuple[Origin, M]]:
         """The valid rows of all tables, ``--map`` applied; ``key`` must be unique among them."""
-        tables = self._mapped(model) if self._mapped else (open_table(each, self.problems, model) for each in self.sources)
+        tables = (
+            self._mapped(model) if self._mapped else (open_table(each, self.problems, model) for each in self.sources)
+        )
         for table in tables:
             yield from _rows(table, model, self.problems, key)
 
     def rows_beside(
-        self, source: Source, name: str, model: type[M], key: Callable[[M], object] | None = None
+        self,
+        source: Source,
+        name: str,
+        model: type[M],
+        *,
+        match: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Origin, M]]:
-        """The valid rows of a table that a document names; its path is relative to the document."""
-        path = source.beside(name)
-        table = open_source(path, self.problems)
-        if table is not None:
-            yield from _rows(open_table(table, self.problems, model), model, self.problems, key)
+        """The valid rows of a table that a document names; its path is relative to the document.
+
+        ``match`` gives cells that a row must have to count (heading to text).
+        """
+        beside = open_source(source.beside(name), self.problems)
+        if beside is None:
+            return
+        table = open_table(beside, self.problems, model)
+        for column in sorted(set(match or ()) - set(table.header)):
+            self.problems.add(
+                table.file, "", "missing-column", f"missing column: {column}, which {source.name} matches"
+            )
+        for origin, item in _rows(table, model, self.problems, None):
+            if all(origin.values.get(column, "").strip() == text for column, text in (match or {}).items()):
+                yield origin, item
 
     def json_objects(self) -> Iterator[JsonObject]:
         """Every Graph-shaped object of files and folders."""

@@ -43,7 +43,10 @@ class Planner:
         """
         for chunk in chunked(wishes):
             problems += self._run.stage(chunk)
-        kinds = sorted(self._run.wanted_kinds(), key=lambda kind: (self._resources[kind].rank, kind))
+        for kind in self._kinds():
+            async for chunk in self._resources[kind].expand(self._run):
+                problems += self._run.stage(chunk)
+        kinds = self._kinds()
         for kind in kinds:
             await self._resources[kind].gather(self._run)
         for kind in kinds:
@@ -59,6 +62,10 @@ class Planner:
         self._run.seal(
             status=self._status(reasons), blocked=reasons, cost=forecast(self._run, self._resources, quota_share)
         )
+
+    def _kinds(self) -> list[str]:
+        """Every kind that is wanted, in plan order."""
+        return sorted(self._run.wanted_kinds(), key=lambda kind: (self._resources[kind].rank, kind))
 
     def _status(self, reasons: Sequence[str]) -> str:
         if reasons:

@@ -3,7 +3,7 @@
 A resource knows how one kind of object is read in bulk, compared, written and looked up; the engine knows none of that.
 The life of an object, in the order in which the engine calls:
 
-1. ``gather``   once per plan: read in bulk whatever is cheaper that way
+1. ``expand``, ``gather``  once per plan: spell out what only the tenant can, read in bulk whatever is cheaper that way
 2. ``resolve``  names in the input become ids; what cannot be resolved is an input problem
 3. ``read``     what the tenant holds, three-valued
 4. ``diff``     wanted against read: changes, or a noop
@@ -15,7 +15,7 @@ The life of an object, in the order in which the engine calls:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -100,6 +100,11 @@ class Resource:
 
     async def gather(self, view: PlanView) -> None:
         """Read in bulk what ``resolve`` and ``read`` will need. Called once, before both."""
+
+    async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
+        """Further wishes that follow from those staged, in chunks; for wishes that only the tenant can spell out."""
+        return
+        yield
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         """Put ids into ``item.properties``; report what cannot be resolved."""

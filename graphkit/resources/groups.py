@@ -1,21 +1,22 @@
 """Groups that graphkit makes and keeps, known by ``uniqueName``.
 
-Upsert by that alternate key (``PATCH /groups(uniqueName='..')`` with ``Prefer: create-if-missing``) makes creation safe to
-repeat: https://learn.microsoft.com/graph/api/group-upsert
+Upsert by that alternate key (``PATCH /groups(uniqueName='..')`` with ``Prefer: create-if-missing``) makes creation safe
+to repeat: https://learn.microsoft.com/graph/api/group-upsert
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.resource import Resource
+from graphkit.engine.resource import PlanView, Resource
 from graphkit.protocol.message import Idempotency, Request, Response
-from graphkit.protocol.odata import alternate_key, segment
+from graphkit.protocol.odata import keyed, segment
 from graphkit.resources.reading import differing, read_each
+from graphkit.resources.users import users_matching
 
 COMPARED = ("displayName", "description", "visibility")
 """What may change after creation; the rest is set once."""
@@ -25,15 +26,24 @@ SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisi
 
 
 class Groups(Resource):
-    """``properties``: displayName and, if given, description, visibility; mailNickname, groupTypes and the like as Graph
-    names them. The key is the uniqueName."""
+    """``properties``: displayName and, if given, description, visibility; mailNickname, groupTypes and the like.
+
+    The key is the uniqueName.
+    """
 
     kind = "group"
     rank = 0
     visibility_s = 120.0
 
+    async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
+        """Members that a rule describes (``rails["filter"]``, a ``$filter`` on /users), as of now."""
+        for group in view.wanted(self.kind):
+            if rule := group.rails.get("filter"):
+                async for page in users_matching(self.context, rule, group.origin):
+                    yield [_member(group, user) for user in page]
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        paths = [f"/groups{alternate_key('uniqueName', item.key)}?$select={SELECT}" for item in items]
+        paths = [f"{keyed('groups', 'uniqueName', item.key)}?$select={SELECT}" for item in items]
         readings = await read_each(self.context.client, paths)
         for item, reading in zip(items, readings, strict=True):
             if reading.value:
@@ -66,7 +76,7 @@ class Groups(Resource):
         if change.action is Action.CREATE:
             return Request(
                 method="PATCH",
-                path=f"/groups{alternate_key('uniqueName', change.key)}",
+                path=keyed("groups", "uniqueName", change.key),
                 body=msgspec.json.encode({name: value for name, value in after.items() if name != "uniqueName"}),
                 headers={"Prefer": "create-if-missing"},
                 idempotency=Idempotency.CONVERGENT,
@@ -91,6 +101,16 @@ class Groups(Resource):
             (reading,) = await self.look([change])
             object_id = str((reading.value or {}).get("id") or "")
         return object_id
+
+
+def _member(group: Desired, user: dict[str, Any]) -> Desired:
+    name = str(user["userPrincipalName"])
+    return Desired(
+        kind="group.member",
+        key=f"{group.key}/{name.lower()}",
+        origin=group.origin,
+        properties={"group": group.key, "user": name},
+    )
 
 
 def _written(properties: dict[str, Any]) -> dict[str, Any]:

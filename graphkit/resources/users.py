@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from graphkit.engine.change import ABSENT, Reading, present
+from graphkit.engine.change import ABSENT, Origin, Reading, present
 from graphkit.engine.resource import Context
-from graphkit.errors import ServiceError
+from graphkit.errors import InputErrors, InputProblem, ServiceError
 from graphkit.protocol.odata import segment
 from graphkit.resources.reading import read_each
 
@@ -63,6 +63,23 @@ class Users:
         except ServiceError:
             return None
         return int(count)
+
+
+async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIterator[list[dict[str, Any]]]:
+    """Pages of the users that a ``$filter`` selects; kept in the snapshot too.
+
+    Raises ``InputErrors`` if the service does not understand the filter.
+    """
+    params = {"$filter": rule, "$select": SELECT, "$top": str(PAGE)}
+    try:
+        async for page in context.client.pages("/users", params=params):
+            context.snapshot.put("user", _by_name(page))
+            yield page
+    except ServiceError as error:
+        if error.status != 400:
+            raise
+        message = f"filter: {rule!r} is refused by the service: {error.service_message}"
+        raise InputErrors([InputProblem(origin.file, origin.place, "bad-filter", message)]) from error
 
 
 def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:

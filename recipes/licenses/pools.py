@@ -108,7 +108,7 @@ def _members(inputs: Inputs, source: Source, pool: Pool) -> Iterator[Desired]:
         if isinstance(pool.members_from, str)
         else (pool.members_from.csv, pool.members_from.match)
     )
-    for origin, member in inputs.rows_beside(source, name, Member, match=match, key=lambda row: row.upn):
+    for origin, member in inputs.rows_beside(source, name, Member, match=match):
         yield Desired(
             kind="group.member",
             key=f"{pool.key}/{member.upn.lower()}",
