@@ -1,0 +1,116 @@
+"""One identity, one token, one request for it at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from graphkit.auth.claims import expiry, read_claims
+from graphkit.auth.grant import Fetch
+from graphkit.auth.methods import choose
+from graphkit.clock import Clock
+from graphkit.errors import AuthError
+from graphkit.protocol.clouds import Cloud
+from graphkit.protocol.identity import Token, TokenSource
+from graphkit.settings import Settings
+
+EARLY = 300.0
+"""Seconds before its end at which a token is renewed."""
+
+
+def make_token_source(
+    settings: Settings, cloud: Cloud, clock: Clock, *, show: Callable[[str], None] | None = None
+) -> TokenSource:
+    """The identity that ``settings`` describe.
+
+    ``cloud`` gives scope and authority; a loopback target takes its authority from the settings. ``show`` prints a
+    line for a person and says that one is there: without it nobody is ever asked to sign in. Raises ``AuthError`` if
+    settings are missing, naming all of them.
+    """
+    if settings.target.kind == "simulated":
+        return _FixedSource("simulated", Token("simulated", math.inf), clock)
+    method = choose(settings)
+    if method == "access-token":
+        return _given(settings.access_token, clock)
+    managed = settings.managed_identity_client_id if method == "managed-identity" else ""
+    return CachedSource(managed or settings.client_id or method, _fetcher(method, settings, cloud, show), clock)
+
+
+def _fetcher(method: str, settings: Settings, cloud: Cloud, show: Callable[[str], None] | None) -> Fetch:
+    if method in ("interactive", "device-code"):
+        from graphkit.auth.signin import fetcher
+
+        return fetcher(method, settings, cloud, show=show)
+    from graphkit.auth.credentials import fetcher as credential_fetcher
+
+    return credential_fetcher(method, settings, cloud)
+
+
+def _given(value: str, clock: Clock) -> TokenSource:
+    name = str(read_claims(value).get("appid") or "access-token")
+    return _FixedSource(name, Token(value, expiry(value) or math.inf), clock)
+
+
+class _FixedSource:
+    """A token that was handed to us and cannot be renewed."""
+
+    def __init__(self, name: str, token: Token, clock: Clock) -> None:
+        self.name = name
+        self._token = token
+        self._clock = clock
+
+    async def token(self, *, claims: str = "", renew: bool = False) -> Token:
+        if claims or renew:
+            raise AuthError(
+                "the service no longer accepts the access token given (expired, revoked or not for it)",
+                hint="set GRAPHKIT_ACCESS_TOKEN to a new one; the run can be resumed",
+            )
+        if self._token.expires_on <= self._clock.now():
+            raise AuthError("the access token given has expired", hint="set GRAPHKIT_ACCESS_TOKEN to a new one")
+        return self._token
+
+
+class CachedSource:
+    """Keeps the token until five minutes before its end; simultaneous callers share one request.
+
+    Time is measured from the moment of the answer and on the monotonic clock, so that a wrong or stepping wall
+    clock makes no difference.
+    """
+
+    def __init__(self, name: str, fetch: Fetch, clock: Clock) -> None:
+        self.name = name
+        self._fetch = fetch
+        self._clock = clock
+        self._token: Token | None = None
+        self._stale_at = -math.inf
+        self._request: asyncio.Task[Token] | None = None
+        self._requested_claims = ""
+
+    async def token(self, *, claims: str = "", renew: bool = False) -> Token:
+        request = self._request
+        if request is None or (claims and claims != self._requested_claims):
+            if self._token and not claims and not renew and self._clock.monotonic() < self._stale_at:
+                return self._token
+            request = self._start(claims, renew)
+        # Shielded: a caller who gives up does not take the token away from the others.
+        return await asyncio.shield(request)
+
+    def _start(self, claims: str, renew: bool) -> asyncio.Task[Token]:
+        task = asyncio.create_task(self._obtain(claims, renew))
+        self._request, self._requested_claims = task, claims
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[Token]) -> None:
+        if self._request is task:
+            self._request, self._requested_claims = None, ""
+        if not task.cancelled():
+            task.exception()  # every caller may have left; asyncio complains of what nobody looked at
+
+    async def _obtain(self, claims: str, renew: bool) -> Token:
+        grant = await asyncio.to_thread(self._fetch, claims, renew)
+        # A token that lives shorter than ten minutes is renewed at half its life.
+        self._stale_at = self._clock.monotonic() + max(grant.lifetime - EARLY, grant.lifetime / 2)
+        self._token = Token(grant.value, self._clock.now() + grant.lifetime)
+        return self._token
