@@ -1,0 +1,15 @@
+"""A simulated Microsoft 365 tenant that speaks Microsoft Graph.
+
+It imports nothing else of graphkit: a double that shares code shares the bug. See ``docs/simulated-tenant.md``.
+"""
+
+from __future__ import annotations
+
+from graphkit.sandbox.call import Answer
+from graphkit.sandbox.log import Entry
+from graphkit.sandbox.seed import Seed
+from graphkit.sandbox.state import stored_time
+from graphkit.sandbox.tenant import Clock, SimulatedTenant
+from graphkit.sandbox.transport import SandboxTransport
+
+__all__ = ["Answer", "Clock", "Entry", "SandboxTransport", "Seed", "SimulatedTenant", "stored_time"]

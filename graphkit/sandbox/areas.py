@@ -1,0 +1,11 @@
+"""Every service area's endpoints in one router. A new area is one line here."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from graphkit.sandbox import directory, groups, licensing, users
+from graphkit.sandbox.router import Router
+
+AREAS = (directory, groups, licensing, users)
+ROUTER = Router(chain.from_iterable(area.routes for area in AREAS))

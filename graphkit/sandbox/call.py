@@ -1,0 +1,101 @@
+"""What a handler is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from graphkit.sandbox.query import Query
+    from graphkit.sandbox.tenant import SimulatedTenant
+
+Json = dict[str, Any]
+
+
+class Refusal(Exception):
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+
+
+def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:
+    return Refusal(400, code, message)
+
+
+def not_found(object_id: str) -> Refusal:
+    """The directory's words for an object that is not there, or not there yet."""
+    return Refusal(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{object_id}' does not exist or one of its queried reference-property objects are not present.",
+    )
+
+
+def conflict(prop: str) -> Refusal:
+    """A unique property is taken: 400, not 409 (concepts/errors.md and many clients)."""
+    return bad_request(f"Another object with the same value for property {prop} already exists.")
+
+
+@dataclass(slots=True)
+class Reply:
+    """A handler's answer; ``body`` is JSON-able, ``None`` for none.
+
+    ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` (``timeout`` or ``reset``)
+    means that the answer never arrives.
+    """
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    failure: str = ""
+
+
+class Answer(NamedTuple):
+    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and ``failure`` as in :class:`Reply`."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    delay_s: float = 0.0
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation on its way to a handler. ``path`` is relative to the version, without the query."""
+
+    tenant: SimulatedTenant
+    method: str
+    version: str
+    path: str
+    query: Query
+    headers: dict[str, str]
+    body: Any
+    base: str
+    app: str
+    now: float
+    replica: int
+    params: dict[str, str] = field(default_factory=dict)
+    faulted: bool = False
+
+    @property
+    def json(self) -> Json:
+        """The body as an object. Raises :class:`Refusal` for anything else."""
+        if not isinstance(self.body, dict):
+            raise bad_request(
+                "Unable to read JSON request payload. Please ensure Content-Type header is set.", "BadRequest"
+            )
+        return self.body
+
+    @property
+    def root(self) -> str:
+        return f"{self.base}/{self.version}"
+
+    def context(self, name: str) -> str:
+        return f"{self.root}/$metadata#{name}"

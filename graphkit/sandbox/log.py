@@ -1,0 +1,59 @@
+"""The append-only log of committed writes: the judge of duplicates, order and blast radius."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from graphkit.sandbox.state import State
+
+
+class Entry(NamedTuple):
+    """One committed write. ``at`` is tenant time (epoch seconds); ``status`` is what the caller was told, 0 for
+    nothing; ``faulted`` says that a fault put that answer in the place of the true one."""
+
+    seq: int
+    at: float
+    method: str
+    path: str
+    kind: str
+    object_id: str
+    client_request_id: str
+    status: int
+    faulted: bool
+
+
+class WriteLog(Sequence[Entry]):
+    """Reads like a list. With a state file the entries live there and survive reopening."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._entries: list[Entry] = []
+        self._unwritten: list[Entry] = []
+        self._length = 0
+
+    def load(self) -> None:
+        if self._state.file is not None:
+            self._length = self._state.file.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()[0]
+
+    def append(self, at: float, method: str, path: str, subject: tuple[str, str], told: tuple[str, int, bool]) -> None:
+        self._length += 1
+        entry = Entry(self._length, at, method, path, *subject, *told)
+        (self._unwritten if self._state.file is not None else self._entries).append(entry)
+
+    def write_changes(self) -> None:
+        if self._unwritten and self._state.file is not None:
+            self._state.file.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._unwritten)
+            self._unwritten.clear()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self._entries
+        if self._state.file is not None:
+            for row in self._state.file.execute("SELECT * FROM log ORDER BY seq"):
+                yield Entry(*row[:-1], faulted=bool(row[-1]))
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]

@@ -1,0 +1,322 @@
+"""What a tenant is born with: accounts, organisations, products, roles. Nothing here resembles a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from graphkit.sandbox.call import Json
+from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.state import State
+
+DEPARTMENTS = ("Nursing", "Medical", "Pharmacy", "Estates", "Finance", "Digital", "Therapies")
+DEFAULT_SEATS: Mapping[str, int] = {
+    "SPE_E3": 7000,
+    "SPE_F1": 5000,
+    "EMS": 8000,
+    "EMSPREMIUM": 500,
+    "ENTERPRISEPACK": 500,
+}
+GLOBAL_ADMINISTRATOR = "62e90394-69f5-4237-9190-012177145e10"
+
+# learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference
+ROLES: Mapping[str, str] = {
+    "Global Administrator": GLOBAL_ADMINISTRATOR,
+    "Global Reader": "f2ef992c-3afb-46b9-b7cf-a126ee74c451",
+    "Security Administrator": "194ae4cb-b126-40b2-bd5b-6091b380977d",
+    "Exchange Administrator": "29232cdf-9323-42fd-ade2-1d097af3e4de",
+    "SharePoint Administrator": "f28a1f50-f6e7-4571-818b-6a12f2af6b6c",
+    "Conditional Access Administrator": "b1be1c3e-b65d-4f19-8427-f6fa0d97feb9",
+    "Helpdesk Administrator": "729827e3-9c14-49f7-bb1b-9608f156bbb8",
+    "Billing Administrator": "b0f54661-2d74-4c50-afa3-1ec803f12efe",
+    "User Administrator": "fe930be7-5e62-47db-91af-98c3a49a38b1",
+    "Authentication Administrator": "c4e39bd9-1100-46d3-8c65-fb160da0071f",
+    "Application Administrator": "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",
+    "Cloud Application Administrator": "158c047a-c907-4556-b7ef-446551a6b5f7",
+    "Password Administrator": "966707d0-3269-4727-9be2-8c3a10f19b9d",
+    "Privileged Authentication Administrator": "7be44c8a-adaf-4e2a-84d6-ab2649e08a13",
+    "Privileged Role Administrator": "e8611ab8-c189-46e8-94e1-60213ab1f814",
+    "Intune Administrator": "3a2c62db-5318-420d-8d74-23affee5d9d5",
+    "Directory Synchronization Accounts": "d29b2b05-8046-44ba-8758-1e26182fcf32",
+    "Teams Administrator": "69091246-20e8-4a56-aa4d-066075b2a7a8",
+    "License Administrator": "4d6ac14f-3453-41d0-bef9-a3e0c569773a",
+    "Groups Administrator": "fdd7a751-b60b-444a-984c-02652fe8fa1c",
+}
+
+APPLICATIONS: Mapping[str, str] = {
+    # learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in
+    "00000003-0000-0000-c000-000000000000": "Microsoft Graph",
+    "00000002-0000-0ff1-ce00-000000000000": "Office 365 Exchange Online",
+    "00000003-0000-0ff1-ce00-000000000000": "Office 365 SharePoint Online",
+    "cc15fd57-2c6c-4117-a88c-83b1d56b4bbe": "Microsoft Teams Services",
+    "0000000a-0000-0000-c000-000000000000": "Microsoft Intune",
+    "d4ebce55-015a-49b5-a083-c84d1797ae8c": "Microsoft Intune Enrollment",
+    "797f4846-ba00-4fd7-ba43-dac1f8f63013": "Windows Azure Service Management API",
+    "14d82eec-204b-4c2f-b7e8-296a70dab67e": "Microsoft Graph Command Line Tools",
+    "2793995e-0a7d-40d7-bd35-6968ba142197": "My Apps",
+    "f53895d3-095d-408f-8e93-8f94b391404e": "Microsoft Project Online",
+}
+
+APP_ROLES: Mapping[str, str] = {
+    # learn.microsoft.com/graph/permissions-reference
+    "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
+    "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
+    "Group.ReadWrite.All": "62a82d76-70ea-41e2-9197-370581804d09",
+    "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
+    "GroupMember.ReadWrite.All": "dbaae8cf-10b5-4b86-a4a1-f871c94c6695",
+    "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    "LicenseAssignment.ReadWrite.All": "5facf0c1-8979-4e95-abcf-ff3d079771c0",
+    "Policy.Read.All": "246dd0d5-5bd0-4def-940b-0421030a5b68",
+    "Policy.ReadWrite.ConditionalAccess": "01c0a623-fc9b-48e9-b794-0756f8e8f067",
+    "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
+    "DeviceManagementConfiguration.ReadWrite.All": "9241abd9-d0e6-425a-bd4f-47ba86e767a4",
+    "RoleManagement.Read.Directory": "483bed4a-2ad3-4361-a73b-c83ccdbdc53c",
+    "Channel.Create": "f3a65bd4-b703-46df-8f7e-0174fea562aa",
+    "TeamSettings.ReadWrite.All": "bdd80a03-d9bc-451d-b7c4-ce7c63fe3c8f",
+}
+GRAPH_APP = "00000003-0000-0000-c000-000000000000"
+
+# learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
+STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (
+        "00000000-0000-0000-0000-000000000002",
+        "Multifactor authentication",
+        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush",
+         "temporaryAccessPassOneTime", "temporaryAccessPassMultiUse", "password,microsoftAuthenticatorPush",
+         "password,softwareOath", "password,hardwareOath", "password,sms", "password,voice", "federatedMultiFactor"),
+    ),
+    (
+        "00000000-0000-0000-0000-000000000003",
+        "Passwordless MFA",
+        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush"),
+    ),
+    (
+        "00000000-0000-0000-0000-000000000004",
+        "Phishing-resistant MFA",
+        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor"),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The birth certificate of a tenant: equal seeds make equal tenants, ids included.
+
+    ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
+    first of ``skus`` directly. ``accounts`` are further user principal names (licensed too), ``seats`` the units
+    bought per SKU, ``dice`` the seed of everything random.
+    """
+
+    organisations: int = 3
+    users: int = 8000
+    skus: tuple[str, ...] = ("SPE_E3", "SPE_F1", "EMS", "EMSPREMIUM", "ENTERPRISEPACK")
+    tenant_id: str = ""
+    domain: str = "contoso.example"
+    name: str = "Contoso Health"
+    seats: Mapping[str, int] = field(default_factory=dict)
+    licensed: int = 20
+    accounts: tuple[str, ...] = ()
+    app_id: str = ""
+    security_defaults: bool = False
+    dice: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("tenant", "app"):
+            if not getattr(self, f"{name}_id"):
+                object.__setattr__(self, f"{name}_id", guid(name, self.domain))
+        unknown = set(self.skus) - set(PRODUCTS)
+        if unknown:
+            raise ValueError(f"unknown SKU {', '.join(sorted(unknown))}; known are {', '.join(PRODUCTS)}")
+
+    @cached_property
+    def codes(self) -> tuple[str, ...]:
+        return tuple(f"RX{number}" for number in range(1, self.organisations + 1))
+
+    def id_of(self, kind: str, key: str) -> str:
+        """The id of something seeded: ``id_of("user", "rx1-0001@contoso.example")``."""
+        return guid(self.tenant_id, kind, key.lower())
+
+    def seats_of(self, sku: str) -> int:
+        return self.seats.get(sku, DEFAULT_SEATS.get(sku, 100))
+
+
+def plant(state: State, seed: Seed) -> None:
+    """Put everything that the tenant is born with into an empty state."""
+    for user in _users(seed):
+        state.table("users").put(user)
+    _plant_organisation(state, seed)
+    _plant_products(state, seed)
+    _plant_break_glass(state, seed)
+    _plant_roles(state, seed)
+    _plant_applications(state, seed)
+    _plant_strengths(state)
+
+
+def _users(seed: Seed) -> Iterator[Json]:
+    digits = max(4, len(str(seed.users // max(1, seed.organisations) + 1)))
+    held = _licence(seed)
+    for index, code in enumerate(seed.codes):
+        share = seed.users // seed.organisations + (index < seed.users % seed.organisations)
+        for number in range(1, share + 1):
+            upn = f"{code.lower()}-{number:0{digits}}@{seed.domain}"
+            user = account(seed, upn, f"{code} Staff {number:0{digits}}")
+            user.update(
+                employeeId=f"{code}{number:05}",
+                department=DEPARTMENTS[number % len(DEPARTMENTS)],
+                officeLocation=code,
+                companyName=code,
+            )
+            if held and number <= seed.licensed:
+                user["licenseAssignmentStates"] = held
+            yield user
+    for upn in seed.accounts:
+        user = account(seed, upn, upn.partition("@")[0])
+        if held:
+            user["licenseAssignmentStates"] = held
+        yield user
+
+
+def account(seed: Seed, upn: str, name: str) -> Json:
+    return {
+        "id": seed.id_of("user", upn),
+        "userPrincipalName": upn,
+        "displayName": name,
+        "mail": upn,
+        "mailNickname": upn.partition("@")[0],
+        "accountEnabled": True,
+        "userType": "Member",
+        "usageLocation": "GB",
+        "createdDateTime": SEEDED_AT,
+    }
+
+
+def _licence(seed: Seed) -> list[Json]:
+    if not seed.skus or not seed.licensed:
+        return []
+    return [
+        {
+            "skuId": PRODUCTS[seed.skus[0]].id,
+            "assignedByGroup": None,
+            "disabledPlans": [],
+            "state": "Active",
+            "error": "None",
+            "lastUpdatedDateTime": SEEDED_AT,
+        }
+    ]
+
+
+def _plant_organisation(state: State, seed: Seed) -> None:
+    domain = {"name": seed.domain, "capabilities": "Email, OfficeCommunicationsOnline", "type": "Managed"}
+    initial = f"{seed.domain.partition('.')[0]}.onmicrosoft.example"
+    state.table("organization").put(
+        {
+            "id": seed.tenant_id,
+            "displayName": seed.name,
+            "countryLetterCode": "GB",
+            "preferredLanguage": "en",
+            "tenantType": "AAD",
+            "createdDateTime": SEEDED_AT,
+            "onPremisesSyncEnabled": None,
+            "assignedPlans": [],
+            "verifiedDomains": [
+                {**domain, "isDefault": True, "isInitial": False},
+                {**domain, "name": initial, "isDefault": False, "isInitial": True},
+            ],
+        }
+    )
+    state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
+
+
+def _plant_products(state: State, seed: Seed) -> None:
+    for sku in seed.skus:
+        product = PRODUCTS[sku]
+        state.table("subscribedSkus").put(
+            {
+                "id": f"{seed.tenant_id}_{product.id}",
+                "accountId": seed.tenant_id,
+                "accountName": seed.domain.partition(".")[0],
+                "appliesTo": "User",
+                "capabilityStatus": "Enabled",
+                "skuId": product.id,
+                "skuPartNumber": sku,
+                "subscriptionIds": [guid(seed.tenant_id, "subscription", sku)],
+                "prepaidUnits": {"enabled": seed.seats_of(sku), "suspended": 0, "warning": 0, "lockedOut": 0},
+                "servicePlans": [
+                    {
+                        "servicePlanId": PLANS[plan].id,
+                        "servicePlanName": plan,
+                        "provisioningStatus": "Success",
+                        "appliesTo": "Company" if plan == "EXCHANGE_S_FOUNDATION" else "User",
+                    }
+                    for plan in product.plans
+                ],
+            }
+        )
+
+
+def _plant_break_glass(state: State, seed: Seed) -> None:
+    group_id = seed.id_of("group", "Break glass")
+    state.table("groups").put(
+        {
+            "id": group_id,
+            "displayName": "Break glass",
+            "description": "Emergency access accounts",
+            "groupTypes": [],
+            "mailEnabled": False,
+            "mailNickname": "break-glass",
+            "securityEnabled": True,
+            "isAssignableToRole": True,
+            "createdDateTime": SEEDED_AT,
+        }
+    )
+    for number in (1, 2):
+        upn = f"break-glass-{number}@{seed.domain}"
+        user = account(seed, upn, f"Break glass {number}")
+        state.table("users").put(user)
+        state.link("members", group_id, user["id"])
+        state.link("roleMembers", GLOBAL_ADMINISTRATOR, user["id"])
+
+
+def _plant_roles(state: State, seed: Seed) -> None:
+    for name, template in ROLES.items():
+        state.table("roles").put(
+            {"id": seed.id_of("role", name), "displayName": name, "description": name, "roleTemplateId": template}
+        )
+
+
+def _plant_applications(state: State, seed: Seed) -> None:
+    own = {seed.app_id: "Bulk administration"}
+    for app_id, name in {**APPLICATIONS, **own}.items():
+        principal = {
+            "id": seed.id_of("servicePrincipal", app_id),
+            "appId": app_id,
+            "displayName": name,
+            "accountEnabled": True,
+            "servicePrincipalType": "Application",
+            "appOwnerOrganizationId": seed.tenant_id,
+        }
+        if app_id == GRAPH_APP:
+            principal["appRoles"] = [
+                {"id": role, "value": value, "displayName": value, "isEnabled": True,
+                 "allowedMemberTypes": ["Application"]}
+                for value, role in APP_ROLES.items()
+            ]  # fmt: skip
+        state.table("servicePrincipals").put(principal)
+
+
+def _plant_strengths(state: State) -> None:
+    for key, name, combinations in STRENGTHS:
+        state.table("strengths").put(
+            {
+                "id": key,
+                "displayName": name,
+                "description": name,
+                "policyType": "builtIn",
+                "requirementsSatisfied": "mfa",
+                "allowedCombinations": list(combinations),
+                "createdDateTime": SEEDED_AT,
+                "modifiedDateTime": SEEDED_AT,
+            }
+        )

@@ -1,0 +1,209 @@
+"""What the tenant holds: objects by kind, links between them, and the file in which both outlive the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from graphkit.sandbox.call import Json
+
+INDEXES: dict[str, tuple[str, ...]] = {
+    "users": ("userPrincipalName", "employeeId", "mail"),
+    "groups": ("uniqueName", "mailNickname", "displayName"),
+    "servicePrincipals": ("appId",),
+}
+"""Properties by which objects are found without looking at all of them. Values compare without regard to case."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value);
+CREATE TABLE IF NOT EXISTS objects (kind TEXT, id TEXT, body BLOB, PRIMARY KEY (kind, id));
+CREATE TABLE IF NOT EXISTS links (name TEXT, source TEXT, target TEXT, present INT, PRIMARY KEY (name, source, target));
+CREATE TABLE IF NOT EXISTS pending (seq INTEGER PRIMARY KEY, due REAL, work TEXT, arguments BLOB);
+CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, at REAL, method TEXT, path TEXT, kind TEXT, object_id TEXT,
+    client_request_id TEXT, status INT, faulted INT);
+CREATE TABLE IF NOT EXISTS faults (position INTEGER PRIMARY KEY, rule BLOB, matched INT, fired INT);
+"""
+
+
+class Table:
+    """All objects of one kind. ``order`` keeps the place of what was deleted, so that page tokens stay true."""
+
+    __slots__ = ("indexes", "objects", "order")
+
+    def __init__(self, indexed: tuple[str, ...]) -> None:
+        self.objects: dict[str, Json] = {}
+        self.order: list[str] = []
+        self.indexes: dict[str, dict[str, dict[str, None]]] = {name: {} for name in indexed}
+
+    def put(self, item: Json) -> None:
+        key = item["id"]
+        old = self.objects.get(key)
+        if old is None:
+            self.order.append(key)
+        self.objects[key] = item
+        for name, index in self.indexes.items():
+            before, after = old.get(name) if old else None, item.get(name)
+            if before != after:
+                self._unindex(index, before, key)
+                if after:
+                    index.setdefault(after.lower(), {})[key] = None
+
+    def drop(self, key: str) -> None:
+        old = self.objects.pop(key, None)
+        for name, index in self.indexes.items():
+            self._unindex(index, old.get(name) if old else None, key)
+
+    @staticmethod
+    def _unindex(index: dict[str, dict[str, None]], value: str | None, key: str) -> None:
+        if value and value.lower() in index:
+            index[value.lower()].pop(key, None)
+
+    def find(self, name: str, value: str) -> list[Json]:
+        return [self.objects[key] for key in self.indexes[name].get(value.lower(), ())]
+
+    def in_order(self) -> Sequence[Json | None]:
+        return _InOrder(self)
+
+
+class _InOrder(Sequence[Json | None]):
+    """All places of a table, in the order of creation; ``None`` where something was deleted. Copies nothing."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table.order)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self._table.objects.get(self._table.order[position])
+
+
+Links = dict[str, dict[str, None]]
+
+
+class State:
+    """The tenant's memory. Every change is noted and leaves with the next :meth:`commit`."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.tables: dict[str, Table] = {}
+        self.links: dict[str, Links] = {}
+        self.backlinks: dict[str, Links] = {}
+        self.touched: dict[tuple[str, str], None] = {}
+        self.touched_links: dict[tuple[str, str, str], bool] = {}
+        self.file = _open(path) if path else None
+
+    def table(self, kind: str) -> Table:
+        found = self.tables.get(kind)
+        if found is None:
+            found = self.tables[kind] = Table(INDEXES.get(kind, ()))
+        return found
+
+    def get(self, kind: str, key: str) -> Json | None:
+        return self.table(kind).objects.get(key)
+
+    def put(self, kind: str, item: Json) -> None:
+        self.table(kind).put(item)
+        self.touched[kind, item["id"]] = None
+
+    def delete(self, kind: str, key: str) -> None:
+        self.table(kind).drop(key)
+        self.touched[kind, key] = None
+
+    def linked(self, name: str, source: str) -> dict[str, None]:
+        return self.links.get(name, {}).get(source, {})
+
+    def linked_back(self, name: str, target: str) -> dict[str, None]:
+        return self.backlinks.get(name, {}).get(target, {})
+
+    def link(self, name: str, source: str, target: str) -> None:
+        self._connect(name, source, target)
+        self.touched_links[name, source, target] = True
+
+    def unlink(self, name: str, source: str, target: str) -> None:
+        self._disconnect(name, source, target)
+        self.touched_links[name, source, target] = False
+
+    def _connect(self, name: str, source: str, target: str) -> None:
+        self.links.setdefault(name, {}).setdefault(source, {})[target] = None
+        self.backlinks.setdefault(name, {}).setdefault(target, {})[source] = None
+
+    def _disconnect(self, name: str, source: str, target: str) -> None:
+        self.links.get(name, {}).get(source, {}).pop(target, None)
+        self.backlinks.get(name, {}).get(target, {}).pop(source, None)
+
+    def forget_changes(self) -> None:
+        """What was put in so far is the seed: it is made anew at every opening, not stored."""
+        self.touched.clear()
+        self.touched_links.clear()
+
+    def load(self) -> None:
+        """Lay what the file holds over the seed."""
+        if self.file is None:
+            return
+        for kind, key, body in self.file.execute("SELECT kind, id, body FROM objects ORDER BY rowid"):
+            table = self.table(kind)
+            if body is not None:
+                table.put(msgspec.json.decode(body))
+            elif key in table.objects:
+                table.drop(key)
+            else:
+                table.order.append(key)
+        for name, source, target, present in self.file.execute("SELECT * FROM links ORDER BY rowid"):
+            (self._connect if present else self._disconnect)(name, source, target)
+
+    def write_changes(self) -> None:
+        """Hand the noted changes to the open transaction."""
+        if self.file is not None:
+            self.file.executemany(
+                "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+                [(kind, key, self._encoded(kind, key)) for kind, key in self.touched],
+            )
+            self.file.executemany(
+                "INSERT INTO links VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET present = excluded.present",
+                [(*link, present) for link, present in self.touched_links.items()],
+            )
+        self.forget_changes()
+
+    def _encoded(self, kind: str, key: str) -> bytes | None:
+        item = self.get(kind, key)
+        return None if item is None else msgspec.json.encode(item)
+
+    def meta(self, key: str) -> Any:
+        if self.file is None:
+            return None
+        row = self.file.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def set_meta(self, key: str, value: Any) -> None:
+        if self.file is not None:
+            self.file.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A client may be killed, the machine may not: so nothing waits for the disk."""
+    file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    file.execute("PRAGMA journal_mode = WAL")
+    file.execute("PRAGMA synchronous = OFF")
+    file.executescript(_SCHEMA)
+    return file
+
+
+def stored_time(path: Path | str) -> float | None:
+    """The tenant's own time (epoch seconds) when it last accepted a write; ``None`` for a new or absent file."""
+    if not Path(path).exists():
+        return None
+    file = _open(Path(path))
+    try:
+        row = file.execute("SELECT value FROM meta WHERE key = 'now'").fetchone()
+    finally:
+        file.close()
+    return float(row[0]) if row else None
