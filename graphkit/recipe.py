@@ -45,11 +45,14 @@ class Inputs:
         self,
         sources: Sequence[Source],
         problems: Problems,
-        mapped: Callable[[type[BaseModel]], Iterator[Table]] | None = None,
+        *,
+        local_map: Source | None = None,
+        values: Mapping[str, str] | None = None,
     ) -> None:
         self.sources = sources
         self.problems = problems
-        self._mapped = mapped
+        self._local_map = local_map
+        self._values = values
 
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""
@@ -60,11 +63,17 @@ class Inputs:
 
     def rows(self, model: type[M], key: Callable[[M], object] | None = None) -> Iterator[tuple[Origin, M]]:
         """The valid rows of all tables, ``--map`` applied; ``key`` must be unique among them."""
-        tables = (
-            self._mapped(model) if self._mapped else (open_table(each, self.problems, model) for each in self.sources)
-        )
-        for table in tables:
+        for table in self._tables(model):
             yield from _rows(table, model, self.problems, key)
+
+    def _tables(self, model: type[BaseModel]) -> Iterator[Table]:
+        if self._local_map is None:
+            yield from (open_table(source, self.problems, model) for source in self.sources)
+            return
+        from graphkit.inputs.localmap import open_mapped_table
+
+        for source in self.sources or [None]:
+            yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
     def rows_beside(
         self,
@@ -153,7 +162,7 @@ def all_recipes() -> list[Recipe]:
 
 def template_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """(file name, text) of the starter files: the recipe's template and whatever it names beside itself."""
-    family, short = recipe.name.split(".")
+    family = recipe.name.partition(".")[0]
     for bundle in _bundles():
         folder = files(f"{bundle}.{family}")
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):

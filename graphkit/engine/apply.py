@@ -195,7 +195,6 @@ class Applier:
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
                 return
-            self._budget.refund(request.effect)
             if not (self._not_yet(pack, response) and self._clock.now() < give_up):
                 await self._after_refusal(resource, pack, response)
                 return

@@ -413,11 +413,24 @@ class RunFile:
         for change in self.changes():
             yield change, self.outcome(change.seq)
 
-    def input_results(self) -> Iterator[InputResult]:
-        """Every input row in its order, with the sum of what became of it."""
-        for row, file, place, data, problem in self._db.execute(
-            "SELECT id, file, place, data, problem FROM input ORDER BY id"
+    def input_columns(self) -> list[str]:
+        """The columns of all tables that were given, in their order; empty if only documents were."""
+        columns: dict[str, None] = {}
+        for (file,) in self._db.execute(
+            "SELECT file FROM input WHERE typeof(place) = 'integer' AND data != '{}' GROUP BY file ORDER BY min(id)"
         ).fetchall():
+            row = self._db.execute("SELECT data FROM input WHERE file = ? AND data != '{}' LIMIT 1", (file,)).fetchone()
+            columns.update(dict.fromkeys(msgspec.json.decode(row[0])))
+        return list(columns)
+
+    def input_results(self, *, tables: bool) -> Iterator[InputResult]:
+        """Every row of the tables (or every entry of the documents) in its order, with the sum of what became of it."""
+        kind = "=" if tables else "!="
+        rows = self._db.execute(
+            f"SELECT id, file, place, data, problem FROM input WHERE typeof(place) {kind} 'integer'"
+            " ORDER BY (SELECT min(id) FROM input AS first WHERE first.file = input.file), place"
+        )
+        for row, file, place, data, problem in rows:
             outcomes = self._db.execute(
                 "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
                 " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",

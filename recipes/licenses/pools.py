@@ -40,7 +40,7 @@ class Pool(InputModel):
     sku: str
     cap: int = Field(ge=0)
     group: str = ""
-    disabled_plans: list[str] = []
+    disabled_plans: list[str] = Field(default_factory=list)
     members_from: str | MatchedCsv | Rule
 
     @property

@@ -1,0 +1,11 @@
+"""What every door calls: validate, plan, apply, resume."""
+
+from __future__ import annotations
+
+from graphkit.jobs.apply import apply as apply
+from graphkit.jobs.asked import Asked as Asked
+from graphkit.jobs.plan import plan as plan
+from graphkit.jobs.plan import validate as validate
+from graphkit.jobs.summary import Summary as Summary
+from graphkit.jobs.summary import Validated as Validated
+from graphkit.jobs.summary import summarise as summarise

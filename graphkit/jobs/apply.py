@@ -1,0 +1,126 @@
+"""Apply and resume: the same code path over one run file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from graphkit.engine.apply import Applier, Progress
+from graphkit.engine.change import Action
+from graphkit.engine.resource import Context, PlanOptions, total_effect
+from graphkit.engine.runfile import RunFile
+from graphkit.engine.snapshot import Snapshot
+from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
+from graphkit.jobs.plan import check_permissions
+from graphkit.jobs.summary import Summary, summarise
+from graphkit.protocol.message import Effect
+from graphkit.recipe import find_recipe
+from graphkit.reports.results import write_results
+from graphkit.resources import ResourceTable
+from graphkit.session import Session
+
+FRESH = ("ready", "empty")
+BEGUN = ("applying", "interrupted", "finished")
+
+
+async def apply(
+    session: Session,
+    path: Path,
+    *,
+    resume: bool = False,
+    deadline: float | None = None,
+    results: Path | None = None,
+    observer: Callable[[Progress], None] = lambda _: None,
+) -> Summary:
+    """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
+
+    ``deadline`` is a time of ``session.clock``. Raises ``RunFileError`` if the plan is damaged, expired, consumed or not
+    begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and what
+    stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
+    """
+    with RunFile.open(path, write=True) as run:
+        run.verify()
+        header = run.header()
+        _check(session, run, header, resume=resume)
+        check_permissions(session, find_recipe(header["recipe"]))
+        run.set_header(status="applying")
+        if resume:
+            run.retry_failed()
+        try:
+            await _apply(session, run, header, deadline, observer)
+        except GraphkitError as error:
+            error.hint = error.hint or f"graphkit resume {path}"
+            raise
+        finally:
+            run.set_header(status="finished" if run.finished() else "interrupted")
+            written = results or path.with_suffix(".results.csv")
+            write_results(run, written)
+        return summarise(run, throttled=session.throttled, results=written)
+
+
+async def _apply(
+    session: Session,
+    run: RunFile,
+    header: dict[str, Any],
+    deadline: float | None,
+    observer: Callable[[Progress], None],
+) -> None:
+    options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
+    snapshot = Snapshot()
+    try:
+        context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
+        _allow(session, run)
+        applier = Applier(run, ResourceTable(context), context, session.budget, deadline=deadline, observer=observer)
+        await applier.apply()
+    finally:
+        snapshot.close()
+
+
+def _allow(session: Session, run: RunFile) -> None:
+    """Never more than the plan declared, counted across resumes."""
+    planned, written = run.counts(), run.written_counts()
+    effect = Effect()
+    for action in Action:
+        left = max(0, planned[action] - written.get(action, 0))
+        each = total_effect([action])
+        effect = Effect(
+            creates=effect.creates + left * each.creates,
+            updates=effect.updates + left * each.updates,
+            removals=effect.removals + left * each.removals,
+            deletions=effect.deletions + left * each.deletions,
+            members=effect.members + left * each.members,
+        )
+    session.budget.writes_allowed = True
+    session.budget.refund(effect)
+
+
+def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bool) -> None:
+    if header["tenant"] != session.tenant.id:
+        raise WrongTenant(
+            f"{run.path} was planned for tenant {header['tenant']}, and this is {session.tenant.shown}",
+            hint="sign in to the tenant of the plan, or plan again here",
+        )
+    if header["target"] != str(session.target):
+        raise WrongTenant(f"{run.path} was planned against {header['target']}, not {session.target}")
+    if header["apps"] != [session.identity]:
+        raise WrongTenant(
+            f"{run.path} was planned with the app {', '.join(header['apps'])}, not {session.identity}",
+            hint="apply with the same app registration, or plan again",
+        )
+    status = header["status"]
+    if status == "blocked":
+        raise Blocked(header["blocked"], hint="change the input or the limits named, and plan again")
+    if resume and status in FRESH:
+        raise RunFileError(f"{run.path} has not been applied yet", hint=f"graphkit apply {run.path}")
+    if not resume and status in BEGUN:
+        done = "has been applied already" if status == "finished" else "was begun and not finished"
+        raise RunFileError(f"{run.path} {done}", hint=f"graphkit resume {run.path}" if status != "finished" else "plan again")
+    if not resume and session.clock.now() > header["expires"]:
+        raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
+    if status not in (*FRESH, *BEGUN):
+        raise RunFileError(f"{run.path} is an unfinished plan", hint="plan again")
+
+
+def _tuples(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -1,0 +1,43 @@
+"""What someone asks to have planned, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from graphkit.engine.resource import PlanOptions
+from graphkit.errors import UsageError
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.source import open_source
+from graphkit.recipe import Inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A recipe by name and its inputs as given on the command line or in a queue message.
+
+    ``values`` are those of ``--set`` for the ``--map`` file; ``out`` is where the run file goes (default: a new name in
+    the runs folder).
+    """
+
+    recipe: str
+    inputs: tuple[str, ...]
+    options: PlanOptions = field(default_factory=PlanOptions)
+    input_format: str | None = None
+    map_file: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    out: Path | None = None
+    stdin: BinaryIO | None = None
+
+    def open(self, problems: Problems) -> Inputs:
+        """The inputs, ready to be read; what cannot be opened goes to ``problems``."""
+        if not (self.inputs or self.map_file):
+            raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+        opened = (
+            open_source(given, problems, input_format=self.input_format, stdin=self.stdin) for given in self.inputs
+        )
+        sources = [source for source in opened if source is not None]
+        local_map = open_source(self.map_file, problems) if self.map_file else None
+        return Inputs(sources, problems, local_map=local_map, values=self.values)

@@ -1,0 +1,126 @@
+"""Validate and plan: from inputs to a sealed run file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from graphkit.engine.plan import Planner, chunked
+from graphkit.engine.resource import Context, PlanOptions
+from graphkit.engine.runfile import RunFile
+from graphkit.engine.snapshot import Snapshot
+from graphkit.errors import InputProblem, MissingPermission
+from graphkit.inputs.problems import Problems
+from graphkit.jobs.asked import Asked
+from graphkit.jobs.summary import Summary, Validated, summarise
+from graphkit.recipe import Inputs, Recipe, find_recipe
+from graphkit.resources import ResourceTable
+from graphkit.session import Session
+
+EXPIRES_AFTER_H = 24
+"""How long a plan may wait for its first apply."""
+
+Say = Callable[[str], None]
+
+
+def validate(asked: Asked) -> Validated:
+    """Everything that can be checked without the tenant. Sends nothing."""
+    recipe = find_recipe(asked.recipe)
+    problems = Problems()
+    inputs = asked.open(problems)
+    seen: dict[bytes, int | str] = {}
+    places: set[tuple[str, int | str]] = set()
+    for chunk in chunked(recipe.desired(inputs, asked.options)):
+        for item in chunk:
+            name = hashlib.blake2b(f"{item.kind} {item.key}".encode(), digest_size=16).digest()
+            if name in seen:
+                message = f"{item.key} is there twice, first at {seen[name]}"
+                problems.add(item.origin.file, item.origin.place, "duplicate-key", message)
+            seen.setdefault(name, item.origin.place)
+            places.add((item.origin.file, item.origin.place))
+    errors = tuple(dict.fromkeys(problems.found))
+    bad = {(error.file, error.where) for error in errors}
+    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings))
+
+
+async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+    """Plan against the tenant that ``session`` is connected to. Sends no write.
+
+    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops is
+    kept, with status ``blocked``.
+    """
+    recipe = find_recipe(asked.recipe)
+    warnings = check_permissions(session, recipe)
+    problems = Problems()
+    inputs = asked.open(problems)
+    path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
+    run = RunFile.create(path, _header(session, recipe, asked, inputs))
+    try:
+        with run:
+            say(f"planning {recipe.name} for {session.tenant.shown}")
+            await _fill(session, run, recipe.desired(inputs, asked.options), problems, asked.options)
+            run.set_header(warnings=[*warnings, *problems.warnings])
+            return summarise(run)
+    except BaseException:
+        # An unfinished plan is of no use to anyone and may hold personal data.
+        path.unlink(missing_ok=True)
+        raise
+
+
+async def _fill(session: Session, run: RunFile, wishes: Any, problems: Problems, options: PlanOptions) -> None:
+    snapshot = Snapshot()
+    try:
+        context = Context(session.client, session.clock, snapshot, options)
+        planner = Planner(run, ResourceTable(context), context)
+        found: list[InputProblem] = problems.found
+        await planner.plan(wishes, found, quota_share=session.settings.quota_share)
+    finally:
+        snapshot.close()
+
+
+def check_permissions(session: Session, recipe: Recipe) -> list[str]:
+    """Warnings about what the token may not do. Raises ``MissingPermission`` where the recipe is useless without."""
+    known = session.permissions(recipe.permissions)
+    if not known.known:
+        return ["the token does not say what it permits; missing permissions will show as refused requests"]
+    if known.missing and recipe.essential:
+        raise MissingPermission(
+            f"{recipe.name} needs {', '.join(sorted(known.missing))}, which this identity was not granted",
+            hint=f"graphkit auth permissions {recipe.name} shows all of them",
+        )
+    return [f"{name} was not granted; writes that need it will be refused" for name in sorted(known.missing)]
+
+
+def _header(session: Session, recipe: Recipe, asked: Asked, inputs: Inputs) -> dict[str, Any]:
+    now = session.clock.now()
+    options = asdict(asked.options)
+    limits = {name: options.pop(name) for name in ("max_changes", "max_removals", "max_deletes")}
+    return {
+        "recipe": recipe.name,
+        "tenant": session.tenant.id,
+        "tenant_shown": session.tenant.to_json(),
+        "target": str(session.target),
+        "apps": [session.identity],
+        "inputs": {source.name: source.sha256() for source in inputs.sources},
+        "options": options,
+        "limits": limits,
+        "created": now,
+        "expires": now + EXPIRES_AFTER_H * 3600,
+    }
+
+
+def _new_name(folder: Path, recipe: str, now: float) -> Path:
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+    taken = 0
+    while True:
+        tail = hashlib.sha256(f"{stamp} {recipe} {taken}".encode()).hexdigest()[:6]
+        path = folder / f"{stamp}-{recipe}-{tail}.run"
+        if not path.exists():
+            return path
+        taken += 1
+
+

@@ -1,0 +1,116 @@
+"""What a job returns: plain values for tables, JSON and exit codes alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphkit.engine.runfile import RunFile
+from graphkit.errors import InputProblem
+
+FORMAT = 1
+"""Of the JSON that commands print. Additions leave it as it is; a removal makes it 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """What ``validate`` found: how many requested items are sound, and everything that is not."""
+
+    valid: int
+    errors: tuple[InputProblem, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        return 5 if self.errors else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "valid": self.valid,
+            "errors": [problem.to_json() for problem in self.errors],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One run: what it plans and, once applied, how that ended.
+
+    ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``status`` is
+    planning, ready, empty, blocked, applying, interrupted or finished; ``throttled`` counts the answers 429 of this
+    process.
+    """
+
+    run: Path
+    recipe: str
+    tenant: dict[str, Any]
+    target: str
+    status: str
+    changes: dict[str, int]
+    kinds: dict[str, dict[str, int]]
+    outcomes: dict[str, int]
+    cost: list[dict[str, Any]]
+    blocked: list[str]
+    warnings: list[str] = field(default_factory=list)
+    throttled: int = 0
+    results: Path | None = None
+
+    @property
+    def writes(self) -> int:
+        return sum(count for action, count in self.changes.items() if action not in ("noop", "blocked"))
+
+    def plan_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "run": str(self.run),
+            "recipe": self.recipe,
+            "tenant": self.tenant,
+            "target": self.target,
+            "status": self.status,
+            "changes": self.changes,
+            "kinds": self.kinds,
+            "cost": self.cost,
+            "blocked": self.blocked,
+            "warnings": self.warnings,
+        }
+
+    def apply_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "run": str(self.run),
+            "recipe": self.recipe,
+            "tenant": self.tenant,
+            "status": self.status,
+            "outcomes": self.outcomes,
+            "throttled": self.throttled,
+            "results": str(self.results) if self.results else "",
+        }
+
+    @property
+    def apply_exit_code(self) -> int:
+        """0 when all ended well, 3 when something did not."""
+        return 3 if any(self.outcomes[status] for status in ("failed", "skipped", "unknown")) else 0
+
+
+def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) -> Summary:
+    """Read a run file as it stands."""
+    header = run.header()
+    status = str(header.get("status", ""))
+    return Summary(
+        run=run.path,
+        recipe=str(header.get("recipe", "")),
+        tenant=dict(header.get("tenant_shown") or {}),
+        target=str(header.get("target", "")),
+        # Whoever holds the file open for writing knows better; for a reader "applying" may mean a dead process.
+        status=status,
+        changes=run.counts(),
+        kinds=run.counts_by_kind(),
+        outcomes=run.outcome_counts(),
+        cost=list(header.get("cost") or []),
+        blocked=list(header.get("blocked") or []),
+        warnings=list(header.get("warnings") or []),
+        throttled=throttled,
+        results=results,
+    )

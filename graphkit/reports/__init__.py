@@ -1,0 +1,1 @@
+"""A plan or a run as a table, CSV, JSON or HTML."""

@@ -1,0 +1,45 @@
+"""``results.csv``: the input rows in their order, each with what became of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+from graphkit.engine.runfile import InputResult, RunFile
+
+OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id")
+DOCUMENT = ("file", "path")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection)."""
+
+
+def write_results(run: RunFile, path: Path) -> None:
+    """UTF-8 with BOM, CRLF, readable by its owner only; replaces an older file at once.
+
+    Rows of tables keep their columns. Entries of documents have ``file`` and ``path`` instead, and are written only
+    where no table was given.
+    """
+    columns = run.input_columns()
+    partial = path.with_name(path.name + ".part")
+    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with open(handle, "w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\r\n")
+        writer.writerow([safe(column) for column in (*(columns or DOCUMENT), *OUTCOME)])
+        for row in run.input_results(tables=bool(columns)):
+            writer.writerow([safe(str(cell)) for cell in (*_cells(row, columns), *_outcome(row))])
+    partial.replace(path)
+
+
+def _cells(row: InputResult, columns: list[str]) -> list[object]:
+    return [row.origin.values.get(column, "") for column in columns] or [row.origin.file, row.origin.place]
+
+
+def _outcome(row: InputResult) -> tuple[str, ...]:
+    result = row.result
+    return (row.action, result.status, result.object_id, result.code, result.error, result.request_id)
+
+
+def safe(cell: str) -> str:
+    """A leading apostrophe keeps a spreadsheet from running the cell; graphkit strips it on input."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell

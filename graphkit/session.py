@@ -1,0 +1,164 @@
+"""Where the parts meet: a real, a simulated or a loopback tenant behind one client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id
+from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
+from graphkit.errors import ServiceError, WrongTenant
+from graphkit.protocol.budget import WriteBudget
+from graphkit.protocol.clouds import CLOUDS, Cloud
+from graphkit.protocol.odata import segment
+from graphkit.settings import Settings, Target
+
+if TYPE_CHECKING:
+    import httpx
+
+    from graphkit.client import GraphClient
+    from graphkit.protocol.identity import TokenSource
+    from graphkit.transport.chain import Chain
+
+GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
+"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
+LATENCY_S = 0.05
+"""How long the simulated tenant takes to answer, on its own clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who is on the other side. ``id`` is ``unknown tenant at <address>`` where the service does not say."""
+
+    id: str
+    name: str = ""
+    domain: str = ""
+
+    @property
+    def shown(self) -> str:
+        return " ".join(part for part in (self.name, f"({self.domain})" if self.domain else "", self.id) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "domain": self.domain}
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first."""
+
+    settings: Settings
+    target: Target
+    cloud: Cloud
+    clock: Clock
+    client: GraphClient
+    chain: Chain
+    budget: WriteBudget
+    tenant: Tenant
+    identity: str
+    granted: frozenset[str] | None
+
+    @property
+    def throttled(self) -> int:
+        """Answers 429 so far."""
+        return self.chain.metrics.throttled
+
+    def permissions(self, required: Iterable[str]) -> Permissions:
+        """What the recipe needs against what the token gives."""
+        return compare(required, self.granted)
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Session]:
+    """Everything between a recipe and the wire, assembled and asked who is there.
+
+    Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
+    """
+    from graphkit.client import GraphClient
+    from graphkit.transport.chain import build_chain
+
+    target = settings.target
+    cloud = cloud_of(target)
+    async with _far_end(settings, target) as (wire, clock, source):
+        budget = WriteBudget.read_only()
+        chain = build_chain(wire=wire, cloud=cloud, source=source, clock=clock, budget=budget, settings=settings)
+        client = GraphClient(chain, cloud=cloud, clock=clock)
+        tenant = await _who_is_there(client, source, target)
+        granted = await _granted(client, source, settings)
+        yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, granted)
+
+
+def cloud_of(target: Target) -> Cloud:
+    """The record that decides every host. A loopback target keeps the global record's names, at its own address."""
+    if target.kind == "cloud":
+        return CLOUDS[target.name]
+    if target.kind == "loopback":
+        return replace(CLOUDS["global"], graph_root=target.url, download_hosts=())
+    return CLOUDS["global"]
+
+
+@asynccontextmanager
+async def _far_end(
+    settings: Settings, target: Target
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, TokenSource]]:
+    """The wire, the clock that counts there, and who we are."""
+    from graphkit.auth.source import make_token_source
+
+    cloud = cloud_of(target)
+    if target.kind == "simulated":
+        from graphkit.sandbox import SandboxTransport, SimulatedTenant, stored_time
+
+        epoch = (stored_time(target.state) if target.state else None) or VIRTUAL_EPOCH
+        clock: Clock = VirtualClock(epoch) if target.virtual_time else RealClock()
+        tenant = (
+            SimulatedTenant.open(target.state, clock, latency_s=LATENCY_S)
+            if target.state
+            else SimulatedTenant(clock, latency_s=LATENCY_S)
+        )
+        try:
+            yield SandboxTransport(tenant), clock, make_token_source(settings, cloud, clock)
+        finally:
+            tenant.close()
+        return
+    from graphkit.transport.wire import make_wire
+
+    clock = RealClock(settings.time_scale)
+    source = make_token_source(settings, cloud, clock)
+    wire = make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(cloud.graph_root.partition("://")[2]))
+    try:
+        yield wire, clock, source
+    finally:
+        await wire.aclose()
+
+
+async def _who_is_there(client: GraphClient, source: TokenSource, target: Target) -> Tenant:
+    """``GET /organization``; a readable ``tid`` must agree with it."""
+    claimed = tenant_id((await source.token()).value)
+    try:
+        document = await client.get("/organization", params={"$select": "id,displayName,verifiedDomains"})
+    except ServiceError:
+        if target.kind != "loopback" and not claimed:
+            raise
+        return Tenant(claimed or f"unknown tenant at {target}")
+    organization = next(iter(document.get("value") or ()), {})
+    found = str(organization.get("id") or "")
+    if found and claimed and found != claimed:
+        raise WrongTenant(f"the token is for tenant {claimed}, but {found} answered", hint="sign in again")
+    domains = organization.get("verifiedDomains") or ()
+    domain = next((str(each.get("name")) for each in domains if each.get("isDefault")), "")
+    known = found or claimed or f"unknown tenant at {target}"
+    return Tenant(known, str(organization.get("displayName") or ""), domain)
+
+
+async def _granted(client: GraphClient, source: TokenSource, settings: Settings) -> frozenset[str] | None:
+    """From the token where it can be read, else from the app's role assignments, else ``None``: nobody knows."""
+    readable = granted((await source.token()).value)
+    if readable is not None or settings.target.kind != "cloud" or not settings.client_id:
+        return readable
+    try:
+        own = await client.get(f"/servicePrincipals(appId='{segment(settings.client_id)}')/appRoleAssignments")
+        graph = await client.get(f"/servicePrincipals(appId='{GRAPH_APP_ID}')", params={"$select": "id,appRoles"})
+    except ServiceError:
+        return None
+    return names_of_assignments(own.get("value") or (), graph)
