@@ -1,0 +1,260 @@
+"""What the metadata does not say about the kinds that graphkit writes: kept by hand, each line with its source.
+
+D = microsoftgraph/microsoft-graph-docs-contrib, api-reference/v1.0/; M = the descriptions in v1.0-Prod.csdl.
+A fact about a type holds for the types derived from it. Lines marked (observed) come from published exports of real
+tenants or from issue threads, not from Microsoft's reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+Mark = Literal["read_only", "immutable", "required", "reference", "default", "default_of_type", "void", "noise"]
+
+
+class Fact(NamedTuple):
+    """``properties``: names separated by spaces; for ``default_of_type`` names of property types.
+
+    ``default``: the service fills in ``value``. ``void``: to write ``value`` is to write nothing. ``reference``: the
+    object is referred to by its ``id``, the rest of it is for reading. ``noise``: exports carry the name with null.
+    """
+
+    mark: Mark
+    type: str
+    properties: str
+    source: str
+    value: Any = None
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact("read_only", "entity", "id", "D: every resource page; a body's own id is ignored or refused on create"),
+    # Conditional access
+    Fact(
+        "required",
+        "conditionalAccessPolicy",
+        "displayName state conditions",
+        "D api/conditionalaccessroot-post-policies.md",
+    ),
+    Fact(
+        "read_only",
+        "conditionalAccessPolicy",
+        "id createdDateTime modifiedDateTime",
+        "D resources/conditionalaccesspolicy.md",
+    ),
+    Fact(
+        "read_only",
+        "conditionalAccessPolicy",
+        "templateId",
+        "D resources/conditionalaccesspolicy.md: where a policy came from; no rule, unknown to beta",
+    ),
+    Fact("read_only", "policyDeletableItem", "deletedDateTime", "D resources/policydeletableitem.md"),
+    Fact(
+        "noise",
+        "conditionalAccessPolicy",
+        "partialEnablementStrategy",
+        "(observed) null in every beta export; neither metadata nor msgraph-beta-sdk 1.66.0 knows it",
+    ),
+    Fact(
+        "noise",
+        "conditionalAccessConditionSet",
+        "times",
+        "(observed) null in every beta export, microsoftgraph/microsoft-graph-docs#21205; no metadata knows it",
+    ),
+    Fact(
+        "noise",
+        "conditionalAccessSessionControls",
+        "blockSensitiveActions",
+        "(observed) null in beta exports of 2026, not yet in msgraph-beta-sdk 1.66.0; has a meaning when it is set",
+    ),
+    Fact(
+        "default",
+        "conditionalAccessConditionSet",
+        "clientAppTypes",
+        "(observed) a policy created without it reads back as all; never null by M",
+        ["all"],
+    ),
+    Fact(
+        "reference",
+        "conditionalAccessGrantControls",
+        "authenticationStrength",
+        "microsoftgraph/entra-powershell#1378: created with {id}; a read shows the whole object",
+    ),
+    Fact("required", "conditionalAccessFilter", "mode rule", "D resources/conditionalaccessfilter.md"),
+    Fact("required", "conditionalAccessGuestsOrExternalUsers", "guestOrExternalUserTypes", "M: never null"),
+    Fact("required", "conditionalAccessAuthenticationFlows", "transferMethods", "M: never null"),
+    # Named locations
+    Fact("required", "namedLocation", "displayName", "D resources/countrynamedlocation.md"),
+    Fact("read_only", "namedLocation", "id createdDateTime modifiedDateTime", "D resources/countrynamedlocation.md"),
+    Fact("required", "ipNamedLocation", "ipRanges", "D resources/ipnamedlocation.md"),
+    Fact("default", "ipNamedLocation", "isTrusted", "D resources/ipnamedlocation.md", False),
+    Fact("required", "countryNamedLocation", "countriesAndRegions", "D resources/countrynamedlocation.md"),
+    Fact(
+        "default",
+        "countryNamedLocation",
+        "includeUnknownCountriesAndRegions",
+        "D resources/countrynamedlocation.md",
+        False,
+    ),
+    Fact(
+        "default",
+        "countryNamedLocation",
+        "countryLookupMethod",
+        "D resources/countrynamedlocation.md",
+        "clientIpAddress",
+    ),
+    Fact("required", "iPv4CidrRange", "cidrAddress", "D resources/ipv4cidrrange.md"),
+    Fact("required", "iPv6CidrRange", "cidrAddress", "D resources/ipv6cidrrange.md"),
+    Fact("required", "iPv4Range", "lowerAddress upperAddress", "D resources/ipv4range.md"),
+    Fact("required", "iPv6Range", "lowerAddress upperAddress", "D resources/ipv6range.md"),
+    # Authentication strengths
+    Fact(
+        "read_only",
+        "authenticationStrengthPolicy",
+        "createdDateTime modifiedDateTime policyType",
+        "D resources/authenticationstrengthpolicy.md",
+    ),
+    Fact(
+        "required",
+        "authenticationStrengthPolicy",
+        "displayName allowedCombinations",
+        "D api/authenticationstrengthroot-post-policies.md",
+    ),
+    # Device compliance
+    Fact(
+        "required",
+        "deviceCompliancePolicy",
+        "displayName scheduledActionsForRule",
+        "M: required when creating; microsoftgraph/microsoft-graph-docs#7746",
+    ),
+    Fact(
+        "read_only",
+        "deviceCompliancePolicy",
+        "createdDateTime lastModifiedDateTime version",
+        "D resources/intune-deviceconfig-devicecompliancepolicy.md: kept by the service",
+    ),
+    Fact("default_of_type", "deviceCompliancePolicy", "Boolean", "M for macOS; (observed) the other platforms", False),
+    Fact(
+        "default_of_type",
+        "deviceCompliancePolicy",
+        "requiredPasswordType androidRequiredPasswordType",
+        "M for macOS; (observed) the other platforms",
+        "deviceDefault",
+    ),
+    Fact(
+        "default_of_type",
+        "deviceCompliancePolicy",
+        "deviceThreatProtectionLevel",
+        "M for macOS; (observed) the other platforms",
+        "unavailable",
+    ),
+    Fact("default", "deviceComplianceActionItem", "gracePeriodHours", "M: never null, so zero", 0),
+    Fact(
+        "void", "deviceComplianceActionItem", "notificationTemplateId", "microsoftgraph/microsoft-graph-docs#7746", ""
+    ),
+    Fact(
+        "void",
+        "deviceComplianceActionItem",
+        "notificationTemplateId",
+        "(observed) what a read shows where no message template was chosen",
+        "00000000-0000-0000-0000-000000000000",
+    ),
+    Fact(
+        "default",
+        "deviceComplianceScheduledActionForRule",
+        "ruleName",
+        "M: always set to the default value PasswordRequired",
+        "PasswordRequired",
+    ),
+    Fact(
+        "required",
+        "deviceComplianceScheduledActionForRule",
+        "scheduledActionConfigurations",
+        "microsoftgraph/microsoft-graph-docs#7746",
+    ),
+    Fact("required", "deviceComplianceActionItem", "actionType", "M: never null"),
+    Fact(
+        "required",
+        "deviceCompliancePolicyAssignment",
+        "target",
+        "D api/intune-deviceconfig-devicecompliancepolicy-assign.md",
+    ),
+    Fact("required", "groupAssignmentTarget", "groupId", "D resources/intune-shared-groupassignmenttarget.md"),
+    Fact(
+        "required",
+        "operatingSystemVersionRange",
+        "lowestVersion highestVersion",
+        "microsoftgraph/powershell-intune-samples, compliance",
+    ),
+    # Users
+    Fact(
+        "required",
+        "user",
+        "accountEnabled displayName mailNickname passwordProfile userPrincipalName",
+        "D api/user-post-users.md",
+    ),
+    Fact(
+        "read_only",
+        "user",
+        "assignedLicenses assignedPlans createdDateTime creationType deletedDateTime externalUserStateChangeDateTime"
+        " imAddresses isManagementRestricted lastPasswordChangeDateTime legalAgeGroupClassification"
+        " licenseAssignmentStates onPremisesDistinguishedName onPremisesDomainName onPremisesLastSyncDateTime"
+        " onPremisesSamAccountName onPremisesSecurityIdentifier onPremisesSyncEnabled onPremisesUserPrincipalName"
+        " provisionedPlans proxyAddresses securityIdentifier serviceProvisioningErrors signInActivity"
+        " signInSessionsValidFromDateTime",
+        "D resources/user.md; licences are changed by assignLicense, api/user-assignlicense.md",
+    ),
+    # Groups
+    Fact("required", "group", "displayName mailEnabled mailNickname securityEnabled", "D api/group-post-groups.md"),
+    Fact(
+        "read_only",
+        "group",
+        "assignedLicenses createdDateTime deletedDateTime expirationDateTime hasMembersWithLicenseErrors"
+        " isManagementRestricted licenseProcessingState mail onPremisesDomainName onPremisesLastSyncDateTime"
+        " onPremisesNetBiosName onPremisesProvisioningErrors onPremisesSamAccountName onPremisesSecurityIdentifier"
+        " onPremisesSyncEnabled proxyAddresses renewedDateTime securityIdentifier serviceProvisioningErrors",
+        "D resources/group.md; licences are changed by assignLicense, api/group-assignlicense.md",
+    ),
+    Fact(
+        "read_only", "group", "createdByAppId onPremisesObjectIdentifier", "(observed) beta exports: set by the service"
+    ),
+    Fact("immutable", "group", "isAssignableToRole uniqueName", "D resources/group.md"),
+    # Teams
+    Fact("read_only", "team", "createdDateTime internalId isArchived summary tenantId webUrl", "D resources/team.md"),
+    Fact("immutable", "team", "firstChannelName", "D resources/team.md: read when the team is created"),
+    Fact("required", "channel", "displayName", "D api/channel-post.md"),
+    Fact("read_only", "channel", "createdDateTime email isArchived summary tenantId webUrl", "D resources/channel.md"),
+    Fact("immutable", "channel", "membershipType", "D resources/channel.md"),
+    Fact(
+        "read_only",
+        "conversationMember",
+        "displayName visibleHistoryStartDateTime",
+        "D resources/conversationmember.md",
+    ),
+    Fact("read_only", "aadUserConversationMember", "email tenantId", "D resources/aaduserconversationmember.md"),
+)
+
+# Lists that the service treats as sets: ids, names and choices of a rule, of which order says nothing (D, the
+# resource page of each type).
+ORDER_FREE: dict[str, str] = {
+    "assignedLicense": "disabledPlans",
+    "authenticationStrengthPolicy": "allowedCombinations",
+    "conditionalAccessAgentContext": "includeAgentContexts excludeAgentContexts",
+    "conditionalAccessAgents": "includeAgentUsers excludeAgentUsers",
+    "conditionalAccessApplications": "includeApplications excludeApplications includeUserActions"
+    " includeAuthenticationContextClassReferences",
+    "conditionalAccessClientApplications": "includeServicePrincipals excludeServicePrincipals"
+    " includeAgentIdServicePrincipals excludeAgentIdServicePrincipals",
+    "conditionalAccessConditionSet": "clientAppTypes servicePrincipalRiskLevels signInRiskLevels userRiskLevels",
+    "conditionalAccessEnumeratedExternalTenants": "members",
+    "conditionalAccessGrantControls": "builtInControls customAuthenticationFactors termsOfUse",
+    "conditionalAccessLocations": "includeLocations excludeLocations",
+    "conditionalAccessPlatforms": "includePlatforms excludePlatforms",
+    "conditionalAccessUsers": "includeUsers excludeUsers includeGroups excludeGroups includeRoles excludeRoles",
+    "countryNamedLocation": "countriesAndRegions",
+    "deviceCompliancePolicy": "assignments scheduledActionsForRule",
+    "deviceComplianceActionItem": "notificationMessageCCList",
+    "deviceComplianceScheduledActionForRule": "scheduledActionConfigurations",
+    "group": "groupTypes",
+    "ipNamedLocation": "ipRanges",
+    "windows10CompliancePolicy": "validOperatingSystemBuildRanges",
+}
