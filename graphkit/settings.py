@@ -561,7 +561,7 @@ def _config_files(chosen: object, cwd: Path, problems: list[str]) -> Iterator[tu
 
 _DOTENV_LINE = re.compile(
     r"""\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*
-        (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^'"\s][^\n]*?)? )
+        (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>[^'"\s\#][^\n]*?)? )
         \s*(?:(?<=\s)\#.*)?""",
     re.VERBOSE,
 )

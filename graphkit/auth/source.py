@@ -9,7 +9,7 @@ from collections.abc import Callable
 from graphkit.auth.claims import expiry, read_claims
 from graphkit.auth.grant import Fetch
 from graphkit.auth.methods import choose
-from graphkit.clock import Clock
+from graphkit.clock import Clock, RealClock
 from graphkit.errors import AuthError
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import Token, TokenSource
@@ -29,10 +29,10 @@ def make_token_source(
     settings are missing, naming all of them.
     """
     if settings.target.kind == "simulated":
-        return _FixedSource("simulated", Token("simulated", math.inf), clock)
+        return FixedSource("simulated", Token("simulated", math.inf))
     method = choose(settings)
     if method == "access-token":
-        return _given(settings.access_token, clock)
+        return _given(settings.access_token)
     managed = settings.managed_identity_client_id if method == "managed-identity" else ""
     return CachedSource(managed or settings.client_id or method, _fetcher(method, settings, cloud, show), clock)
 
@@ -47,26 +47,26 @@ def _fetcher(method: str, settings: Settings, cloud: Cloud, show: Callable[[str]
     return credential_fetcher(method, settings, cloud)
 
 
-def _given(value: str, clock: Clock) -> TokenSource:
+def _given(value: str) -> TokenSource:
     name = str(read_claims(value).get("appid") or "access-token")
-    return _FixedSource(name, Token(value, expiry(value) or math.inf), clock)
+    return FixedSource(name, Token(value, expiry(value) or math.inf))
 
 
-class _FixedSource:
+class FixedSource:
     """A token that was handed to us and cannot be renewed."""
 
-    def __init__(self, name: str, token: Token, clock: Clock) -> None:
+    def __init__(self, name: str, token: Token) -> None:
         self.name = name
         self._token = token
-        self._clock = clock
+        self._wall = RealClock()  # its end is stated by the wall's clock, whatever ours does
 
     async def token(self, *, claims: str = "", renew: bool = False) -> Token:
         if claims or renew:
             raise AuthError(
-                "the service no longer accepts the access token given (expired, revoked or not for it)",
+                "the service does not accept the access token given (expired, revoked, or not meant for it)",
                 hint="set GRAPHKIT_ACCESS_TOKEN to a new one; the run can be resumed",
             )
-        if self._token.expires_on <= self._clock.now():
+        if self._token.expires_on <= self._wall.now():
             raise AuthError("the access token given has expired", hint="set GRAPHKIT_ACCESS_TOKEN to a new one")
         return self._token
 
