@@ -30,7 +30,8 @@ def strip_apostrophe(text: str) -> str:
 def are_plain(cells: Iterable[str]) -> bool:
     """Whether :func:`clean` would only trim these cells, decided as fast as the many plain rows deserve.
 
-    A plain row may be called suspect, never the other way round. (One regular expression a cell takes five times as long.)
+    A plain row may be called suspect, never the other way round.
+    One regular expression a cell takes five times as long.
     """
     text = "".join(cells)
     if not (text.isascii() and text.isprintable() and len(text) <= MAX_CELL):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -118,6 +119,7 @@ class Joined:
         self._columns: list[list[str]] = [[] for _ in local.join]
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
+        weakref.finalize(self, self._db.close)
 
     def load(self, index: int, table: Table, columns: list[str], problems: Problems) -> None:
         """Take in the rows of the ``index``-th join; a key that occurs twice needs ``many: true``."""

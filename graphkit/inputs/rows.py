@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,6 +64,7 @@ class SeenKeys:
         self._db.execute("PRAGMA cache_size = -16000")
         self._db.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
         self._db.execute("BEGIN")
+        weakref.finalize(self, self._db.close)
 
     def first_row(self, key: object, number: int) -> int | None:
         """The row that had ``key`` before, or None, in which case ``number`` is remembered."""

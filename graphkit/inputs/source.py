@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -29,7 +30,7 @@ SPREADSHEETS = {".xlsx", ".xlsm", ".xls", ".ods"}
 STDIN = "-"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Source:
     """``name`` is how messages call it: the path as given, or ``stdin``. ``path`` is None for standard input."""
 
@@ -117,6 +118,8 @@ def _from_stdin(problems: Problems, input_format: str | None, stdin: BinaryIO | 
         problems.add("stdin", "", "unknown-format", "- needs --input-format csv, jsonl, json or yaml")
         return None
     # A nameless file of this process: planning reads its inputs twice, and a pipe can be read once.
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
     shutil.copyfileobj(stdin, spool)
-    return Source("stdin", None, cast(Format, input_format), spool)
+    source = Source("stdin", None, cast(Format, input_format), spool)
+    weakref.finalize(source, spool.close)
+    return source
