@@ -134,3 +134,10 @@ def test_of_28_published_sections_4_have_an_owner(source, team):
     assert len(teams) == 28
     assert sum(1 for item in teams if item.owners) == 4
     assert not problems
+
+
+def test_the_map_in_the_documentation_works(mapped, problems):
+    page = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text(encoding="utf-8")
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    assert [row.values["team_key"] for row in mapped(shown)] == ["1", "2", "3"]
+    assert not problems
