@@ -34,7 +34,8 @@ class SchemaProblem:
 def validate(body: Any, type_name: str, version: Version = "v1.0", *, partial: bool = False) -> list[SchemaProblem]:
     """Everything wrong with ``body`` as a ``type_name``, in the order of the body; empty if nothing is.
 
-    ``partial``: an update, in which nothing is required of the body itself. Annotations (``@odata.*``) are let pass;
+    ``partial``: an update, in which nothing is required but inside the items of a list
+    (api/conditionalaccesspolicy-update.md sends one condition of many). Annotations (``@odata.*``) are let pass;
     read-only properties too, so clean an export first (:func:`.clean`). Raises ``KeyError`` for an unknown
     ``type_name``.
     """
@@ -62,7 +63,7 @@ def _object(known: Schema, value: Any, declared: str, path: str, partial: bool) 
         if key.endswith(_BIND):
             yield from _bound(kind, key, item, where)
         elif not is_annotation(key):
-            yield from _member(known, kind, key, item, where)
+            yield from _member(known, kind, key, item, where, partial)
     if not partial:
         yield from _missing(kind, value, path)
 
@@ -85,7 +86,9 @@ def _type_problem(known: Schema, value: Mapping[str, Any], declared: str, path: 
     )
 
 
-def _member(known: Schema, kind: StructuredType, key: str, value: Any, path: str) -> Iterator[SchemaProblem]:
+def _member(
+    known: Schema, kind: StructuredType, key: str, value: Any, path: str, partial: bool
+) -> Iterator[SchemaProblem]:
     found = kind.properties.get(key)
     if found is None:
         if not (kind.open and _is_extension(kind, key, value)):
@@ -96,10 +99,10 @@ def _member(known: Schema, kind: StructuredType, key: str, value: Any, path: str
         if not found.nullable:
             yield SchemaProblem(path, "null", f"{key} must not be null")
     elif not found.collection:
-        yield from _value(known, found, value, path)
+        yield from _value(known, found, value, path, partial)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _value(known, found, item, f"{path}[{index}]")
+            yield from _value(known, found, item, f"{path}[{index}]", partial=False)
     else:
         yield SchemaProblem(path, "wrong-type", f"{_shown(value)} is not a list of {found.type}")
 
@@ -118,7 +121,7 @@ def _unknown(known: Schema, kind: StructuredType, key: str, path: str) -> Schema
     return SchemaProblem(path, "unknown-property", f"{kind.name} has no property {key}{_nearest(key, kind.properties)}")
 
 
-def _value(known: Schema, found: Property, value: Any, path: str) -> Iterator[SchemaProblem]:
+def _value(known: Schema, found: Property, value: Any, path: str, partial: bool) -> Iterator[SchemaProblem]:
     primitive = PRIMITIVES.get(found.type)
     if primitive:
         fits, advice = primitive
@@ -136,7 +139,7 @@ def _value(known: Schema, found: Property, value: Any, path: str) -> Iterator[Sc
     elif found.reference:
         yield from _reference(value, found, path)
     else:
-        yield from _object(known, value, found.type, path, partial=False)
+        yield from _object(known, value, found.type, path, partial)
 
 
 def _is_spelt(kind: EnumType, value: str) -> bool:

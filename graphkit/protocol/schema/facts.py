@@ -1,6 +1,7 @@
 """What the metadata does not say about the kinds that graphkit writes: kept by hand, each line with its source.
 
-D = microsoftgraph/microsoft-graph-docs-contrib, api-reference/v1.0/; M = the descriptions in v1.0-Prod.csdl.
+D = microsoftgraph/microsoft-graph-docs-contrib, api-reference/v1.0/; M = v1.0-Prod.csdl, its nullability and
+descriptions; S = the descriptions in msgraph-sdk 1.65.0, B = those in msgraph-beta-sdk 1.66.0.
 A fact about a type holds for the types derived from it. Lines marked (observed) come from published exports of real
 tenants or from issue threads, not from Microsoft's reference.
 """
@@ -47,7 +48,12 @@ FACTS: tuple[Fact, ...] = (
         "templateId",
         "D resources/conditionalaccesspolicy.md: where a policy came from; no rule, unknown to beta",
     ),
-    Fact("read_only", "policyDeletableItem", "deletedDateTime", "D resources/policydeletableitem.md"),
+    Fact(
+        "read_only",
+        "policyDeletableItem",
+        "deletedDateTime",
+        "(observed) null in every export but those of deleted policies",
+    ),
     Fact(
         "noise",
         "conditionalAccessPolicy",
@@ -70,7 +76,7 @@ FACTS: tuple[Fact, ...] = (
         "default",
         "conditionalAccessConditionSet",
         "clientAppTypes",
-        "(observed) a policy created without it reads back as all; never null by M",
+        "D resources/conditionalaccessconditionset.md: optional in the body, never null; (observed) all",
         ["all"],
     ),
     Fact(
@@ -79,7 +85,8 @@ FACTS: tuple[Fact, ...] = (
         "authenticationStrength",
         "microsoftgraph/entra-powershell#1378: created with {id}; a read shows the whole object",
     ),
-    Fact("required", "conditionalAccessFilter", "mode rule", "D resources/conditionalaccessfilter.md"),
+    Fact("required", "conditionalAccessConditionSet", "applications", "D resources/conditionalaccessconditionset.md"),
+    Fact("required", "conditionalAccessFilter", "mode rule", "M: never null"),
     Fact("required", "conditionalAccessGuestsOrExternalUsers", "guestOrExternalUserTypes", "M: never null"),
     Fact("required", "conditionalAccessAuthenticationFlows", "transferMethods", "M: never null"),
     # Named locations
@@ -102,10 +109,10 @@ FACTS: tuple[Fact, ...] = (
         "D resources/countrynamedlocation.md",
         "clientIpAddress",
     ),
-    Fact("required", "iPv4CidrRange", "cidrAddress", "D resources/ipv4cidrrange.md"),
-    Fact("required", "iPv6CidrRange", "cidrAddress", "D resources/ipv6cidrrange.md"),
-    Fact("required", "iPv4Range", "lowerAddress upperAddress", "D resources/ipv4range.md"),
-    Fact("required", "iPv6Range", "lowerAddress upperAddress", "D resources/ipv6range.md"),
+    Fact("required", "iPv4CidrRange", "cidrAddress", "M: never null"),
+    Fact("required", "iPv6CidrRange", "cidrAddress", "M: never null"),
+    Fact("required", "iPv4Range", "lowerAddress upperAddress", "M: never null"),
+    Fact("required", "iPv6Range", "lowerAddress upperAddress", "M: never null"),
     # Authentication strengths
     Fact(
         "read_only",
@@ -130,7 +137,7 @@ FACTS: tuple[Fact, ...] = (
         "read_only",
         "deviceCompliancePolicy",
         "createdDateTime lastModifiedDateTime version",
-        "D resources/intune-deviceconfig-devicecompliancepolicy.md: kept by the service",
+        "M: dates and version of the object, kept by the service",
     ),
     Fact("default_of_type", "deviceCompliancePolicy", "Boolean", "M for macOS; (observed) the other platforms", False),
     Fact(
@@ -178,12 +185,12 @@ FACTS: tuple[Fact, ...] = (
         "target",
         "D api/intune-deviceconfig-devicecompliancepolicy-assign.md",
     ),
-    Fact("required", "groupAssignmentTarget", "groupId", "D resources/intune-shared-groupassignmenttarget.md"),
+    Fact("required", "groupAssignmentTarget", "groupId", "M: the group that is the target"),
     Fact(
         "required",
         "operatingSystemVersionRange",
         "lowestVersion highestVersion",
-        "microsoftgraph/powershell-intune-samples, compliance",
+        "B: the inclusive bounds of a range",
     ),
     # Users
     Fact(
@@ -201,7 +208,7 @@ FACTS: tuple[Fact, ...] = (
         " onPremisesSamAccountName onPremisesSecurityIdentifier onPremisesSyncEnabled onPremisesUserPrincipalName"
         " provisionedPlans proxyAddresses securityIdentifier serviceProvisioningErrors signInActivity"
         " signInSessionsValidFromDateTime",
-        "D resources/user.md; licences are changed by assignLicense, api/user-assignlicense.md",
+        "S: read-only, or set by the service; licences are changed by assignLicense, api/user-assignlicense.md",
     ),
     # Groups
     Fact("required", "group", "displayName mailEnabled mailNickname securityEnabled", "D api/group-post-groups.md"),
@@ -212,25 +219,35 @@ FACTS: tuple[Fact, ...] = (
         " isManagementRestricted licenseProcessingState mail onPremisesDomainName onPremisesLastSyncDateTime"
         " onPremisesNetBiosName onPremisesProvisioningErrors onPremisesSamAccountName onPremisesSecurityIdentifier"
         " onPremisesSyncEnabled proxyAddresses renewedDateTime securityIdentifier serviceProvisioningErrors",
-        "D resources/group.md; licences are changed by assignLicense, api/group-assignlicense.md",
+        "S: read-only, or set by the service; licences are changed by assignLicense, api/group-assignlicense.md",
     ),
     Fact(
         "read_only", "group", "createdByAppId onPremisesObjectIdentifier", "(observed) beta exports: set by the service"
     ),
-    Fact("immutable", "group", "isAssignableToRole uniqueName", "D resources/group.md"),
+    Fact("immutable", "group", "isAssignableToRole uniqueName", "S: immutable"),
     # Teams
-    Fact("read_only", "team", "createdDateTime internalId isArchived summary tenantId webUrl", "D resources/team.md"),
-    Fact("immutable", "team", "firstChannelName", "D resources/team.md: read when the team is created"),
+    Fact(
+        "read_only",
+        "team",
+        "createdDateTime internalId isArchived summary tenantId webUrl",
+        "S: kept by the service; archiving is an action",
+    ),
+    Fact("immutable", "team", "firstChannelName", "S: used during team creation only"),
     Fact("required", "channel", "displayName", "D api/channel-post.md"),
-    Fact("read_only", "channel", "createdDateTime email isArchived summary tenantId webUrl", "D resources/channel.md"),
-    Fact("immutable", "channel", "membershipType", "D resources/channel.md"),
+    Fact(
+        "read_only",
+        "channel",
+        "createdDateTime email isArchived summary tenantId webUrl",
+        "S: read-only, or kept by the service",
+    ),
+    Fact("immutable", "channel", "membershipType", "S: can be set during creation and cannot be changed"),
     Fact(
         "read_only",
         "conversationMember",
         "displayName visibleHistoryStartDateTime",
-        "D resources/conversationmember.md",
+        "D resources/conversationmember.md; S: the latter is settable only for members of a chat",
     ),
-    Fact("read_only", "aadUserConversationMember", "email tenantId", "D resources/aaduserconversationmember.md"),
+    Fact("read_only", "aadUserConversationMember", "email tenantId", "S: kept by the service"),
 )
 
 # Lists that the service treats as sets: ids, names and choices of a rule, of which order says nothing (D, the
