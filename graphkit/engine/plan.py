@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.forecast import forecast
@@ -26,6 +26,13 @@ def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
         yield chunk
 
 
+class Planned(NamedTuple):
+    """What a plan does to an object that others need: is it written, or why is it not."""
+
+    writes: bool
+    blocked: str
+
+
 class Planner:
     """Fills one run file. ``resources`` maps a kind to its noun."""
 
@@ -33,7 +40,7 @@ class Planner:
         self._run = run
         self._resources = resources
         self._context = context
-        self._writing: dict[tuple[str, str], bool] = {}
+        self._planned: dict[tuple[str, str], Planned] = {}
 
     async def plan(self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float) -> None:
         """Stage, resolve, read, compare, guard, seal.
@@ -95,12 +102,12 @@ class Planner:
         for chunk in self._run.wanted_chunks(kind):
             readings = await resource.read(chunk)
             self._run.add_changes(
-                self._with_live_needs(change)
+                self._in_plan(change)
                 for wanted, reading in zip(chunk, readings, strict=True)
                 for change in self._differences(resource, wanted, reading)
             )
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        self._run.add_changes(self._with_live_needs(change) for change in extras)
+        self._run.add_changes(self._in_plan(change) for change in extras)
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -110,15 +117,19 @@ class Planner:
             return resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
 
-    def _with_live_needs(self, change: Change) -> Change:
-        """Keep only needs that this plan itself is going to write."""
-        live = tuple(need for need in change.needs if self._is_written(need))
+    def _in_plan(self, change: Change) -> Change:
+        """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
+        needs = [(need, self._find_planned(need)) for need in change.needs]
+        why = next((planned.blocked for _, planned in needs if planned.blocked), "")
+        if why and change.action is not Action.BLOCKED:
+            return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
+        live = tuple(need for need, planned in needs if planned.writes)
         return change if live == change.needs else replace(change, needs=live)
 
-    def _is_written(self, need: tuple[str, str]) -> bool:
-        if need not in self._writing:
-            self._writing[need] = self._run.find_change(*need) is not None
-        return self._writing[need]
+    def _find_planned(self, need: tuple[str, str]) -> Planned:
+        if need not in self._planned:
+            self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
+        return self._planned[need]
 
 
 def _in_input_order(problem: InputProblem) -> tuple[str, int, str]:

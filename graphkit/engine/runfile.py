@@ -293,6 +293,11 @@ class RunFile:
         """The line for one object that writes something, if the plan has one."""
         return next(self._chunks("kind = ? AND key = ? AND action NOT IN ('noop', 'blocked')", (kind, key)), None)
 
+    def why_blocked(self, kind: str, key: str) -> str:
+        """Why the plan leaves an object alone; empty if it does not."""
+        change = next(self._chunks("kind = ? AND key = ? AND action = 'blocked'", (kind, key)), None)
+        return change.note if change else ""
+
     def counts(self) -> dict[str, int]:
         """Changes per action, every action named."""
         found = dict(self._db.execute("SELECT action, count(*) FROM change GROUP BY action"))
