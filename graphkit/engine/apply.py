@@ -195,7 +195,8 @@ class Applier:
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
                 return
-            if not (self._not_yet(pack, response) and self._clock.now() < give_up):
+            waits = self._not_yet(pack, response) and self._clock.now() < give_up
+            if not waits or (response.status == 400 and await self._is_there(resource, pack)):
                 await self._after_refusal(resource, pack, response)
                 return
             await self._journal.release(step)
@@ -213,6 +214,11 @@ class Applier:
         """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet."""
         new = any(need in self._context.created for change in pack for need in change.needs)
         return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
+
+    async def _is_there(self, resource: Resource, pack: Pack) -> bool:
+        """400 may also say that the object is there already; to wait for an end of that would be in vain."""
+        readings = await resource.look(pack)
+        return all(resource.settled(change, reading) for change, reading in zip(pack, readings, strict=True))
 
     async def _after_refusal(self, resource: Resource, pack: Pack, response: Response) -> None:
         """Codes for "it is there already" are unstable: what counts is what is read back."""
