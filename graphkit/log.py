@@ -34,7 +34,7 @@ _QUIET = {
 }
 
 
-def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: object) -> None:
+def event(logger: logging.Logger, name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that ``name`` happened. Fields of value ``None`` are left out; ``ms`` is milliseconds."""
     if not _EVENT.fullmatch(name):
         raise ValueError(f"an event is named in kebab-case with at least two words, not '{name}'")
