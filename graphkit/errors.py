@@ -14,6 +14,7 @@
   * ConnectionFailed ........... exit 1, no answer was had and nothing was executed
   * OutcomeUnknown ............. exit 1, no answer was had and the service may have executed the request
   * ServiceError ............... exit 1, the service said no
+  * IncompleteList ............. exit 1, a listing broke off, so what it lacks proves nothing
   * UntrustedDestination ....... exit 1, an address outside the chosen cloud; nothing was sent
 
 Every error has a stable kebab-case ``code`` (listed in ``docs/errors.md``), a ``message`` that says what
@@ -63,8 +64,9 @@ class InputProblem:
     message: str
 
     def __str__(self) -> str:
-        place = f"row {self.where}" if isinstance(self.where, int) else self.where
-        return ": ".join(part for part in (self.file, place, self.message) if part)
+        if isinstance(self.where, int):
+            return f"{self.file}: row {self.where}, {self.message}"
+        return ": ".join(part for part in (self.file, self.where, self.message) if part)
 
     def to_json(self) -> dict[str, Any]:
         key = "row" if isinstance(self.where, int) else "path"
@@ -150,6 +152,12 @@ class Parked(Stopped):
     def __init__(self, message: str, *, seconds: float, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.seconds = seconds
+
+
+class IncompleteList(GraphkitError):
+    """A listing broke off before its last page. What was read is valid; what was not read is unknown, not absent."""
+
+    code = "incomplete-list"
 
 
 class UntrustedDestination(GraphkitError):

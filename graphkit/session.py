@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from graphkit import __version__
 from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id
 from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
 from graphkit.errors import ServiceError, WrongTenant
@@ -46,7 +48,10 @@ class Tenant:
 
 @dataclass(slots=True)
 class Session:
-    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first."""
+    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first.
+
+    ``repeats`` counts repeated requests by the status that made them necessary.
+    """
 
     settings: Settings
     target: Target
@@ -58,11 +63,12 @@ class Session:
     tenant: Tenant
     identity: str
     granted: frozenset[str] | None
+    repeats: Counter[int]
 
     @property
     def throttled(self) -> int:
         """Answers 429 so far."""
-        return self.chain.metrics.throttled
+        return self.repeats[429]
 
     def permissions(self, required: Iterable[str]) -> Permissions:
         """What the recipe needs against what the token gives."""
@@ -82,11 +88,27 @@ async def connect(settings: Settings) -> AsyncIterator[Session]:
     cloud = cloud_of(target)
     async with _far_end(settings, target) as (wire, clock, source):
         budget = WriteBudget.read_only()
-        chain = build_chain(wire=wire, cloud=cloud, source=source, clock=clock, budget=budget, settings=settings)
+        repeats: Counter[int] = Counter()
+        chain = build_chain(
+            wire,
+            graph_root=cloud.graph_root,
+            tokens=source,
+            clock=clock,
+            budget=budget,
+            user_agent=f"graphkit/{__version__}",
+            quota_share=settings.quota_share,
+            limits={name: limit for name, limit in settings.limits.items() if name != "time_scale"},
+            hooks=[lambda repeat: repeats.update([repeat.status or 0])],
+        )
         client = GraphClient(chain, cloud=cloud, clock=clock)
         tenant = await _who_is_there(client, source, target)
-        granted = await _granted(client, source, settings)
-        yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, granted)
+        allowed = await _granted(client, source, settings)
+        try:
+            yield Session(
+                settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed, repeats
+            )
+        finally:
+            await chain.aclose()
 
 
 def cloud_of(target: Target) -> Cloud:
@@ -121,15 +143,12 @@ async def _far_end(
         finally:
             tenant.close()
         return
-    from graphkit.transport.wire import make_wire
+    from graphkit.transport.wire import make_transport
 
     clock = RealClock(settings.time_scale)
     source = make_token_source(settings, cloud, clock)
-    wire = make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(cloud.graph_root.partition("://")[2]))
-    try:
-        yield wire, clock, source
-    finally:
-        await wire.aclose()
+    host = cloud.graph_root.partition("://")[2]
+    yield make_transport(verify=settings.ssl_context(), proxy=settings.proxy_for(host)), clock, source
 
 
 async def _who_is_there(client: GraphClient, source: TokenSource, target: Target) -> Tenant:
