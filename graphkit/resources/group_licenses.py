@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -40,20 +39,10 @@ class GroupLicenses(Resource):
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         problems = []
         for item in items:
-            message = self._resolve(item.properties)
+            message = self._skus.resolve(item.properties)
             if message:
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
         return problems
-
-    def _resolve(self, properties: dict[str, Any]) -> str:
-        name = properties["sku"]
-        sku = self._skus.find(name)
-        if sku is None:
-            return f"sku: {name} is not among the tenant's subscriptions ({', '.join(self._skus.part_numbers)})"
-        plans, missing = sku.plan_ids(properties.get("disabledPlans") or [])
-        properties["skuId"] = sku.sku_id
-        properties["disabledPlans"] = plans
-        return f"disabled_plans: {sku.part_number} has no plan {', '.join(missing)}" if missing else ""
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         groups = [item.properties["group"] for item in items]

@@ -47,15 +47,9 @@ class Members(Resource):
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        found = await self._users.find([item.properties["user"] for item in items])
-        problems = []
-        for item in items:
-            user = found[item.properties["user"]]
-            if user.value is None:
-                problems.append(_not_found(item, user))
-                continue
-            item.properties["userId"] = user.value["id"]
-            item.rails["holds"] = [held.get("skuId") for held in user.value.get("assignedLicenses") or ()]
+        found, problems = await self._users.resolve(items)
+        for item, user in found:
+            item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
         self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items))
         return problems
 
@@ -146,17 +140,14 @@ class Members(Resource):
         """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""
         skus = Skus(self.context)
         await skus.load()
-        needed: Counter[str] = Counter()
-        for wanted in view.wanted(self.kind):
-            sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
-            if sku and sku.sku_id not in wanted.rails.get("holds", ()):
-                needed[sku.part_number] += 1
-        reasons = []
-        for part_number, count in sorted(needed.items()):
-            sku = skus.find(part_number)
-            if sku and sku.free is not None and count > sku.free:
-                reasons.append(f"{part_number}: {count} seats needed, {sku.free} free (CountViolation)")
-        return reasons
+
+        def demand() -> Iterator[tuple[str, Origin]]:
+            for wanted in view.wanted(self.kind):
+                sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
+                if sku and sku.sku_id not in wanted.rails.get("holds", ()):
+                    yield sku.part_number, wanted.origin
+
+        return skus.shortages(demand)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         if change.action is Action.REMOVE:
@@ -198,9 +189,3 @@ def _pair(item: Desired) -> str:
 
 def _by_place(origin: Origin) -> tuple[str, Any]:
     return (origin.file, origin.place)
-
-
-def _not_found(item: Desired, user: Reading) -> InputProblem:
-    name = item.properties["user"]
-    why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
-    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"upn: {name} {why}")

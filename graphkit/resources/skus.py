@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphkit.engine.change import Origin
 from graphkit.engine.resource import Context
+
+SHOWN_ROWS = 12
+"""How many rows, or ranges of rows, a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,58 @@ class Skus:
         """By part number or id, in any case."""
         return self._by_name.get(name.lower())
 
+    def resolve(self, properties: dict[str, Any]) -> str:
+        """Put skuId and the ids of disabledPlans (names or ids, sorted then) beside ``sku``; returns what is wrong."""
+        name = properties["sku"]
+        sku = self.find(name)
+        if sku is None:
+            return f"sku: {name} is not among the tenant's subscriptions ({', '.join(self.part_numbers)})"
+        plans, missing = sku.plan_ids(properties.get("disabledPlans") or [])
+        properties["skuId"] = sku.sku_id
+        properties["disabledPlans"] = plans
+        return f"disabled_plans: {sku.part_number} has no plan {', '.join(missing)}" if missing else ""
+
+    def shortages(self, demand: Callable[[], Iterable[tuple[str, Origin]]]) -> list[str]:
+        """A reason for each SKU that has fewer free units than a plan takes.
+
+        ``demand`` gives a (SKU, input row) pair for each seat taken; it is walked again where seats are short, to name
+        all the rows: who would go without is not ours to choose.
+        """
+        needed: Counter[str] = Counter(name for name, _ in demand())
+        reasons = []
+        for name, count in sorted(needed.items()):
+            sku = self.find(name)
+            if sku and sku.free is not None and count > sku.free:
+                rows = rows_shown(origin for each, origin in demand() if each == name)
+                short = f"{count:,} seats needed, {sku.free:,} free (CountViolation)"
+                reasons.append(f"{sku.part_number}: {short}; asked for by {rows}")
+        return reasons
+
     @property
     def part_numbers(self) -> list[str]:
         return sorted({sku.part_number for sku in self._by_name.values()})
+
+
+def rows_shown(origins: Iterable[Origin]) -> str:
+    """``staff.csv rows 2-7, 9``, file by file; no more than a reader takes in."""
+    places: dict[str, set[int | str]] = {}
+    for origin in origins:
+        places.setdefault(origin.file, set()).add(origin.place)
+    return "; ".join(f"{file} {_places_shown(places[file])}" for file in sorted(places))
+
+
+def _places_shown(places: set[int | str]) -> str:
+    rows = sorted(place for place in places if isinstance(place, int))
+    parts = [*_ranges(rows), *sorted(place for place in places if isinstance(place, str))]
+    more = f" and {len(parts) - SHOWN_ROWS:,} more" if len(parts) > SHOWN_ROWS else ""
+    word = "" if not rows else "row " if len(places) == 1 else "rows "
+    return word + ", ".join(parts[:SHOWN_ROWS]) + more
+
+
+def _ranges(rows: list[int]) -> Iterator[str]:
+    """Of 2, 3, 4, 9: ``2-4``, ``9``."""
+    start = 0
+    for index, row in enumerate(rows):
+        if index + 1 == len(rows) or rows[index + 1] != row + 1:
+            yield f"{rows[start]}-{row}" if start < index else f"{row}"
+            start = index + 1

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from graphkit.engine.change import ABSENT, Origin, Reading, present
+from graphkit.engine.change import ABSENT, Desired, Origin, Reading, present
 from graphkit.engine.resource import Context
 from graphkit.errors import InputErrors, InputProblem, ServiceError
 from graphkit.protocol.odata import segment
@@ -26,20 +26,41 @@ GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Users:
-    """People of the tenant, staged in the context's snapshot under the lower-case name that was asked for."""
+    """People of the tenant, staged in the context's snapshot under the lower-case name that was asked for.
 
-    def __init__(self, context: Context) -> None:
+    ``also`` names properties wanted beyond ``SELECT``.
+    """
+
+    def __init__(self, context: Context, *, also: Sequence[str] = ()) -> None:
         self._context = context
         self._snapshot = context.snapshot
+        self._select = ",".join((SELECT, *also))
+        # Whoever wants more does not take for whole what others have staged.
+        self._kind = f"user+{'+'.join(also)}" if also else "user"
+
+    async def resolve(
+        self, items: Sequence[Desired]
+    ) -> tuple[list[tuple[Desired, dict[str, Any]]], list[InputProblem]]:
+        """Put userId beside ``user`` in the properties: (each item found, with its user), and who is no user."""
+        readings = await self.find([item.properties["user"] for item in items])
+        found, problems = [], []
+        for item in items:
+            reading = readings[item.properties["user"]]
+            if reading.value is None:
+                problems.append(_not_found(item, reading))
+            else:
+                item.properties["userId"] = reading.value["id"]
+                found.append((item, reading.value))
+        return found, problems
 
     async def find(self, names: Sequence[str]) -> Mapping[str, Reading]:
         """A reading for each name (userPrincipalName or id). What ``load`` has not brought yet is asked for."""
         keys = [name.lower() for name in names]
-        seen = self._snapshot.get("user", keys)
-        complete = self._snapshot.is_complete("user")
+        seen = self._snapshot.get(self._kind, keys)
+        complete = self._snapshot.is_complete(self._kind)
         ask = sorted({key for key in keys if key not in seen and (not complete or GUID.fullmatch(key))})
-        readings = dict(zip(ask, await read_each(self._context.client, [_path(key) for key in ask]), strict=True))
-        self._snapshot.put("user", ((key, reading.value) for key, reading in readings.items() if reading.value))
+        readings = dict(zip(ask, await read_each(self._context.client, [self._path(key) for key in ask]), strict=True))
+        self._snapshot.put(self._kind, ((key, reading.value) for key, reading in readings.items() if reading.value))
         return {
             name: present(seen[key]) if key in seen else readings.get(key, ABSENT)
             for name, key in zip(names, keys, strict=True)
@@ -47,15 +68,18 @@ class Users:
 
     async def load(self, count: int) -> None:
         """Bring all users at once if that beats asking for ``count`` of them one by one."""
-        if self._snapshot.is_complete("user") or count <= FEW:
+        if self._snapshot.is_complete(self._kind) or count <= FEW:
             return
         total = await self._total()
         if total is not None and count / READS_PER_S < total / PAGE * PAGE_S:
             return
-        pages = self._context.client.pages("/users", params={"$select": SELECT, "$top": str(PAGE)})
+        pages = self._context.client.pages("/users", params={"$select": self._select, "$top": str(PAGE)})
         async for page in pages:
-            self._snapshot.put("user", _by_name(page))
-        self._snapshot.mark_complete("user")
+            self._snapshot.put(self._kind, _by_name(page))
+        self._snapshot.mark_complete(self._kind)
+
+    def _path(self, key: str) -> str:
+        return f"/users/{segment(key)}?$select={self._select}"
 
     async def _total(self) -> int | None:
         try:
@@ -82,10 +106,18 @@ async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIt
         raise InputErrors([InputProblem(origin.file, origin.place, "bad-filter", message)]) from error
 
 
+def unknown_user(item: Desired, column: str, name: str, user: Reading) -> InputProblem:
+    """That ``name``, given in ``column`` of the input, leads to nobody."""
+    why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
+    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"{column}: {name} {why}")
+
+
 def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
     for user in users:
         yield str(user.get("userPrincipalName") or user["id"]).lower(), user
 
 
-def _path(key: str) -> str:
-    return f"/users/{segment(key)}?$select={SELECT}"
+def _not_found(item: Desired, user: Reading) -> InputProblem:
+    name = item.properties["user"]
+    why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
+    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"upn: {name} {why}")
