@@ -161,7 +161,7 @@ class Resource:
             return False
         if change.action in (Action.REMOVE, Action.DELETE):
             return reading.value is None
-        return all(not step.action.writes for step in self.diff(as_desired(change), reading))
+        return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
 
 
 def as_desired(change: Change) -> Desired:
