@@ -67,13 +67,17 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """What the service answered to one request. Header names are lower case."""
+    """What the service answered to one request. Header names are lower case.
+
+    ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     attempts: int = 1
     client_request_id: str = ""
+    token_serial: int = 0
 
     @property
     def ok(self) -> bool:

@@ -24,7 +24,7 @@ class Bucket:
     """One limit: ``quota`` of ``unit`` in any ``window_s`` seconds. A quota of 0 means no published limit.
 
     ``scope`` is ``app``, ``tenant``, ``app+tenant`` or ``app+resource`` (a counter for each team or channel).
-    ``sustained`` is the part of the quota that holds in the long run. ``retry_after`` False: a 429 from it states no wait.
+    ``sustained`` is the part of the quota that holds in the long run. ``retry_after`` False: its 429 states no wait.
     ``headroom`` stretches the window, for limits so tight that network jitter would break them.
     """
 
@@ -85,7 +85,7 @@ TEAMS_ROWS: dict[str, tuple[str, str, int, int, tuple[int, int] | None]] = {
 }
 
 INTUNE_AREAS: dict[str, tuple[int, frozenset[str]]] = {
-    # area: writes in 20 s per app and tenant, collections. Reads and writes together: ten times as many; a tenant: twice.
+    # area: writes in 20 s per app and tenant (ten times as many with reads; twice for a tenant), collections.
     # The page lists types, not paths; each area is its own counter.
     "device_configuration": (100, frozenset({"deviceconfigurations", "devicecompliancepolicies", ""})),
     "device_config_v2": (

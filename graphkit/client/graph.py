@@ -1,0 +1,185 @@
+"""The client: verbs in, decoded answers or errors out. All waiting, batching and repeating is the chain's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from graphkit.client.refusal import service_error
+from graphkit.client.walk import walk
+from graphkit.clock import Clock
+from graphkit.protocol import odata
+from graphkit.protocol.clouds import Cloud
+from graphkit.protocol.message import Effect, Idempotency, Request, Response, Stage
+from graphkit.protocol.routes import parse
+
+if TYPE_CHECKING:
+    from msgraph import GraphServiceClient
+
+Params = Mapping[str, str | int | bool]
+Page = list[dict[str, Any]]
+Answers = list[Response | BaseException]
+
+LARGEST_PAGE = 999
+LARGEST_PAGE_WITH_SIGN_INS = 500
+
+# Where $top=999 is known to be taken [microsoft-graph-docs-contrib api-reference/v1.0 user-list.md, group-list.md...].
+# Elsewhere it may be ignored, clamped or refused, so that the service's own page size is left alone.
+_LARGE_PAGES = frozenset(
+    {
+        "/users",
+        "/groups",
+        "/devices",
+        "/serviceprincipals",
+        "/applications",
+        "/groups/*/members",
+        "/groups/*/owners",
+        "/groups/*/transitivemembers",
+        "/users/*/memberof",
+        "/users/*/transitivememberof",
+    }
+)
+
+
+class GraphClient:
+    """Microsoft Graph through our chain.
+
+    ``params`` are query options by their full name (``$select``, ``$filter``), values not yet encoded. Every method but
+    ``send`` and ``batch`` raises ``ServiceError`` if the service refuses; all raise what the chain raises:
+    ``ConnectionFailed``, ``OutcomeUnknown``, ``Stopped``, ``AuthError``, ``Blocked``, ``UntrustedDestination``.
+    """
+
+    def __init__(self, chain: Stage, *, cloud: Cloud, clock: Clock) -> None:
+        self._chain = chain
+        self.cloud = cloud
+        self.clock = clock
+
+    async def send(self, request: Request) -> Response:
+        """The final answer to one request, whatever its status."""
+        return await self._chain.send(request)
+
+    async def batch(self, requests: Sequence[Request]) -> Answers:
+        """All of them at once, in any order on the wire; answers or exceptions in the order of ``requests``."""
+        return await asyncio.gather(*(self._chain.send(request) for request in requests), return_exceptions=True)
+
+    async def get(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+    ) -> Any:
+        """One object (or a first page, or a number for ``/$count``), decoded."""
+        return await self._ask(_read_request(path, params, headers, version))
+
+    async def pages(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+        page_size: int | None = None,
+    ) -> AsyncIterator[Page]:
+        """A collection page by page, each read when it is asked for; pages may be empty.
+
+        Without ``page_size`` the largest page that the collection is known to give. Raises ``IncompleteList`` if the
+        walk breaks off after its first page.
+        """
+        request = _read_request(path, _with_page_size(path, params or {}, page_size), headers, version)
+        async for page in walk(self._chain, request):
+            yield page
+
+    async def list(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+        page_size: int | None = None,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The objects of a collection, one after another; otherwise as :meth:`pages`."""
+        async for page in self.pages(path, params=params, headers=headers, version=version, page_size=page_size):
+            for item in page:
+                yield item
+
+    async def create(self, path: str, body: Any, **how: Any) -> Any:
+        """POST to a collection; the object created. ``how`` as in :meth:`write`."""
+        return await self.write("POST", path, body, **how)
+
+    async def update(self, path: str, body: Any, **how: Any) -> Any:
+        """PATCH; the object if the service returns it, else ``None``. ``how`` as in :meth:`write`."""
+        return await self.write("PATCH", path, body, **how)
+
+    async def delete(self, path: str, **how: Any) -> None:
+        """DELETE, which repeating does not worsen. ``how`` as in :meth:`write`."""
+        await self.write("DELETE", path, **{"idempotency": Idempotency.CONVERGENT, **how})
+
+    async def action(self, path: str, body: Any = None, **how: Any) -> Any:
+        """POST to an action such as ``assignLicense``. ``how`` as in :meth:`write`."""
+        return await self.write("POST", path, body, **how)
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        idempotency: Idempotency = Idempotency.ONCE,
+        effect: Effect | None = None,
+        target: str = "",
+        commutative: bool = False,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+    ) -> Any:
+        """Any write. ``body`` is bytes, or whatever JSON can say; the rest as in :class:`Request`."""
+        request = Request(
+            method=method,
+            path=path,
+            body=body if body is None or isinstance(body, bytes) else msgspec.json.encode(body),
+            headers=dict(headers or {}),
+            version=version,
+            idempotency=idempotency,
+            effect=effect,
+            target=target,
+            commutative=commutative,
+        )
+        return await self._ask(request)
+
+    @cached_property
+    def sdk(self) -> GraphServiceClient:
+        """msgraph-sdk's own client on this chain. Raises ``UsageError`` if the extra ``sdk`` is not installed."""
+        from graphkit.client.sdk import service_client
+
+        return service_client(self._chain, self.cloud)
+
+    async def _ask(self, request: Request) -> Any:
+        response = await self._chain.send(request)
+        if not response.ok:
+            raise service_error(request, response)
+        if not response.body:
+            return None
+        # /$count answers with a byte order mark before the number.
+        return msgspec.json.decode(response.body.removeprefix(b"\xef\xbb\xbf"))
+
+
+def _read_request(path: str, params: Params | None, headers: Mapping[str, str] | None, version: str) -> Request:
+    query = odata.query(params)
+    if query and "?" in path:
+        query = "&" + query[1:]
+    return Request(method="GET", path=path + query, headers=dict(headers or {}), version=version)
+
+
+def _with_page_size(path: str, params: Params, page_size: int | None) -> Params:
+    if "$top" in params or "$top=" in path:
+        return params
+    if page_size is None and parse(path).shape in _LARGE_PAGES:
+        signs = "signInActivity" in str(params.get("$select", "")) + str(params.get("$filter", ""))
+        page_size = LARGEST_PAGE_WITH_SIGN_INS if signs else LARGEST_PAGE
+    return params if page_size is None else {**params, "$top": page_size}

@@ -1,0 +1,38 @@
+"""A refusal of the service as an error for people: the one place where :class:`ServiceError` is made."""
+
+from __future__ import annotations
+
+from graphkit.errors import ServiceError
+from graphkit.protocol.message import Request, Response
+
+_HINTS = {
+    400: "the service finds fault with the request itself; its message says with what",
+    401: "the token was refused, a fresh one too; sign in again with graphkit auth login",
+    402: "the tenant lacks the licence that this part of Graph asks for",
+    403: "compare the permissions with graphkit auth permissions RECIPE",
+    404: "check the id; an object just created may take minutes to appear",
+    409: "something of that name or key is there already; plan again",
+    412: "it changed since it was read; plan again",
+    423: "somebody else is changing it; try again later",
+    429: "the service is overloaded for this tenant; resume later",
+    501: "the service cannot do this, perhaps because of a property in $select",
+}
+
+
+def service_error(request: Request, response: Response) -> ServiceError:
+    """What was asked (without its query, which may hold secrets), and what the service said about it."""
+    problem = response.error
+    code = problem.inner_codes[-1] if problem.inner_codes and not problem.code else problem.code
+    said = ": ".join(part for part in (f"{response.status} {code}".rstrip(), problem.message) if part)
+    trace = f" (request-id {problem.request_id})" if problem.request_id else ""
+    return ServiceError(
+        f"{request.method} {request.path.partition('?')[0]}: {said}{trace}",
+        status=response.status,
+        service_code=code,
+        service_message=problem.message,
+        request_id=problem.request_id,
+        client_request_id=response.client_request_id,
+        date=problem.date,
+        attempts=response.attempts,
+        hint=_HINTS.get(response.status, "the service failed; try again later" if response.status >= 500 else ""),
+    )

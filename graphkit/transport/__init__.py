@@ -1,0 +1,1 @@
+"""How a request travels: guard > retry > governor > batcher > auth > wire."""

@@ -1,0 +1,269 @@
+"""The one place where anything is sent twice. The table in :mod:`graphkit.protocol.outcomes` decides; this obeys.
+
+tenacity keeps the loop. It is entered only after a first answer that is not final, since nearly all are.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result
+
+from graphkit.clock import Clock
+from graphkit.errors import ConnectionFailed, OutcomeUnknown, Parked
+from graphkit.log import event
+from graphkit.protocol import outcomes, throttle
+from graphkit.protocol.budget import is_read
+from graphkit.protocol.message import Idempotency, Request, Response, Stage
+from graphkit.protocol.outcomes import Action, Decision
+from graphkit.protocol.routes import workload
+from graphkit.transport.governor import PARK_AFTER
+from graphkit.transport.turns import Turns
+
+logger = logging.getLogger("graphkit.transport")
+
+MOST_ATTEMPTS = 8
+"""For one request, whatever the failures but throttling."""
+
+MOST_REFUSALS = 50
+"""For one request that is throttled. Giving up early is what loses rows; the governor sees to the pace."""
+
+_ALLOWANCE = 500.0
+_SHORTEST, _LONGEST = 0.5, 30.0
+
+Answer = Response | ConnectionFailed | OutcomeUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a hook is told before a request is sent again, after ``wait`` seconds. ``path`` is without its query."""
+
+    method: str
+    path: str
+    attempt: int
+    action: Action
+    status: int
+    wait: float
+    reason: str = ""
+    client_request_id: str = ""
+
+
+Hook = Callable[[Repeat], None]
+
+
+@dataclass(slots=True)
+class _Effort:
+    """Everything about one request that has to be sent again."""
+
+    request: Request
+    target: str
+    workload: str
+    answer: Answer
+    decision: Decision = outcomes.FINAL
+    attempts: int = 1
+    renewed: bool = False
+    fresh: bool = True
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """The retry budget of each workload: 500 tokens, 5 for a repeat, 10 after no answer, 1 back for each success.
+
+    The figures are those of boto/botocore botocore/retries/standard.py.
+    """
+
+    left: dict[str, float] = field(default_factory=dict)
+
+    def spend(self, name: str, tokens: float) -> bool:
+        left = self.left.get(name, _ALLOWANCE)
+        if left < tokens:
+            return False
+        self.left[name] = left - tokens
+        return True
+
+    def earn(self, path: str) -> None:
+        name = workload(path)
+        if name in self.left:
+            self.left[name] += 1
+            if self.left[name] >= _ALLOWANCE:
+                del self.left[name]
+
+
+class Retry:
+    """``renew`` gets a fresh token after a 401; ``hooks`` hear of each repeat.
+
+    Returns the final answer. Raises ``ConnectionFailed`` (nothing executed), ``OutcomeUnknown`` (perhaps executed) or
+    ``Parked`` (the service wants a wait longer than ``park_after`` seconds).
+    """
+
+    def __init__(
+        self,
+        following: Stage,
+        clock: Clock,
+        *,
+        renew: Callable[[Response], Awaitable[None]] | None = None,
+        hooks: Sequence[Hook] = (),
+        chance: random.Random | None = None,
+        park_after: float = PARK_AFTER,
+    ) -> None:
+        self._following = following
+        self._clock = clock
+        self._renew = renew
+        self._hooks = hooks
+        self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
+        self._park_after = park_after
+        self._turns = Turns()
+        self._allowance = _Allowance()
+
+    async def send(self, request: Request) -> Response:
+        target = self._turns.target(request)
+        if not target:
+            return await self._send(request, "")
+        await self._turns.take(target, request.commutative)
+        try:
+            return await self._send(request, target)
+        finally:
+            self._turns.give_back(target)
+
+    async def _send(self, request: Request, target: str) -> Response:
+        answer = await self._ask(request)
+        if isinstance(answer, Response) and answer.status < 400:
+            if self._allowance.left:
+                self._allowance.earn(request.path)
+            return answer
+        effort = _Effort(request, target, workload(request.path), answer)
+        loop = AsyncRetrying(
+            sleep=self._clock.sleep,
+            wait=lambda _: self._pause(effort),
+            stop=lambda _: self._enough(effort),
+            retry=retry_if_result(lambda _: effort.decision.action not in {Action.FINAL, Action.UNKNOWN}),
+            before_sleep=lambda state: self._tell(effort, state),
+            retry_error_callback=lambda _: None,
+        )
+        await loop(self._attempt, effort)
+        return self._settle(effort)
+
+    async def _ask(self, request: Request) -> Answer:
+        try:
+            return await self._following.send(request)
+        except (ConnectionFailed, OutcomeUnknown) as error:
+            return error
+
+    async def _attempt(self, effort: _Effort) -> None:
+        if effort.fresh:
+            effort.fresh = False
+        else:
+            if effort.decision.action is Action.RENEW and self._renew is not None:
+                effort.renewed = True
+                await self._renew(effort.answer)  # type: ignore[arg-type] # only a Response is ever renewed for
+            effort.attempts += 1
+            effort.answer = await self._ask(effort.request)
+        effort.decision = self._judge(effort)
+        if effort.decision.narrow and effort.target:
+            self._turns.narrow(effort.target)
+
+    def _judge(self, effort: _Effort) -> Decision:
+        answer, idempotency = effort.answer, believed(effort.request)
+        if isinstance(answer, ConnectionFailed):
+            return outcomes.not_sent()
+        if isinstance(answer, OutcomeUnknown):
+            return outcomes.no_answer(idempotency)
+        renewed = effort.renewed or self._renew is None
+        decision = outcomes.decide(idempotency, answer, workload=effort.workload, renewed=renewed)
+        if decision.action in {Action.WAIT, Action.REPEAT}:
+            self._refuse_parking(effort.request, self._stated(answer))
+        return decision
+
+    def _stated(self, answer: Answer) -> float | None:
+        return throttle.retry_after(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
+
+    def _refuse_parking(self, request: Request, stated: float | None) -> None:
+        if stated is not None and stated > self._park_after:
+            raise Parked(
+                f"{_name(request)}: the service asks to wait {stated:.0f} s",
+                seconds=stated,
+                hint="resume the run after that time",
+            )
+
+    def _pause(self, effort: _Effort) -> float:
+        if effort.decision.action is Action.RENEW:
+            return 0.0
+        stated = self._stated(effort.answer)
+        if stated:
+            return stated
+        longest = min(_LONGEST, _SHORTEST * 2.0**effort.attempts)
+        return self._chance.uniform(_SHORTEST / 2, longest)
+
+    def _enough(self, effort: _Effort) -> bool:
+        if effort.decision.action is Action.RENEW:
+            return False
+        if isinstance(effort.answer, Response) and effort.answer.status == 429:
+            return effort.attempts >= MOST_REFUSALS
+        tokens = 5.0 if isinstance(effort.answer, Response) else 10.0
+        return effort.attempts >= MOST_ATTEMPTS or not self._allowance.spend(effort.workload, tokens)
+
+    def _tell(self, effort: _Effort, state: RetryCallState) -> None:
+        answer = effort.answer
+        repeat = Repeat(
+            effort.request.method,
+            effort.request.path.partition("?")[0],
+            effort.attempts,
+            effort.decision.action,
+            answer.status if isinstance(answer, Response) else 0,
+            state.next_action.sleep if state.next_action else 0.0,
+            "" if isinstance(answer, Response) else type(answer).__name__,
+            "" if isinstance(answer, ConnectionFailed) else answer.client_request_id,
+        )
+        event(
+            logger,
+            "request-repeated",
+            bucket=effort.workload,
+            status=repeat.status,
+            ms=round(1000 * repeat.wait),
+            reason=repeat.reason or repeat.action.value,
+            client_request_id=repeat.client_request_id or None,
+        )
+        for hook in self._hooks:
+            hook(repeat)
+
+    def _settle(self, effort: _Effort) -> Response:
+        answer, request = effort.answer, effort.request
+        if isinstance(answer, ConnectionFailed):
+            raise answer
+        if isinstance(answer, Response):
+            answer.attempts = effort.attempts
+            if effort.decision.action is Action.UNKNOWN:
+                raise _unknown(request, answer)
+            return answer
+        if believed(request) is Idempotency.READ:
+            raise ConnectionFailed(
+                f"{_name(request)}: no answer after {effort.attempts} attempts; nothing was changed",
+                hint="check the network, then try again",
+            ) from answer
+        raise answer
+
+
+def believed(request: Request) -> Idempotency:
+    """The declared class, but a write is never believed to be a read, which is the default of a request."""
+    if request.idempotency is not Idempotency.READ or is_read(request):
+        return request.idempotency
+    return Idempotency.CONVERGENT if request.method in {"PUT", "DELETE"} else Idempotency.ONCE
+
+
+def _unknown(request: Request, response: Response) -> OutcomeUnknown:
+    problem = response.error
+    return OutcomeUnknown(
+        f"{_name(request)}: answered {response.status} {problem.code}".rstrip()
+        + "; it may have been executed all the same",
+        status=response.status,
+        service_code=problem.code,
+        request_id=problem.request_id,
+        client_request_id=response.client_request_id,
+    )
+
+
+def _name(request: Request) -> str:
+    return f"{request.method} {request.path.partition('?')[0]}"

@@ -1,0 +1,84 @@
+"""One write per target at a time, in the order given, however long each takes and however often it is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from graphkit.protocol.message import READ_METHODS, Request
+from graphkit.protocol.routes import parse
+
+TOGETHER = 64
+"""Commutative writes to one target that may be in flight together, until the service objects."""
+
+
+class _Target:
+    __slots__ = ("busy", "limit", "sharing", "waiting")
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self.limit = TOGETHER
+        self.sharing = False
+        self.waiting: deque[tuple[asyncio.Future[None], bool]] = deque()
+
+    def admits(self, commutative: bool) -> bool:
+        return self.busy == 0 or (commutative and self.sharing and self.busy < self.limit)
+
+    def take(self, commutative: bool) -> None:
+        self.busy += 1
+        self.sharing = commutative
+
+
+class Turns:
+    """Reads and writes to a whole collection wait for nobody."""
+
+    def __init__(self) -> None:
+        self._targets: dict[str, _Target] = {}
+
+    def target(self, request: Request) -> str:
+        """The key under which a request takes its turn; empty if it needs none."""
+        if request.method in READ_METHODS:
+            return ""
+        return request.target or parse(request.path).target
+
+    async def take(self, key: str, commutative: bool) -> None:
+        target = self._targets.get(key)
+        if target is None:
+            target = self._targets[key] = _Target()
+        if not target.waiting and target.admits(commutative):
+            target.take(commutative)
+            return
+        turn = asyncio.get_running_loop().create_future()
+        target.waiting.append((turn, commutative))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(key)
+            else:
+                self._next(key, target)
+            raise
+
+    def give_back(self, key: str) -> None:
+        target = self._targets[key]
+        target.busy -= 1
+        self._next(key, target)
+
+    def narrow(self, key: str) -> None:
+        """The service saw two writes collide: let half as many travel together, down to one."""
+        target = self._targets[key]
+        target.limit = max(1, min(target.limit, target.busy) // 2)
+
+    def _next(self, key: str, target: _Target) -> None:
+        while target.waiting:
+            turn, commutative = target.waiting[0]
+            if turn.cancelled():
+                target.waiting.popleft()
+            elif target.admits(commutative):
+                target.waiting.popleft()
+                target.take(commutative)
+                turn.set_result(None)
+            else:
+                return
+        if target.busy == 0 and target.limit == TOGETHER:
+            del self._targets[key]
