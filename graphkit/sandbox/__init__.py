@@ -8,8 +8,9 @@ from __future__ import annotations
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.log import Entry
 from graphkit.sandbox.seed import Seed
+from graphkit.sandbox.server import serve
 from graphkit.sandbox.state import stored_time
 from graphkit.sandbox.tenant import Clock, SimulatedTenant
 from graphkit.sandbox.transport import SandboxTransport
 
-__all__ = ["Answer", "Clock", "Entry", "SandboxTransport", "Seed", "SimulatedTenant", "stored_time"]
+__all__ = ["Answer", "Clock", "Entry", "SandboxTransport", "Seed", "SimulatedTenant", "serve", "stored_time"]

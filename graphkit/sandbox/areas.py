@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox import directory, groups, licensing, users
+from graphkit.sandbox import conditional_access, directory, groups, intune, licensing, teams, users
 from graphkit.sandbox.router import Router
 
-AREAS = (directory, groups, licensing, users)
+AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
 ROUTER = Router(chain.from_iterable(area.routes for area in AREAS))

@@ -36,7 +36,23 @@ from graphkit.sandbox.state import State
 
 ACTIONS = frozenset({"commit-then", "answer", "throttle", "kill", "delay", "reset"})
 KEYS = frozenset(
-    "name method path nth probability times action status headers body failure items retry_after when seconds".split()
+    [
+        "name",
+        "method",
+        "path",
+        "nth",
+        "probability",
+        "times",
+        "action",
+        "status",
+        "headers",
+        "body",
+        "failure",
+        "items",
+        "retry_after",
+        "when",
+        "seconds",
+    ]
 )
 
 
@@ -63,7 +79,7 @@ class Rule:
         chance = self.spec.get("probability")
         if chance is None:
             return True
-        return random.Random(f"{seed}/{position}/{self.matched}").random() < chance
+        return random.Random(f"{seed}/{position}/{self.matched}").random() < float(chance)
 
 
 def check_rule(spec: Any) -> Json:

@@ -36,9 +36,9 @@ class WriteLog(Sequence[Entry]):
         if self._state.file is not None:
             self._length = self._state.file.execute("SELECT coalesce(max(seq), 0) FROM log").fetchone()[0]
 
-    def append(self, at: float, method: str, path: str, subject: tuple[str, str], told: tuple[str, int, bool]) -> None:
+    def append(self, entry: Entry) -> None:
         self._length += 1
-        entry = Entry(self._length, at, method, path, *subject, *told)
+        entry = entry._replace(seq=self._length)
         (self._unwritten if self._state.file is not None else self._entries).append(entry)
 
     def write_changes(self) -> None:
@@ -53,7 +53,7 @@ class WriteLog(Sequence[Entry]):
         yield from self._entries
         if self._state.file is not None:
             for row in self._state.file.execute("SELECT * FROM log ORDER BY seq"):
-                yield Entry(*row[:-1], faulted=bool(row[-1]))
+                yield Entry._make((*row[:-1], bool(row[-1])))
 
     def __getitem__(self, index: Any) -> Any:
         return list(self)[index]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 from graphkit.sandbox.call import Call, Json, Reply, bad_request
 from graphkit.sandbox.filter import Filter, parse_filter
-from graphkit.sandbox.schema import find_type
+from graphkit.sandbox.schema import as_seen, find_type
 
 _KNOWN = {"$select", "$filter", "$top", "$orderby", "$expand", "$count", "$search", "$skiptoken", "$skip", "$format"}
 
@@ -101,7 +101,7 @@ def shape(call: Call, kind: Kind) -> Callable[[Json], Json]:
                     "BadRequest",
                 )
     names = tuple(name.partition("/")[0] for name in select if name != "*") or kind.default_select
-    show = _by_names(call, kind, names) if names is not None else _whole(kind)
+    show = _by_names(call, kind, names) if names is not None else _whole(kind, call.version)
     if not expand:
         return show
 
@@ -128,9 +128,14 @@ def _by_names(call: Call, kind: Kind, names: tuple[str, ...]) -> Callable[[Json]
     return show
 
 
-def _whole(kind: Kind) -> Callable[[Json], Json]:
+def _whole(kind: Kind, version: str) -> Callable[[Json], Json]:
     hidden = frozenset(kind.expands)
-    return lambda item: {n: v for n, v in item.items() if not n.startswith("_") and n not in hidden}
+
+    def show(item: Json) -> Json:
+        kept = {n: v for n, v in item.items() if not n.startswith("_") and n not in hidden}
+        return as_seen(kept, kind.type, version) if version == "v1.0" else kept
+
+    return show
 
 
 def _expansions(call: Call, kind: Kind) -> list[tuple[str, Expand]]:

@@ -80,6 +80,8 @@ class Router:
                 if node.parameter is None:
                     node.parameter = _Node()
                 node = node.parameter
+                if node.name not in ("", segment[1:-1]):
+                    raise ValueError(f"{route.template}: this place is called {{{node.name}}} elsewhere")
                 node.name = segment[1:-1]
             else:
                 node = node.literals.setdefault(segment.lower(), _Node())

@@ -19,7 +19,7 @@ from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import guid, instant, random_guid
 from graphkit.sandbox.licensing import count_seats
-from graphkit.sandbox.log import WriteLog
+from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.pending import Pending
 from graphkit.sandbox.query import NO_QUERY, parse_query
 from graphkit.sandbox.replication import REPLICAS, Replication
@@ -220,8 +220,9 @@ class SimulatedTenant:
                 self._store(now)
             return
         if call is not None:
+            kind, object_id = _subject(state)
             request_id = call.headers.get("client-request-id", "")
-            self.log.append(now, call.method, call.path, _subject(state), (request_id, *told))
+            self.log.append(Entry(0, now, call.method, call.path, kind, object_id, request_id, *told))
         self._store(now)
 
     def _store(self, now: float) -> None:

@@ -78,8 +78,18 @@ _UNITS = {
 }
 _READ_POSTS = frozenset({"/directoryObjects/getByIds"})
 _IDENTITY_ROOTS = frozenset(
-    "applications directoryObjects directoryRoles directoryRoleTemplates domains groups organization "
-    "servicePrincipals subscribedSkus users".split()
+    [
+        "applications",
+        "directoryObjects",
+        "directoryRoles",
+        "directoryRoleTemplates",
+        "domains",
+        "groups",
+        "organization",
+        "servicePrincipals",
+        "subscribedSkus",
+        "users",
+    ]
 )
 
 

@@ -30,8 +30,19 @@ USER_KIND = Kind(
 DELETED_KIND = Kind("directoryObjects", "user", (*DEFAULT_SELECT, "deletedDateTime"))
 # Stored outside Entra: $select of these on the collection is 501 (api-reference/v1.0/api/user-list.md).
 ELSEWHERE = frozenset(
-    "aboutMe birthday hireDate interests mySite pastProjects preferredName responsibilities schools skills "
-    "mailboxSettings".split()
+    [
+        "aboutMe",
+        "birthday",
+        "hireDate",
+        "interests",
+        "mySite",
+        "pastProjects",
+        "preferredName",
+        "responsibilities",
+        "schools",
+        "skills",
+        "mailboxSettings",
+    ]
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-import xml.etree.ElementTree as ET  # noqa: S405 - a developer's tool, reading a file of their own
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,15 @@ MODELLED = [
     "aadUserConversationMember", "teamsAsyncOperation", "deviceCompliancePolicy", "deviceCompliancePolicyAssignment",
     "deviceComplianceScheduledActionForRule", "deviceComplianceActionItem", "deviceAndAppManagementAssignmentTarget",
     "directoryObject", "application", "identitySecurityDefaultsEnforcementPolicy", "conditionalAccessSessionControl",
-    "appliedConditionalAccessPolicy", "conversationMember", "namedLocation", "ipRange",
+    "conditionalAccessExternalTenants", "conversationMember", "namedLocation", "ipRange",
 ]  # fmt: skip
-FAMILIES = {"deviceCompliancePolicy", "deviceAndAppManagementAssignmentTarget", "namedLocation", "ipRange"}
+FAMILIES = {
+    "deviceCompliancePolicy",
+    "deviceAndAppManagementAssignmentTarget",
+    "namedLocation",
+    "ipRange",
+    "conditionalAccessExternalTenants",
+}
 """Types whose descendants are wanted too: the body chooses among them by ``@odata.type``."""
 
 
