@@ -96,7 +96,7 @@ def _usable(persistence: Any) -> str:
 
 
 def _readable(persistence: Any) -> bool:
-    from msal_extensions import PersistenceNotFound
+    from msal_extensions.persistence import PersistenceNotFound
 
     try:
         text = persistence.load()
