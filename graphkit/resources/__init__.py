@@ -11,9 +11,13 @@ from collections.abc import Iterable, Mapping
 from graphkit.engine.resource import Context, Resource
 
 RESOURCES: Mapping[str, str] = {
+    "channel": "graphkit.resources.channels:Channels",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
+    "group.owner": "graphkit.resources.owners:Owners",
+    "team": "graphkit.resources.teams:Teams",
+    "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
 
 
@@ -26,7 +30,7 @@ class ResourceTable(dict[str, Resource]):
 
     def __missing__(self, kind: str) -> Resource:
         module, name = RESOURCES[kind].split(":")
-        resource = getattr(importlib.import_module(module), name)(self._context)
+        resource: Resource = getattr(importlib.import_module(module), name)(self._context)
         self[kind] = resource
         return resource
 

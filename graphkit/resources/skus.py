@@ -65,6 +65,11 @@ class Skus:
         """By part number or id, in any case."""
         return self._by_name.get(name.lower())
 
+    def name_of(self, sku_id: str) -> str:
+        """The part number; empty for a SKU that was not read."""
+        sku = self.find(sku_id)
+        return sku.part_number if sku else ""
+
     def resolve(self, properties: dict[str, Any]) -> str:
         """Put skuId and the ids of disabledPlans (names or ids, sorted then) beside ``sku``; returns what is wrong."""
         name = properties["sku"]
@@ -91,6 +96,15 @@ class Skus:
                 short = f"{count:,} seats needed, {sku.free:,} free (CountViolation)"
                 reasons.append(f"{sku.part_number}: {short}; asked for by {rows}")
         return reasons
+
+    def grant(self, held: Iterable[Mapping[str, Any]], plan_id: str) -> bool:
+        """Does one of these ``assignedLicenses`` of a user bring a service plan that is not switched off in it?"""
+        for license_ in held:
+            sku = self.find(str(license_.get("skuId")))
+            disabled = {str(plan).lower() for plan in license_.get("disabledPlans") or ()}
+            if sku and plan_id in sku.plans and plan_id not in disabled:
+                return True
+        return False
 
     @property
     def part_numbers(self) -> list[str]:

@@ -1,0 +1,172 @@
+"""Licences given to a user directly.
+
+One ``POST /users/{id}/assignLicense`` carries all that a user gets; adding a SKU that is held replaces its
+disabledPlans, so those are read, merged and written (https://learn.microsoft.com/graph/api/user-assignlicense).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present
+from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.errors import InputProblem
+from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.odata import segment
+from graphkit.resources.reading import read_each
+from graphkit.resources.skus import Skus
+from graphkit.resources.users import Users
+
+SELECT = "id,assignedLicenses,licenseAssignmentStates"
+HOLDING = ("Active", "ActiveWithError")
+"""States of an assignment that has given the licence (resources/licenseassignmentstate.md)."""
+
+
+class UserLicenses(Resource):
+    """``properties``: user (userPrincipalName), sku (part number or id), disabledPlans (names or ids).
+
+    The key is ``<user>/<part number>``. ``resolve`` adds userId and skuId, and turns disabledPlans into sorted ids.
+    What it saw travels in ``rails``: held (of this SKU, or None) and located (has a usageLocation); without them all is
+    read anew.
+    """
+
+    kind = "user.license"
+    # More than any user holds: in practice all the licences of a user are one write.
+    pack_limit = 100
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._users = Users(context, also=("licenseAssignmentStates",))
+        self._skus = Skus(context)
+
+    async def gather(self, view: PlanView) -> None:
+        await self._skus.load()
+        await self._users.load(view.wanted_count(self.kind))
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        found, problems = await self._users.resolve(items)
+        for item in items:
+            if message := self._skus.resolve(item.properties):
+                problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
+        sound = [(item, user) for item, user in found if "skuId" in item.properties]
+        for item, user in sound:
+            item.rails["held"] = _held(user, item.properties["skuId"])
+            item.rails["located"] = bool(user.get("usageLocation"))
+        return problems + self._wanted_twice([item for item, _ in sound])
+
+    def _wanted_twice(self, items: Sequence[Desired]) -> list[InputProblem]:
+        """A SKU asked for by its part number and again by its id; of two rows the later is reported."""
+        pairs = [f"{item.properties['userId']}/{item.properties['skuId']}" for item in items]
+        seen = dict(self.context.snapshot.get("user.license.wanted", pairs))
+        problems = []
+        for item, pair in zip(items, pairs, strict=True):
+            mine = (item.origin.file, item.origin.place)
+            first, *later = sorted([tuple(seen[pair]), mine]) if pair in seen else [mine]
+            seen[pair] = first
+            for file, place in later:
+                name = f"{item.properties['user']}, {self._skus.name_of(item.properties['skuId'])}"
+                message = f"{name} is there twice, first in {first[0]} row {first[1]}"
+                problems.append(InputProblem(file, place, "duplicate-license", message))
+        self.context.snapshot.put("user.license.wanted", seen.items())
+        return problems
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        ask = sorted({item.properties["userId"] for item in items if "held" not in item.rails})
+        paths = [f"/users/{segment(user)}?$select={SELECT}" for user in ask]
+        users = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
+        return [_reading(item, users) for item in items]
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        after = {name: wanted.properties[name] for name in ("user", "userId", "skuId", "disabledPlans")}
+        after["sku"] = self._skus.name_of(after["skuId"]) or wanted.properties["sku"]
+        key = f"{after['user'].lower()}/{after['sku']}"
+        before = self.before_image(reading)
+        action = Action.ADD
+        if before is not None:
+            merged = sorted({*before["disabledPlans"], *after["disabledPlans"]})
+            action = Action.NOOP if merged == before["disabledPlans"] else Action.UPDATE
+            after["disabledPlans"] = merged
+        why = _obstacle(wanted, before) if action.writes else ""
+        if why:
+            return [Change(kind=self.kind, key=key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
+        return [Change(kind=self.kind, key=key, action=action, before=before, after=after, origin=wanted.origin)]
+
+    async def guard(self, view: PlanView) -> list[str]:
+        """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
+
+        def demand() -> Iterator[tuple[str, Origin]]:
+            for change in view.changes(self.kind):
+                if change.action is Action.ADD and change.after:
+                    yield change.after["sku"], change.origin
+
+        return self._skus.shortages(demand)
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return [("POST", "/users/{id}/assignLicense")]
+
+    def pack_key(self, change: Change) -> str:
+        return change.key.rsplit("/", 1)[0]
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        licences = [change.after or {} for change in pack]
+        body = {
+            "addLicenses": [{"skuId": each["skuId"], "disabledPlans": each["disabledPlans"]} for each in licences],
+            "removeLicenses": [],
+        }
+        return Request(
+            method="POST",
+            path=f"/users/{segment(licences[0]['userId'])}/assignLicense",
+            body=msgspec.json.encode(body),
+            idempotency=Idempotency.CONVERGENT,
+        )
+
+
+def _reading(item: Desired, users: dict[str, Reading]) -> Reading:
+    if "held" in item.rails:
+        held = item.rails["held"]
+    else:
+        user = users[item.properties["userId"]]
+        if user.value is None:
+            return user
+        held = _held(user.value, item.properties["skuId"])
+    return present(held) if held else ABSENT
+
+
+def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:
+    """How a user holds a SKU: directly (disabledPlans, sorted), else through groups (inherited besides), else None.
+
+    A plan that a group gives stays on whatever a direct licence says, so only the direct one can be changed here.
+    """
+    states = user.get("licenseAssignmentStates")
+    if states is None:
+        # Not every tenant tells the source of a licence; then it counts as direct.
+        states = user.get("assignedLicenses") or []
+    mine = [
+        state
+        for state in states
+        if str(state.get("skuId")).lower() == sku_id.lower() and state.get("state", "Active") in HOLDING
+    ]
+    direct = [state for state in mine if not state.get("assignedByGroup")]
+    if not mine:
+        return None
+    off = set.intersection(*(set(state.get("disabledPlans") or ()) for state in direct or mine))
+    return {"disabledPlans": sorted(off), **({} if direct else {"inherited": True})}
+
+
+def _obstacle(wanted: Desired, before: dict[str, Any] | None) -> str:
+    """Why this one licence cannot be written, and what to do about it."""
+    user, sku = wanted.properties["user"], wanted.properties["sku"]
+    if before and before.get("inherited"):
+        return (
+            f"{user} holds {sku} through a group, whose plans a direct licence cannot turn off: "
+            "set disabled_plans on that group's licence"
+        )
+    if not wanted.rails.get("located", True):
+        return (
+            f"{user} has no usageLocation, without which no licence can be assigned: "
+            "set the user's two-letter country code (GB, for example), then plan again"
+        )
+    return ""
