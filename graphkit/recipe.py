@@ -72,7 +72,8 @@ class Inputs:
             return
         from graphkit.inputs.localmap import open_mapped_table
 
-        for source in self.sources or [None]:
+        given: Sequence[Source | None] = self.sources or [None]
+        for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
     def rows_beside(

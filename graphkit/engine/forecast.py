@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +17,7 @@ def forecast(run: RunFile, resources: Mapping[str, Resource], share: float) -> l
 
     ``share`` is the part of each published quota that this run takes.
     """
-    totals: Counter[str] = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for pack in packs((change for change in run.changes() if change.action.writes), resources):
         for method, path in resources[pack[0].kind].routes(pack[0]):
             for charge in quota.charges(method, path):

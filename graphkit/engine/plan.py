@@ -51,8 +51,8 @@ class Planner:
         for chunk in chunked(wishes):
             problems += self._run.stage(chunk)
         for kind in self._kinds():
-            async for chunk in self._resources[kind].expand(self._run):
-                problems += self._run.stage(chunk)
+            async for further in self._resources[kind].expand(self._run):
+                problems += self._run.stage(further)
         kinds = self._kinds()
         for kind in kinds:
             await self._resources[kind].gather(self._run)

@@ -115,7 +115,9 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         raise RunFileError(f"{run.path} has not been applied yet", hint=f"graphkit apply {run.path}")
     if not resume and status in BEGUN:
         done = "has been applied already" if status == "finished" else "was begun and not finished"
-        raise RunFileError(f"{run.path} {done}", hint=f"graphkit resume {run.path}" if status != "finished" else "plan again")
+        raise RunFileError(
+            f"{run.path} {done}", hint=f"graphkit resume {run.path}" if status != "finished" else "plan again"
+        )
     if not resume and session.clock.now() > header["expires"]:
         raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
     if status not in (*FRESH, *BEGUN):

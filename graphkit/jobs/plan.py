@@ -122,5 +122,3 @@ def _new_name(folder: Path, recipe: str, now: float) -> Path:
         if not path.exists():
             return path
         taken += 1
-
-
