@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
@@ -11,9 +12,12 @@ from graphkit.auth.grant import Fetch
 from graphkit.auth.methods import choose
 from graphkit.clock import Clock, RealClock
 from graphkit.errors import AuthError
+from graphkit.log import event
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import Token, TokenSource
 from graphkit.settings import Settings
+
+_LOG = logging.getLogger("graphkit.auth")
 
 EARLY = 300.0
 """Seconds before its end at which a token is renewed."""
@@ -109,7 +113,10 @@ class CachedSource:
             task.exception()  # every caller may have left; asyncio complains of what nobody looked at
 
     async def _obtain(self, claims: str, renew: bool) -> Token:
+        asked = self._clock.monotonic()
         grant = await asyncio.to_thread(self._fetch, claims, renew)
+        ms = round((self._clock.monotonic() - asked) * 1000)
+        event(_LOG, "token-obtained", ms=ms, identity=self.name, lifetime=round(grant.lifetime), renewal=renew)
         # A token that lives shorter than ten minutes is renewed at half its life.
         self._stale_at = self._clock.monotonic() + max(grant.lifetime - EARLY, grant.lifetime / 2)
         self._token = Token(grant.value, self._clock.now() + grant.lifetime)
