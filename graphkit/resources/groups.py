@@ -13,14 +13,19 @@ import msgspec
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.resource import PlanView, Resource
+from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import keyed, segment
+from graphkit.resources.owners import resolve_owners, user_link
 from graphkit.resources.reading import differing, read_each
 from graphkit.resources.users import users_matching
 
 COMPARED = ("displayName", "description", "visibility")
 """What may change after creation; the rest is set once."""
 FIXED = ("mailEnabled", "mailNickname", "securityEnabled", "groupTypes", "uniqueName")
+UNIFIED = "Unified"
+BOUND = 20
+"""Owners that a group can be created with (https://learn.microsoft.com/graph/api/group-upsert); the rest follow."""
 LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0)
 SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisioningOptions"))
 
@@ -28,7 +33,7 @@ SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisi
 class Groups(Resource):
     """``properties``: displayName and, if given, description, visibility; mailNickname, groupTypes and the like.
 
-    The key is the uniqueName.
+    The key is the uniqueName. ``owners`` (user principal names) are those of a new group; ``resolve`` adds ownerIds.
     """
 
     kind = "group"
@@ -41,6 +46,10 @@ class Groups(Resource):
             if rule := group.rails.get("filter"):
                 async for page in users_matching(self.context, rule, group.origin):
                     yield [_member(group, user) for user in page]
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await resolve_owners(self.context, [item for item in items if item.properties.get("owners")])
+        return []
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         paths = [f"{keyed('groups', 'uniqueName', item.key)}?$select={SELECT}" for item in items]
@@ -56,6 +65,11 @@ class Groups(Resource):
         found = reading.value
         if found is None:
             line.action = Action.CREATE
+            if wanted.properties.get("ownerIds"):
+                line.after["ownerIds"] = wanted.properties["ownerIds"]
+        elif UNIFIED in line.after.get("groupTypes", ()) and UNIFIED not in (found.get("groupTypes") or ()):
+            line.action = Action.BLOCKED
+            line.note = f"{wanted.key} is the uniqueName of a group that is not a Microsoft 365 group ({found['id']})"
         else:
             line.before = self.before_image(reading)
             if differing(wanted.properties, found, (name for name in COMPARED if name in wanted.properties)):
@@ -74,10 +88,13 @@ class Groups(Resource):
         (change,) = pack
         after = change.after or {}
         if change.action is Action.CREATE:
+            body = {name: value for name, value in after.items() if name not in ("uniqueName", "ownerIds")}
+            if after.get("ownerIds"):
+                body["owners@odata.bind"] = [user_link(self.context, owner) for owner in after["ownerIds"][:BOUND]]
             return Request(
                 method="PATCH",
                 path=keyed("groups", "uniqueName", change.key),
-                body=msgspec.json.encode({name: value for name, value in after.items() if name != "uniqueName"}),
+                body=msgspec.json.encode(body),
                 headers={"Prefer": "create-if-missing"},
                 idempotency=Idempotency.CONVERGENT,
                 target=f"group:{change.key}",

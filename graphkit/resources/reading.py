@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graphkit.client import GraphClient
 from graphkit.engine.change import ABSENT, Reading, present, unknown
-from graphkit.errors import AuthError, GraphkitError, Stopped
+from graphkit.engine.resource import Context
+from graphkit.errors import AuthError, GraphkitError, ServiceError, Stopped
 from graphkit.protocol.message import Request, Response
+from graphkit.protocol.odata import segment
 
 
 async def read_each(client: GraphClient, paths: Sequence[str], version: str = "v1.0") -> list[Reading]:
@@ -19,6 +22,32 @@ async def read_each(client: GraphClient, paths: Sequence[str], version: str = "v
     """
     answers = await client.batch([Request(method="GET", path=path, version=version) for path in paths])
     return [reading_of(answer) for answer in answers]
+
+
+async def list_below(context: Context, kind: str, keys: Iterable[str], path: str) -> dict[str, Reading]:
+    """What stands below each object of ``kind``, as ``{"value": [...]}`` by the object's key.
+
+    ``path`` has ``{}`` for the object's id. Absent where the object itself is not there; a list that breaks off is
+    unknown, for it proves nothing.
+    """
+    ids = {key: context.object_ids.get((kind, key)) for key in keys}
+    there = {key: object_id for key, object_id in ids.items() if object_id}
+    lists = await asyncio.gather(*(_list(context.client, path.format(segment(each))) for each in there.values()))
+    return {**dict.fromkeys(ids, ABSENT), **dict(zip(there, lists, strict=True))}
+
+
+async def _list(client: GraphClient, path: str) -> Reading:
+    items: list[dict[str, Any]] = []
+    try:
+        async for page in client.pages(path):
+            items += page
+    except (AuthError, Stopped):
+        raise
+    except ServiceError as error:
+        return ABSENT if error.status == 404 else unknown(error.message)
+    except GraphkitError as error:
+        return unknown(error.message)
+    return present({"value": items})
 
 
 def reading_of(answer: Response | BaseException) -> Reading:

@@ -39,15 +39,18 @@ class Users:
         self._kind = f"user+{'+'.join(also)}" if also else "user"
 
     async def resolve(
-        self, items: Sequence[Desired]
+        self, items: Sequence[Desired], *, column: str = "upn"
     ) -> tuple[list[tuple[Desired, dict[str, Any]]], list[InputProblem]]:
-        """Put userId beside ``user`` in the properties: (each item found, with its user), and who is no user."""
+        """Put userId beside ``user`` in the properties: (each item found, with its user), and who is no user.
+
+        ``column`` is where the input names them.
+        """
         readings = await self.find([item.properties["user"] for item in items])
         found, problems = [], []
         for item in items:
             reading = readings[item.properties["user"]]
             if reading.value is None:
-                problems.append(_not_found(item, reading))
+                problems.append(_not_found(item, column, reading))
             else:
                 item.properties["userId"] = reading.value["id"]
                 found.append((item, reading.value))
@@ -106,18 +109,12 @@ async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIt
         raise InputErrors([InputProblem(origin.file, origin.place, "bad-filter", message)]) from error
 
 
-def unknown_user(item: Desired, column: str, name: str, user: Reading) -> InputProblem:
-    """That ``name``, given in ``column`` of the input, leads to nobody."""
-    why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
-    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"{column}: {name} {why}")
-
-
 def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
     for user in users:
         yield str(user.get("userPrincipalName") or user["id"]).lower(), user
 
 
-def _not_found(item: Desired, user: Reading) -> InputProblem:
+def _not_found(item: Desired, column: str, user: Reading) -> InputProblem:
     name = item.properties["user"]
     why = f"could not be looked up: {user.why}" if user.why else "is not a user of this tenant"
-    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"upn: {name} {why}")
+    return InputProblem(item.origin.file, item.origin.place, "unknown-user", f"{column}: {name} {why}")

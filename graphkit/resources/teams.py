@@ -1,0 +1,82 @@
+"""Teams made from groups.
+
+``PUT /groups/{id}/team`` can be repeated, whereas ``POST /teams`` makes another team each time. It answers 404 while
+replicas do not know a group under 15 minutes old (https://learn.microsoft.com/graph/api/team-put-teams), and 409 if the
+team is there: then it is read back. A team has the id of its group
+(https://learn.microsoft.com/graph/teams-create-group-and-team).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading
+from graphkit.engine.resource import Resource
+from graphkit.protocol.message import Idempotency, Request, Response
+from graphkit.protocol.odata import segment
+from graphkit.resources.reading import read_each
+
+TEAMS_PLAN = {"id": "57ff2da0-773e-42df-b2af-ffb7a2317929", "name": "Teams"}
+"""The service plan TEAMS1 (https://learn.microsoft.com/entra/identity/users/licensing-service-plan-reference)."""
+OWNERS_AT_LEAST = 2
+"""Fewer, and one leaver orphans the team (https://learn.microsoft.com/microsoftteams/assign-roles-permissions)."""
+
+
+class Teams(Resource):
+    """``properties``: group (key of a ``group``), which is the key of the team too.
+
+    ``rails`` may hold ``owners``, how many it is to have: too few are remarked upon.
+    """
+
+    kind = "team"
+    rank = 2
+    visibility_s = 900.0
+
+    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        ids = {item.key: self.context.object_ids.get(("group", item.properties["group"]), "") for item in items}
+        ask = [key for key, group_id in ids.items() if group_id]
+        paths = [f"/teams/{segment(ids[key])}?$select=id" for key in ask]
+        found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
+        for key, reading in found.items():
+            if reading.value:
+                self.context.object_ids[self.kind, key] = ids[key]
+        return [found.get(item.key, ABSENT) for item in items]
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        owners = wanted.rails.get("owners", OWNERS_AT_LEAST)
+        yield Change(
+            kind=self.kind,
+            key=wanted.key,
+            action=Action.CREATE if reading.value is None else Action.NOOP,
+            before=self.before_image(reading),
+            after={"group": wanted.properties["group"]},
+            needs=(("group", wanted.properties["group"]), *wanted.needs),
+            note="only one owner: name a second, or the team is orphaned when they leave"
+            if owners < OWNERS_AT_LEAST
+            else "",
+            origin=wanted.origin,
+        )
+
+    def before_image(self, reading: Reading) -> dict[str, str] | None:
+        return {"id": str(reading.value["id"])} if reading.value else None
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return [("PUT", "/groups/{id}/team")]
+
+    def request(self, pack: Sequence[Change]) -> Request:
+        (change,) = pack
+        group_id = self._group_id(change)
+        return Request(
+            method="PUT",
+            path=f"/groups/{segment(group_id)}/team",
+            body=b"{}",
+            idempotency=Idempotency.KEYED,
+            target=f"teams/{group_id}",
+        )
+
+    async def identify(self, change: Change, response: Response) -> str:
+        """The documented answer shows no id, and needs none."""
+        return self._group_id(change)
+
+    def _group_id(self, change: Change) -> str:
+        return self.context.object_id("group", (change.after or {})["group"])
