@@ -168,7 +168,7 @@ def template_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
         folder = files(f"{bundle}.{family}")
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):
             stem = Path(recipe.template).stem
-            if entry.name == recipe.template or entry.name.startswith(f"{stem}."):
+            if entry.name.startswith(f"{stem}.") and not entry.name.endswith(".py"):
                 yield entry.name, entry.read_text(encoding="utf-8")
         return
 
