@@ -77,6 +77,13 @@ def test_a_test_server_with_an_authority_of_its_own_may_issue_tokens(method):
     assert choose(settings) == "client-secret"
 
 
+def test_a_method_named_for_the_authority_of_a_test_server_goes_before_a_token():
+    settings = Settings(
+        target=LOOPBACK, authority_url=AUTHORITY, auth="client-secret", **APP, client_secret="s", access_token="a"
+    )
+    assert choose(settings) == "client-secret"
+
+
 @pytest.mark.parametrize("method", ["managed-identity", "azure-cli"])
 def test_methods_that_always_ask_the_cloud_are_refused_for_a_test_server(method):
     with pytest.raises(AuthError, match="always asks the cloud"):

@@ -197,8 +197,10 @@ def test_the_login_session_trusts_the_bundle_only_and_follows_no_redirect(ca, tm
         return 302, {"location": "https://evil.example/"}, {}
 
     with HttpsServer(ca, redirect) as server:
-        answer = LoginSession(settings, server.address).post(f"{server.address}/token", data={"client_secret": "x"})
+        session = LoginSession(settings, server.address)
+        answer = session.post(f"{server.address}/token", data={"client_secret": "x"})
         assert (answer.status_code, answer.headers["location"]) == (302, "https://evil.example/")
+        assert len(session.get_adapter(server.address)._context.get_ca_certs()) == 1
     with HttpsServer(trustme.CA(), redirect) as server, pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         LoginSession(settings, server.address).post(f"{server.address}/token")
 
