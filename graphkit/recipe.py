@@ -120,8 +120,8 @@ def _origin(table: Table, row: Row) -> Origin:
 class Recipe:
     """One way to change a tenant in bulk.
 
-    ``desired`` turns inputs into wishes, lazily; it neither reads the tenant nor the clock. ``permissions`` are the least
-    application permissions, ``BASE_PERMISSIONS`` apart. ``template`` names the starter file beside the module.
+    ``desired`` turns inputs into wishes, lazily; it neither reads the tenant nor the clock. ``permissions`` are the
+    least application permissions, ``BASE_PERMISSIONS`` apart. ``template`` names the starter file beside the module.
     ``essential`` says that without its permissions the recipe must not even plan.
     """
 

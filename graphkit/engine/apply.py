@@ -307,7 +307,7 @@ def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: 
 
 
 async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
-    object_id = await resource.identify(change, response) if change.action is Action.CREATE else ""
+    object_id = await resource.identify(change, response)
     return Result(status=Status.DONE, object_id=object_id, request_id=response.headers.get("request-id", ""))
 
 

@@ -23,17 +23,23 @@ class FileLock:
         Raises ``RunFileError`` if another process holds it.
         """
         beside = path.with_name(path.name + ".lock")
-        handle = os.open(beside, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        try:
-            _lock(handle)
-        except OSError as error:
-            holder = os.read(handle, 100).decode("ascii", "replace").strip()
+        while True:
+            handle = os.open(beside, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            try:
+                _lock(handle)
+            except OSError as error:
+                holder = os.pread(handle, 100, 1).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
+                os.close(handle)
+                raise RunFileError(
+                    f"{path} is in use by another graphkit (process {holder or 'unknown'})", hint="wait until it ends"
+                ) from error
+            if _is_still(handle, beside):
+                break
+            # Its last holder removed it between our opening and our locking.
             os.close(handle)
-            raise RunFileError(
-                f"{path} is in use by another graphkit (process {holder or 'unknown'})", hint="wait until it ends"
-            ) from error
+        # The first byte is what Windows locks; the rest may be read by whoever comes too late.
         os.truncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        os.write(handle, f" {os.getpid()}".encode())
         return cls(beside, handle)
 
     def release(self) -> None:
@@ -44,6 +50,13 @@ class FileLock:
             # Unlinked while held: nobody can lock a file that is about to vanish.
             self._path.unlink(missing_ok=True)
             os.close(self._handle)
+
+
+def _is_still(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 if sys.platform == "win32":

@@ -147,7 +147,9 @@ class Resource:
         raise NotImplementedError(self.kind)
 
     async def identify(self, change: Change, response: Response) -> str:
-        """The id of the object that an accepted create made."""
+        """The id of the object that an accepted change made or touched; empty if nobody says."""
+        if change.action is not Action.CREATE:
+            return str((change.before or change.after or {}).get("id") or "")
         body = response.json() if response.body else None
         return str(body.get("id") or "") if isinstance(body, dict) else ""
 

@@ -31,7 +31,7 @@ from graphkit.errors import InputProblem, RunFileError
 APPLICATION_ID = 0x676B7231  # "gkr1"
 FORMAT = 1
 CHUNK = 1000
-BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits")
+BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits", "blocked")
 """The header fields that the plan's digest covers; times, run id and machine stay outside (P12)."""
 
 _TABLES = """
@@ -265,11 +265,11 @@ class RunFile:
         self._db.execute("VACUUM")
 
     def digest(self) -> str:
-        """SHA-256 chained over the binding header fields and every plan line, in order."""
+        """SHA-256 chained over the binding header fields and every plan line with what indexes it, in order."""
         header = self.header()
         link = hashlib.sha256(canonical({name: header.get(name) for name in BINDING}).encode()).digest()
-        for seq, line in self._db.execute("SELECT seq, line FROM change ORDER BY seq"):
-            link = hashlib.sha256(link + f"{seq} {line}".encode()).digest()
+        for row in self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq"):
+            link = hashlib.sha256(link + "\0".join(map(str, row)).encode()).digest()
         return link.hex()
 
     def verify(self) -> None:
@@ -368,11 +368,10 @@ class RunFile:
         """Noops end as already so, blocked ones as skipped with their reason."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO outcome SELECT seq, CASE action WHEN 'noop' THEN 'already' ELSE 'skipped' END, '',"
-                " CASE action WHEN 'noop' THEN '' ELSE 'blocked' END,"
-                " CASE action WHEN 'noop' THEN '' ELSE line ->> '$.note' END, '', ?"
-                " FROM change WHERE action IN ('noop', 'blocked')",
-                (at,),
+                "INSERT OR IGNORE INTO outcome SELECT seq, 'already', '', '', '', '', ? FROM change WHERE action = 'noop'"
+                " UNION ALL SELECT seq, 'skipped', '', 'blocked', json_extract(line, '$.note'), '', ?"
+                " FROM change WHERE action = 'blocked'",
+                (at, at),
             )
 
     def retry_failed(self) -> int:

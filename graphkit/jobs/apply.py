@@ -35,8 +35,8 @@ async def apply(
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
-    ``deadline`` is a time of ``session.clock``. Raises ``RunFileError`` if the plan is damaged, expired, consumed or not
-    begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and what
+    ``deadline`` is a time of ``session.clock``. Raises ``RunFileError`` if the plan is damaged, expired, consumed or
+    not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and what
     stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True) as run:
@@ -109,7 +109,7 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
             hint="apply with the same app registration, or plan again",
         )
     status = header["status"]
-    if status == "blocked":
+    if header["blocked"]:
         raise Blocked(header["blocked"], hint="change the input or the limits named, and plan again")
     if resume and status in FRESH:
         raise RunFileError(f"{run.path} has not been applied yet", hint=f"graphkit apply {run.path}")

@@ -50,8 +50,8 @@ def validate(asked: Asked) -> Validated:
 async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops is
-    kept, with status ``blocked``.
+    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
+    is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
     warnings = check_permissions(session, recipe)

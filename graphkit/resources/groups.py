@@ -112,7 +112,7 @@ class Groups(Resource):
         """204 says that the group was there by then, so its id has to be asked for; replicas may lag."""
         object_id = await super().identify(change, response)
         for wait in LOOKS_AFTER_S:
-            if object_id:
+            if object_id or change.action is not Action.CREATE:
                 break
             await self.context.clock.sleep(wait)
             (reading,) = await self.look([change])

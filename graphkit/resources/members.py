@@ -16,7 +16,7 @@ import msgspec
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
-from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
@@ -176,6 +176,9 @@ class Members(Resource):
             idempotency=Idempotency.CONVERGENT,
             commutative=True,
         )
+
+    async def identify(self, change: Change, response: Response) -> str:
+        return str((change.after or change.before or {})["userId"])
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         for group in {(change.after or change.before or {})["group"] for change in pack}:

@@ -1,0 +1,155 @@
+"""A run file keeps what it was given, and refuses what was done to it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import sys
+
+import pytest
+
+from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status
+from graphkit.engine.runfile import RunFile
+from graphkit.errors import InputProblem, RunFileError
+
+HEADER = {"recipe": "licenses.pools", "tenant": "t", "target": "simulated", "apps": ["a"], "inputs": {}, "options": {}}
+
+
+def change(key, action=Action.ADD, place=2, **more):
+    return Change(kind="group.member", key=key, action=action, after={"id": key}, origin=Origin("s.csv", place), **more)
+
+
+def sealed(path, *changes):
+    run = RunFile.create(path, HEADER)
+    run.stage_inputs([each.origin for each in changes])
+    run.add_changes(changes)
+    run.seal(status="ready")
+    run.close()
+    return path
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return sealed(tmp_path / "a.run", change("a", place=2), change("b", place=3), change("c", Action.NOOP, place=4))
+
+
+def test_a_sealed_plan_is_sound_when_opened_again(plan):
+    with RunFile.open(plan) as run:
+        run.verify()
+        assert [each.key for each in run.changes()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE change SET line = replace(line, '\"a\"', '\"x\"') WHERE seq = 1",
+        "DELETE FROM change WHERE seq = 2",
+        "UPDATE change SET seq = 9 WHERE seq = 3",
+        "INSERT INTO change(kind, key, action, line) SELECT kind, key, action, line FROM change WHERE seq = 1",
+        "UPDATE header SET value = '\"other\"' WHERE name = 'tenant'",
+        "UPDATE header SET value = '[\"other\"]' WHERE name = 'apps'",
+        "UPDATE header SET value = '{\"s.csv\":\"0\"}' WHERE name = 'inputs'",
+        "UPDATE header SET value = '{\"max_deletes\":999}' WHERE name = 'limits' OR name = 'options'",
+        "DELETE FROM header WHERE name = 'digest'",
+    ],
+)
+def test_an_altered_plan_is_refused(plan, tampering):
+    with sqlite3.connect(plan) as db:
+        db.execute(tampering)
+    db.close()
+    with RunFile.open(plan) as run, pytest.raises(RunFileError, match="changed after it was planned"):
+        run.verify()
+
+
+def test_an_action_that_no_longer_fits_its_line_is_refused(plan):
+    with sqlite3.connect(plan) as db:
+        db.execute("UPDATE change SET action = 'delete' WHERE seq = 1")
+    db.close()
+    with RunFile.open(plan) as run, pytest.raises(RunFileError):
+        run.verify()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a database at all, but long enough to look like a file", b"SQLite format 3\0"]
+)
+def test_a_file_that_is_no_run_file_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "x.run"
+    path.write_bytes(content)
+    with pytest.raises(RunFileError, match=r"x\.run"):
+        RunFile.open(path)
+
+
+def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(RunFileError) as caught:
+        RunFile.open(tmp_path / "gone.run")
+    assert "runs list" in caught.value.hint
+
+
+def test_a_newer_format_is_refused(plan):
+    with sqlite3.connect(plan) as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    with pytest.raises(RunFileError, match="newer graphkit"):
+        RunFile.open(plan)
+
+
+def test_only_one_process_may_write(plan):
+    with RunFile.open(plan, write=True), pytest.raises(RunFileError, match=f"process {os.getpid()}"):
+        RunFile.open(plan, write=True)
+    RunFile.open(plan, write=True).close()
+    assert [path.name for path in plan.parent.iterdir()] == ["a.run"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no mode bits")
+def test_only_its_owner_may_read_a_run_file(plan):
+    assert stat.S_IMODE(plan.stat().st_mode) == 0o600
+
+
+def test_a_run_file_is_never_overwritten(plan):
+    with pytest.raises(RunFileError, match="exists already"):
+        RunFile.create(plan, HEADER)
+
+
+def test_a_key_that_is_wanted_twice_names_both_rows(tmp_path):
+    wishes = [Desired(kind="group", key="k", origin=Origin("s.csv", place)) for place in (2, 7)]
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        problems = run.stage(wishes)
+    assert problems == [InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in s.csv row 2")]
+
+
+def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
+    with RunFile.open(plan, write=True) as run:
+        run.intend([(1, 1, 0.0), (2, 2, 0.0)])
+        assert run.unsettled() == {1, 2}
+        run.release(1)
+        run.record([(2, Result(status=Status.DONE), 1.0)])
+        assert run.unsettled() == set()
+        assert [each.key for each in run.pending()] == ["a"]
+
+
+def test_every_change_has_an_outcome_before_a_run_is_finished(plan):
+    with RunFile.open(plan, write=True) as run:
+        run.settle_unwritten(0.0)
+        assert not run.finished()
+        run.record([(seq, Result(status=Status.DONE), 0.0) for seq in (1, 2)])
+        assert run.finished()
+        assert run.outcome_counts() == {"done": 2, "already": 1, "failed": 0, "skipped": 0, "unknown": 0}
+
+
+def test_a_row_is_as_good_as_its_worst_change(tmp_path):
+    path = sealed(tmp_path / "a.run", change("a", place=2), change("b", place=2), change("c", place=3))
+    with RunFile.open(path, write=True) as run:
+        bad = Result(status=Status.FAILED, code="Request_BadRequest", error="no", request_id="r-1")
+        run.record([(1, Result(status=Status.DONE), 0.0), (2, bad, 0.0), (3, Result(status=Status.DONE), 0.0)])
+        first, second = run.input_results(tables=True)
+    assert (first.result.status, first.result.request_id) == (Status.FAILED, "r-1")
+    assert second.result.status == Status.DONE
+
+
+def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage_inputs([Origin("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
+        run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
+        rows = [(row.origin.place, row.result.status) for row in run.input_results(tables=True)]
+    assert rows == [(2, "already"), (3, "skipped"), (4, "already"), (5, "already")]
