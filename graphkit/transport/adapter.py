@@ -34,7 +34,7 @@ class ChainTransport(httpx.AsyncBaseTransport):
     """Timeouts in ``request.extensions`` are ignored, since a governed wait may last minutes.
 
     GET counts as a read, PUT and DELETE as convergent, PATCH and POST as sent once: an answer that leaves the outcome
-    open raises ``OutcomeUnknown``. Raises ``UsageError`` for a body above 4 MB, ``UntrustedDestination`` for another host.
+    open raises ``OutcomeUnknown``. Raises ``UsageError`` for a body above 4 MB, ``UntrustedDestination`` elsewhere.
     """
 
     def __init__(self, chain: Stage, *, graph_root: str) -> None:

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import pytest
+
+from graphkit.errors import UsageError
+from graphkit.protocol.quota import charges, forecast, table
+from graphkit.protocol.quota_table import buckets
+
+WRITES = "identity.tenant.writes=1 identity.app.writes=1 identity.app_tenant.writes=1"
+
+
+def costs(method, path):
+    return " ".join(f"{charge.key}={charge.amount:g}" for charge in charges(method, path)[1:])
+
+
+def units(number):
+    return f"identity.app.ru={number} identity.app_tenant.ru={number}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/users?$select=id&$top=999", units(1)),
+        ("GET", "/users", units(2)),
+        ("GET", "/users?%24select=id", units(1)),
+        ("GET", "/users?$top=5", units(1)),
+        ("GET", "/users?$expand=manager", units(3)),
+        ("GET", "/users/rx1-0001@contoso.example", units(1)),
+        ("GET", "/groups/g1/members?$select=id&$top=999", units(2)),
+        ("GET", "/groups/g1/transitiveMembers", units(5)),
+        ("GET", "/subscribedSkus", units(3)),
+        ("GET", "/organization", units(1)),
+        ("GET", "/me/memberOf", units(2)),
+        ("GET", "https://graph.microsoft.com/v1.0/users?$skiptoken=x", units(2)),
+        ("POST", "/directoryObjects/getByIds", units(5)),
+        ("POST", "/directoryObjects/getByIds?$select=id", units(2)),
+        ("POST", "/users/u1/checkMemberGroups", units(4)),
+        ("POST", "/users/u1/assignLicense", f"{WRITES} {units(1)}"),
+        ("POST", "/groups", f"{WRITES} {units(1)}"),
+        ("PATCH", "/groups/g1", f"{WRITES} {units(1)}"),
+        ("PATCH", "/groups(uniqueName='staff')", f"{WRITES} {units(1)}"),
+        ("DELETE", "/groups/g1/members/u1/$ref", f"{WRITES} {units(1)}"),
+    ],
+)
+def test_directory_requests_cost_units_and_writes(method, path, expected):
+    assert costs(method, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/teams", "teams.create_team.app=1 teams.create_team.app_tenant=1"),
+        ("PUT", "/groups/g1/team", "teams.put_group_team.app=1 teams.put_group_team.app_tenant=1"),
+        ("GET", "/teams/t1", "teams.get_team.app=1 teams.get_team.app_tenant=1 teams.get_team.resource|t1=1"),
+        (
+            "POST",
+            "/teams/t1/channels",
+            "teams.create_channel.app=1 teams.create_channel.app_tenant=1 teams.create_channel.resource|t1=1",
+        ),
+        (
+            "POST",
+            "/teams/t1/members/add",
+            "teams.bulk_add_members.app=1 teams.bulk_add_members.app_tenant=1 teams.bulk_add_members.resource|t1=1",
+        ),
+        (
+            "GET",
+            "/teams/t1/channels/c1",
+            "teams.get_channel.app=1 teams.get_channel.app_tenant=1 teams.get_channel.resource|t1/c1=1",
+        ),
+        ("DELETE", "/teams/t1/members/m1", "teams.default_delete.app=1 teams.default_delete.app_tenant=1"),
+        ("POST", "/teams/t1/archive", "teams.default_write.app=1 teams.default_write.app_tenant=1"),
+        ("GET", "/groups/g1/team", "teams.default_get.app=1 teams.default_get.app_tenant=1"),
+        (
+            "POST",
+            "/teams/t1/channels/c1/members",
+            "teams.default_write.app=1 teams.default_write.app_tenant=1 teams.default_write.resource|t1/c1=1",
+        ),
+    ],
+)
+def test_teams_requests_are_counted_per_operation_and_per_team(method, path, expected):
+    assert costs(method, path) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/identity/conditionalAccess/policies",
+        "/identity/conditionalAccess/policies/p1",
+        "/identity/conditionalAccess/namedLocations",
+        "/identityProtection/riskyUsers",
+        "/policies/authenticationStrengthPolicies",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_conditional_access_counts_reads_too(method, path):
+    assert costs(method, path) == "identity_protection_ca.tenant=1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/deviceManagement/deviceCompliancePolicies", "any"),
+        ("POST", "/deviceManagement/deviceCompliancePolicies/p1/assign", "any writes"),
+        ("PATCH", "/deviceManagement/deviceConfigurations/c1", "any writes"),
+    ],
+)
+def test_intune_counts_writes_and_everything_by_area(method, path, expected):
+    area = "intune.device_configuration"
+    assert costs(method, path) == " ".join(
+        f"{area}.{scope}.{kind}=1" for kind in expected.split() for scope in ("tenant", "app_tenant")
+    )
+
+
+def test_intune_areas_do_not_share_a_counter():
+    assert "intune.devices.app_tenant.any=1" in costs("GET", "/deviceManagement/managedDevices")
+    assert "intune.unlisted.app_tenant.any=1" in costs("GET", "/deviceManagement/windowsAutopilotDeviceIdentities")
+
+
+def test_sign_in_activity_has_a_limit_of_its_own():
+    assert costs("GET", "/users?$select=id,signInActivity").endswith("identity_reports.signInActivity.app_tenant=1")
+
+
+@pytest.mark.parametrize("path", ["/users/u1/messages", "/sites/s1", "/nonsense", "/", ""])
+def test_everything_else_is_counted_all_the_same(path):
+    assert costs("GET", path) == "other=1"
+
+
+def test_every_request_counts_towards_the_whole():
+    assert charges("GET", "/users")[0].bucket == "global.app"
+
+
+def test_every_bucket_charged_is_in_the_table_and_names_its_source():
+    known = buckets()
+    paths = ["/users", "/teams/t1/members", "/teams/t1/x", "/groups/g/team", "/reports/x", "/deviceManagement/x", "/x"]
+    for method in ("GET", "POST", "DELETE"):
+        for path in paths:
+            assert {charge.bucket for charge in charges(method, path)} <= known.keys()
+    assert all(bucket.source for bucket in known.values())
+
+
+@pytest.mark.parametrize(("size", "quota"), [("S", 3500), ("M", 5000), ("L", 8000)])
+def test_resource_units_depend_on_the_size_of_the_tenant(size, quota):
+    assert table(size)["identity.app_tenant.ru"].quota == quota
+
+
+def test_limits_can_be_overridden():
+    assert table(limits={"identity.app_tenant.writes": 100})["identity.app_tenant.writes"].quota == 100
+
+
+@pytest.mark.parametrize(("size", "limits"), [("XL", {}), ("S", {"no.such": 1}), ("S", {"global.app": 0})])
+def test_a_table_that_makes_no_sense_is_refused(size, limits):
+    with pytest.raises(UsageError):
+        table(size, limits)
+
+
+def test_sixty_thousand_writes_take_fifty_minutes():
+    (row,) = forecast({"identity.app_tenant.writes": 60_000}, 1.0)
+    assert row == {"bucket": "identity.app_tenant.writes", "requests": 60_000, "seconds": 3000.0}
+
+
+def test_a_share_of_the_quota_takes_longer():
+    (row,) = forecast({"identity.app_tenant.writes": 60_000}, 0.5)
+    assert row["seconds"] == 6000.0
+
+
+def test_the_busiest_team_decides_and_the_slowest_bucket_comes_first():
+    totals = {"teams.add_member.resource|a": 4, "teams.add_member.resource|b": 40, "global.app": 44, "other": 9}
+    rows = forecast(totals, 1.0)
+    assert [row["bucket"] for row in rows] == ["teams.add_member.resource", "global.app"]
+    assert rows[0]["requests"] == 44
+    assert rows[0]["seconds"] == pytest.approx(40 * 15 / 0.83, abs=0.1)
+
+
+def test_totals_that_mix_up_teams_forecast_nothing_for_one_team():
+    assert forecast({"teams.add_member.resource": 1000}, 1.0) == []
