@@ -91,7 +91,7 @@ class Planner:
         if not problems:
             return
         if not self._context.options.skip_invalid:
-            raise InputErrors(sorted(set(problems), key=_in_input_order))
+            raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
         for problem in problems:
             self._run.mark_problem(problem)
             if problem.code != "duplicate-key":
@@ -132,5 +132,7 @@ class Planner:
         return self._planned[need]
 
 
-def _in_input_order(problem: InputProblem) -> tuple[str, int, str]:
-    return (problem.file, problem.where, "") if isinstance(problem.where, int) else (problem.file, 0, problem.where)
+def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:
+    """By place; several at one place by code, so that the list is the same in every process."""
+    number, path = (problem.where, "") if isinstance(problem.where, int) else (0, problem.where)
+    return problem.file, number, path, problem.code
