@@ -24,7 +24,9 @@ async def read_each(client: GraphClient, paths: Sequence[str], version: str = "v
     return [reading_of(answer) for answer in answers]
 
 
-async def list_below(context: Context, kind: str, keys: Iterable[str], path: str) -> dict[str, Reading]:
+async def list_below(
+    context: Context, kind: str, keys: Iterable[str], path: str, version: str = "v1.0"
+) -> dict[str, Reading]:
     """What stands below each object of ``kind``, as ``{"value": [...]}`` by the object's key.
 
     ``path`` has ``{}`` for the object's id. Absent where the object itself is not there; a list that breaks off is
@@ -32,14 +34,16 @@ async def list_below(context: Context, kind: str, keys: Iterable[str], path: str
     """
     ids = {key: context.object_ids.get((kind, key)) for key in keys}
     there = {key: object_id for key, object_id in ids.items() if object_id}
-    lists = await asyncio.gather(*(_list(context.client, path.format(segment(each))) for each in there.values()))
+    paths = [path.format(segment(each)) for each in there.values()]
+    lists = await asyncio.gather(*(read_list(context.client, each, version) for each in paths))
     return {**dict.fromkeys(ids, ABSENT), **dict(zip(there, lists, strict=True))}
 
 
-async def _list(client: GraphClient, path: str) -> Reading:
+async def read_list(client: GraphClient, path: str, version: str = "v1.0") -> Reading:
+    """A whole collection as ``{"value": [...]}``; absent if its owner is not there, unknown if it breaks off."""
     items: list[dict[str, Any]] = []
     try:
-        async for page in client.pages(path):
+        async for page in client.pages(path, version=version):
             items += page
     except (AuthError, Stopped):
         raise
