@@ -89,14 +89,17 @@ class Groups(Resource):
         after = change.after or {}
         if change.action is Action.CREATE:
             body = {name: value for name, value in after.items() if name not in ("uniqueName", "ownerIds")}
+            idempotency = Idempotency.CONVERGENT
             if after.get("ownerIds"):
                 body["owners@odata.bind"] = [user_link(self.context, owner) for owner in after["ownerIds"][:BOUND]]
+                # Sent again it would be refused: the owners are there by then.
+                idempotency = Idempotency.KEYED
             return Request(
                 method="PATCH",
                 path=keyed("groups", "uniqueName", change.key),
                 body=msgspec.json.encode(body),
                 headers={"Prefer": "create-if-missing"},
-                idempotency=Idempotency.CONVERGENT,
+                idempotency=idempotency,
                 target=f"group:{change.key}",
             )
         before = change.before or {}

@@ -67,7 +67,7 @@ class Team(InputModel):
         folded = [_check_channel(name).casefold() for name in names]
         for name in names:
             if folded.count(name.casefold()) > 1:
-                raise ValueError(f"{name} is there twice")
+                raise ValueError(f"a channel is there twice: {name}")
         return names
 
     @model_validator(mode="after")
