@@ -91,7 +91,8 @@ def test_two_new_one_that_differs_and_one_unlicensed_owner_are_two_creates_one_u
             assert kinds(planned)["team"] == {"create": 2, "noop": 1, "blocked": 1}
             assert kinds(planned)["channel"] == {"create": 2}
             outcomes = await here.apply(planned)
-            assert outcomes["skipped"] == 4 and "failed" not in outcomes
+            assert outcomes["skipped"] == 4
+            assert "failed" not in outcomes
             reason = f"{UNLICENSED} is its first owner and holds no Teams licence"
             assert row_results(planned) == [
                 ("create", "done", ""), ("create", "done", ""), ("update", "done", ""), ("blocked", "skipped", reason),
@@ -185,14 +186,15 @@ def test_a_team_that_stays_unknown_fails_with_its_channels_and_the_other_goes_on
         await provision(here, rows(row("ward-2")))
         here.tenant.team_window_s = 5000.0
         outcomes = await provision(here, text)
-        assert outcomes["failed"] == 1 and outcomes["skipped"] == 1
+        assert outcomes["failed"] == 1
+        assert outcomes["skipped"] == 1
         assert set(teams(here)) == {"rx1-ward-2"}
 
     on_tenant(tmp_path, check)
 
 
 @pytest.mark.parametrize(
-    "line, options, reason",
+    ("line", "options", "reason"),
     [
         (row("ward-1", owners=""), {}, "no owner"),
         (row("ward-1", visibility="Public"), {}, "visibility is Public, which needs --allow-public"),
@@ -239,7 +241,8 @@ def test_a_single_owner_is_remarked_upon(tmp_path):
     async def check(here: Bench) -> None:
         with await here.plan("teams.provision", rows(row("ward-1", owners=upn(1)), row("ward-2"))) as planned:
             notes = {change.key: change.note for change in planned.changes("team")}
-        assert notes["rx1-ward-1"].startswith("only one owner") and notes["rx1-ward-2"] == ""
+        assert notes["rx1-ward-1"].startswith("only one owner")
+        assert notes["rx1-ward-2"] == ""
 
     on_tenant(tmp_path, check)
 
@@ -280,7 +283,7 @@ LONG = "w" * 64
 
 
 @pytest.mark.parametrize(
-    "text, told",
+    ("text", "told"),
     [
         (rows(row("ward-1", owners=f"{upn(1)};nobody@contoso.example")),
          "row 2, owners: nobody@contoso.example is not a user of this tenant"),
@@ -298,7 +301,7 @@ LONG = "w" * 64
         (rows(row("a", channels="c" * 51)), "at most 50 characters"),
         (rows(row("a", channels="Rotas;rotas")), "row 2, channels: 'Rotas;rotas': a channel is there twice: Rotas"),
         (rows(f"{row('a')},standard", header=f"{HEADER},template"), "row 2, template: 'standard': this column is not"),
-        (rows(f"{row('a')},false", header=f"{HEADER},archive"), "row 2, archive: 'false': this column is not supported"),
+        (rows(f"{row('a')},false", header=f"{HEADER},archive"), "row 2, archive: 'false': this column is not"),
         (rows("a,RX1,A,Private", header="team_key,org,display_name,visibility"), "missing columns: owners"),
     ],
 )  # fmt: skip
@@ -321,7 +324,7 @@ def test_columns_of_later_may_be_there_as_long_as_they_are_empty(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key, name",
+    ("key", "name"),
     [("11001", "rx1-11001"), ("Ward 7 (North)", "rx1-ward-7-north"), ("Café_Été", "rx1-cafe-ete"), ("A.1", "rx1-a-1")],
 )
 def test_the_unique_name_is_restricted_ascii(tmp_path, key, name):
