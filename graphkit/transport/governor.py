@@ -245,12 +245,12 @@ class Governor:
         headers = response.headers
         if response.status in _WAITS:
             self._refused(costs, response, admitted)
+        elif "x-ms-throttle-limit-percentage" in headers and self._is_crowded(headers):
+            self._ease(costs, headers)
         elif self._troubled and response.status < 400:
             self._recover(costs)
         if "x-ms-resource-unit" in headers:
             self._correct(costs, headers)
-        if "x-ms-throttle-limit-percentage" in headers:
-            self._ease(costs, headers)
 
     def _correct(self, costs: Sequence[Cost], headers: Mapping[str, str]) -> None:
         units = throttle.resource_units(headers)
@@ -258,14 +258,17 @@ class Governor:
             if units is not None and units != amount and meter.bucket.unit == "resource_units":
                 meter.correct(units - amount)
 
-    def _ease(self, costs: Sequence[Cost], headers: Mapping[str, str]) -> None:
-        """A bucket fuller than our own share explains is drawn on by somebody else: slow down before it stops us."""
+    def _is_crowded(self, headers: Mapping[str, str]) -> bool:
+        """A bucket fuller than our own share explains is drawn on by somebody else."""
         percentage = throttle.limit_percentage(headers)
+        return percentage is not None and percentage > max(0.8, self._share) + 0.02
+
+    def _ease(self, costs: Sequence[Cost], headers: Mapping[str, str]) -> None:
+        """Slow down before the service stops us, at most once a second for all the answers of a batch."""
         now = self._clock.monotonic()
         meter = self._fullest(costs, now)
-        expected = max(0.8, self._share) + 0.02
-        if percentage is not None and percentage > expected and now - meter.changed_at >= 1.0:
-            meter.slow(0.9 if percentage < 1 else 0.7, now)
+        if now - meter.changed_at >= 1.0:
+            meter.slow(0.9 if (throttle.limit_percentage(headers) or 0.0) < 1 else 0.7, now)
             self._troubled.add(meter)
 
     def _recover(self, costs: Sequence[Cost]) -> None:

@@ -19,6 +19,7 @@ GROUP = 20
 
 _SLOWEST = 0.05
 _RECOVERY_PER_SECOND = 0.02
+_LARGEST_RECOVERY = 0.1
 
 
 class Meter:
@@ -67,8 +68,11 @@ class Meter:
         return free if free > self.stopped_until else self.stopped_until
 
     def wake_at(self) -> float:
-        """When it is worth waking the queue: as soon as a batch full may go, or all who wait."""
-        group = min(GROUP, len(self.waiting), self.burst)
+        """When it is worth waking the queue: as soon as a batch full may go, or all who wait.
+
+        After a refusal one goes at a time, until the first succeeds.
+        """
+        group = 0.0 if self.failures else min(GROUP, len(self.waiting), self.burst)
         return self.ready_at(max(group, self.waiting[0].amount(self)))
 
     def take(self, amount: float, now: float) -> None:
@@ -92,8 +96,10 @@ class Meter:
         self._set_pace(max(_SLOWEST, self.pace * factor), now)
 
     def recover(self, now: float) -> None:
-        """Additive: a fiftieth of the full pace each second."""
-        self._set_pace(min(1.0, self.pace + _RECOVERY_PER_SECOND * (now - self.changed_at)), now)
+        """Additive: a fiftieth of the full pace for each second that it ran well, a tenth at most at a time."""
+        ran = now - max(self.changed_at, self.stopped_until)
+        step = min(_LARGEST_RECOVERY, max(0.0, _RECOVERY_PER_SECOND * ran))
+        self._set_pace(min(1.0, self.pace + step), now)
 
     def used(self, now: float) -> float:
         """The part of the published quota taken during the last window, estimated from this one and the one before."""
