@@ -182,7 +182,7 @@ class _Parser:
         kind, name = self._take()
         if kind != "name":
             raise self._wrong(f"A property was expected near '{name}'")
-        if name.endswith(("/any", "/all")) and self._peek() == "(":
+        if name.lower().endswith(("/any", "/all")) and self._peek() == "(":
             return self._lambda(name)
         read = self._path(name)
         operator = self._take()[1].lower()
@@ -209,7 +209,7 @@ class _Parser:
         inner = self._either()
         self._take(")")
         self.variable = outer
-        combine = any if quantifier == "any" else all
+        combine = any if quantifier.lower() == "any" else all
         return lambda item: combine(inner(part) for part in read(item) or ())
 
     def _list(self) -> list[Any]:

@@ -8,12 +8,10 @@ from typing import Any
 
 from graphkit.sandbox import licensing
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
-from graphkit.sandbox.filter import parse_filter
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.query import Kind, entity, listing, matching
+from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable
-from graphkit.sandbox.state import INDEXES
 
 routes = Routes()
 
@@ -103,12 +101,7 @@ def directory_object(call: Call, key: str) -> tuple[str, Json] | None:
 
 @routes.get("/groups")
 def list_groups(call: Call) -> Reply:
-    text = call.query.get("$filter")
-    lookup = parse_filter(text).lookup if text else None
-    table = call.tenant.state.table("groups")
-    if lookup and lookup[0] in INDEXES["groups"]:
-        return listing(call, GROUP_KIND, [item for value in lookup[1] for item in table.find(lookup[0], value)])
-    return listing(call, GROUP_KIND, table.in_order())
+    return listing(call, GROUP_KIND, candidates(call, "groups"))
 
 
 @routes.get("/groups/$count")
@@ -394,15 +387,7 @@ def _transitive(call: Call, group_id: str) -> dict[str, None]:
 @routes.get("/groups/{group}/membersWithLicenseErrors")
 def members_with_errors(call: Call) -> Reply:
     group = find(call)
-    users = call.tenant.state.table("users").objects
-    found = [
-        key
-        for key in call.tenant.state.linked("members", group["id"])
-        if any(
-            s["assignedByGroup"] == group["id"] and s["state"] == "Error"
-            for s in licensing.states_of(users.get(key, {}))
-        )
-    ]
+    found = list(licensing.members_in_error(call.tenant, group["id"]))
     return _list_linked(call, "members", found)
 
 

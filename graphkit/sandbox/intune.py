@@ -12,7 +12,7 @@ from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_writable, find_type, is_guid
+from graphkit.sandbox.schema import check, check_writable, find_type, first_value, is_guid
 
 routes = Routes()
 
@@ -50,12 +50,12 @@ def find(call: Call) -> Json:
 
 
 def _defaults(type_name: str, version: str) -> Json:
-    """What the service fills in: false for switches that cannot be null, null and [] elsewhere."""
+    """What the service fills in: false and the first enumeration value for what cannot be null, else null and []."""
     found = find_type(type_name, version)
     filled: Json = {}
     for name, kind in (found.properties if found else {}).items():
         if not kind.startswith(">"):
-            filled[name] = False if kind == "Boolean!" else [] if kind.startswith("*") else None
+            filled[name] = False if kind == "Boolean!" else [] if kind.startswith("*") else first_value(kind)
     return filled
 
 

@@ -7,7 +7,7 @@ MicrosoftDocs/entra-docs docs/fundamentals/licensing-groups-resolve-problems.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
@@ -290,12 +290,17 @@ def process_group(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
         return
     busy = tenant.pending.waiting("group-licensing", group_id)
     state = "ProcessingInProgress" if busy else "ProcessingComplete"
-    if failed or group.get("licenseProcessingState") != {"state": state}:
-        errors = bool(group.get("hasMembersWithLicenseErrors")) or failed
-        tenant.state.put(
-            "groups",
-            {**group, "licenseProcessingState": {"state": state}, "hasMembersWithLicenseErrors": errors},
-        )
+    errors = failed or (bool(group.get("hasMembersWithLicenseErrors")) and any(members_in_error(tenant, group_id)))
+    shown = {"licenseProcessingState": {"state": state}, "hasMembersWithLicenseErrors": errors}
+    if any(group.get(name) != value for name, value in shown.items()):
+        tenant.state.put("groups", {**group, **shown})
+
+
+def members_in_error(tenant: SimulatedTenant, group_id: str) -> Iterator[str]:
+    users = tenant.state.table("users").objects
+    for key in tenant.state.linked("members", group_id):
+        if any(s["assignedByGroup"] == group_id and s["state"] == "Error" for s in states_of(users.get(key, {}))):
+            yield key
 
 
 def inherits(user: Json, group_id: str) -> bool:

@@ -254,6 +254,21 @@ def _page(
     return page, None
 
 
+def candidates(call: Call, kind: str) -> Sequence[Json | None]:
+    """What ``$filter`` could match: a few objects if it asks for equality with something indexed, else all."""
+    table = call.tenant.state.table(kind)
+    text = call.query.get("$filter")
+    lookup = parse_filter(text).lookup if text else None
+    if lookup is None:
+        return table.in_order()
+    name, values = lookup
+    if name == "id":
+        return [table.objects.get(value) for value in values]
+    if name in table.indexes:
+        return [item for value in values for item in table.find(name, value)]
+    return table.in_order()
+
+
 def _check_filter(call: Call, kind: Kind, wanted: Filter | None) -> None:
     known = empties(kind, call.version)
     for name in wanted.properties if wanted else ():

@@ -148,6 +148,12 @@ class Type(NamedTuple):
     open: bool
 
 
+def first_value(declared: str) -> str | None:
+    """The first member of an enumeration that cannot be null; ``None`` for any other type."""
+    enum = _TABLE["enums"].get(declared[:-1]) if declared.endswith("!") else None
+    return str(enum["members"][0]) if enum else None
+
+
 def is_guid(text: object) -> bool:
     return isinstance(text, str) and _GUID.fullmatch(text) is not None
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import socket
+import struct
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -109,6 +112,9 @@ class _Connection:
     async def _fail(self, failure: str) -> None:
         if failure == "timeout":
             await self._reader.read()  # until the client gives up
+        # Lingering for no time makes the close a reset, not an orderly end.
+        connection = self._writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
         self._writer.transport.abort()
 
     async def _send(self, answer: Answer) -> bool:

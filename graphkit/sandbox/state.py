@@ -95,6 +95,11 @@ class State:
         self.touched: dict[tuple[str, str], None] = {}
         self.touched_links: dict[tuple[str, str, str], bool] = {}
         self.file = _open(path) if path else None
+        self._version = self._file_version()
+
+    def _file_version(self) -> Any:
+        """Changes when somebody else writes to the file (sqlite.org/pragma.html#pragma_data_version)."""
+        return self.file.execute("PRAGMA data_version").fetchone()[0] if self.file is not None else None
 
     def table(self, kind: str) -> Table:
         found = self.tables.get(kind)
@@ -144,6 +149,7 @@ class State:
         """Lay what the file holds over the seed."""
         if self.file is None:
             return
+        self._version = self._file_version()
         for kind, key, body in self.file.execute("SELECT kind, id, body FROM objects ORDER BY rowid"):
             table = self.table(kind)
             if body is not None:
@@ -156,8 +162,10 @@ class State:
             (self._connect if present else self._disconnect)(name, source, target)
 
     def write_changes(self) -> None:
-        """Hand the noted changes to the open transaction."""
+        """Hand the noted changes to the open transaction. Raises ``RuntimeError`` if the file is no longer ours."""
         if self.file is not None:
+            if self._file_version() != self._version:
+                raise RuntimeError("the state file was changed by another process; a tenant has one process at a time")
             self.file.executemany(
                 "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
                 [(kind, key, self._encoded(kind, key)) for kind, key in self.touched],

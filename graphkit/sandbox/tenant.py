@@ -231,12 +231,12 @@ class SimulatedTenant:
             self.state.forget_changes()
             self.pending.write_changes()
             return
-        file.execute("BEGIN")
-        self.state.write_changes()
-        self.pending.write_changes()
-        self.log.write_changes()
-        self.state.set_meta("now", now)
-        file.execute("COMMIT")
+        with file:  # commits at its end, rolls back if anything is raised
+            file.execute("BEGIN")
+            self.state.write_changes()
+            self.pending.write_changes()
+            self.log.write_changes()
+            self.state.set_meta("now", now)
 
     # -- answers -------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from graphkit.sandbox import licensing
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
-from graphkit.sandbox.filter import parse_filter
 from graphkit.sandbox.groups import GROUP_KIND, groups_of
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.query import Kind, entity, listing, matching
+from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable
-from graphkit.sandbox.state import INDEXES
 
 routes = Routes()
 
@@ -62,28 +60,12 @@ def find(call: Call, *, to_write: bool = False) -> Json:
     return user
 
 
-def candidates(call: Call, kind: str) -> list[Json | None] | None:
-    """What an index says could match ``$filter``; ``None`` when there is no telling."""
-    text = call.query.get("$filter")
-    lookup = parse_filter(text).lookup if text else None
-    if lookup is None:
-        return None
-    name, values = lookup
-    table = call.tenant.state.table(kind)
-    if name == "id":
-        return [table.objects.get(value) for value in values]
-    if name in INDEXES[kind]:
-        return [item for value in values for item in table.find(name, value)]
-    return None
-
-
 @routes.get("/users")
 def list_users(call: Call) -> Reply:
     elsewhere = ELSEWHERE.intersection(call.query.select)
     if elsewhere:
         raise Refusal(501, "NotImplemented", f"This operation target is not yet supported: {min(elsewhere)}.")
-    found = candidates(call, "users")
-    return listing(call, USER_KIND, call.tenant.state.table("users").in_order() if found is None else found)
+    return listing(call, USER_KIND, candidates(call, "users"))
 
 
 @routes.get("/users/$count")
