@@ -153,7 +153,8 @@ class RunFile:
     def _input(self, origin: Origin) -> int:
         self._db.execute(
             "INSERT OR IGNORE INTO input(file, place, data) VALUES (?, ?, ?)",
-            (origin.file, origin.place, canonical(dict(origin.values))),
+            # In the order of the columns, so that the results can be laid beside the input.
+            (origin.file, origin.place, msgspec.json.encode(dict(origin.values)).decode()),
         )
         found = self._db.execute("SELECT id FROM input WHERE file = ? AND place = ?", (origin.file, origin.place))
         return int(found.fetchone()[0])
