@@ -12,9 +12,17 @@ from graphkit.sandbox.seed import APP_ROLES, GRAPH_APP
 routes = Routes()
 
 ORGANISATION_KIND = Kind("organization", "organization")
-ROLE_KIND = Kind("directoryRoles", "directoryRole")
+ROLE_KIND = Kind(
+    "directoryRoles",
+    "directoryRole",
+    expands={"members": lambda call, role: role_holders(call, role["roleTemplateId"])},
+)
 TEMPLATE_KIND = Kind("directoryRoleTemplates", "directoryRoleTemplate")
-ASSIGNMENT_KIND = Kind("roleManagement/directory/roleAssignments", "unifiedRoleAssignment")
+ASSIGNMENT_KIND = Kind(
+    "roleManagement/directory/roleAssignments",
+    "unifiedRoleAssignment",
+    expands={"principal": lambda call, assignment: view(call, assignment["principalId"])},
+)
 DEFINITION_KIND = Kind("roleManagement/directory/roleDefinitions", "unifiedRoleDefinition")
 PRINCIPAL_KIND = Kind("servicePrincipals", "servicePrincipal", advanced=True)
 APP_ROLE_KIND = Kind("appRoleAssignments", "appRoleAssignment")
@@ -86,8 +94,11 @@ def list_template_members(call: Call) -> Reply:
 
 
 def _role_members(call: Call, template: str) -> Reply:
-    members = [view(call, key) for key in call.tenant.state.linked("roleMembers", template)]
-    return Reply(200, {"@odata.context": call.context("directoryObjects"), "value": members})
+    return Reply(200, {"@odata.context": call.context("directoryObjects"), "value": role_holders(call, template)})
+
+
+def role_holders(call: Call, template: str) -> list[Json]:
+    return [view(call, key) for key in call.tenant.state.linked("roleMembers", template)]
 
 
 def _templates(call: Call) -> list[Json | None]:

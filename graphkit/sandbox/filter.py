@@ -1,8 +1,8 @@
 """``$filter``: a small language compiled to a function of an object.
 
-Known forms: ``eq ne gt ge lt le``, ``in (..)``, ``startswith endswith contains``, ``any(x:x ..)``, ``/$count``,
-``and or not`` and parentheses (concepts/aad-advanced-queries.md). Strings compare without regard to case, as the
-directory does.
+Known forms: ``eq ne gt ge lt le``, ``in (..)``, ``startswith endswith contains``, ``any(x:x ..)``, ``isof``,
+``/$count``, ``and or not`` and parentheses (concepts/aad-advanced-queries.md). Strings compare without regard to
+case, as the directory does.
 """
 
 from __future__ import annotations
@@ -153,6 +153,8 @@ class _Parser:
             return inner
         if word in _FUNCTIONS:
             return self._function(word)
+        if word == "isof":
+            return self._is_of()
         return self._comparison()
 
     def _function(self, word: str) -> Test:
@@ -165,6 +167,13 @@ class _Parser:
         self._take(")")
         call = _FUNCTIONS[word]
         return lambda item: call(read(item), value)
+
+    def _is_of(self) -> Test:
+        self._take()
+        self._take("(")
+        wanted = "#" + str(self._literal(*self._take()))
+        self._take(")")
+        return lambda item: item.get("@odata.type") == wanted
 
     def _path(self, name: str = "") -> Callable[[Any], Any]:
         if not name:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from graphkit.sandbox.call import Call, Json, Reply, bad_request
+from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.filter import Filter, parse_filter
 from graphkit.sandbox.schema import as_seen, find_type
 
@@ -142,6 +142,8 @@ def _expansions(call: Call, kind: Kind) -> list[tuple[str, Expand]]:
     wanted = []
     for part in _split_expand(call.query.get("$expand")):
         name = part.partition("(")[0].strip()
+        if name not in kind.expands and name in empties(kind, call.version):
+            raise Refusal(501, "NotModelled", f"The simulated tenant does not model $expand={name} on {kind.name}.")
         if name not in kind.expands:
             raise bad_request(
                 f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type "

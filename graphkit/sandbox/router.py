@@ -19,6 +19,8 @@ from graphkit.sandbox.schema import is_real_path
 Handler = Callable[[Call], Reply]
 
 _KEYED = re.compile(r"^([\w.$]+)\((.*)\)$", re.DOTALL)
+_RESERVED = re.compile(r"\$|delta$")
+"""What follows a collection without being a key."""
 _NAMED_KEY = re.compile(r"^(\w+)='(.*)'$", re.DOTALL)
 
 
@@ -105,7 +107,7 @@ class Router:
     def _step(node: _Node, name: str, params: dict[str, str]) -> _Node | None:
         lower = name.lower()
         found = node.literals.get(lower) or node.literals.get(lower.removeprefix("microsoft.graph."))
-        if found is None and node.parameter is not None:
+        if found is None and node.parameter is not None and not _RESERVED.match(lower):
             found = node.parameter
             params[found.name] = name
         return found

@@ -103,6 +103,9 @@ def test_a_location_is_made_before_the_policy_that_names_it(graph):
     assert made.status == 201
     graph.clock.at += 5
     key = made.json["id"]
+    for kind, found in (("ip", 1), ("country", 0)):
+        told = graph("GET", f"{LOCATIONS}?$filter=isof('microsoft.graph.{kind}NamedLocation')")
+        assert len(told.json["value"]) == found
     where = {"includeLocations": ["All"], "excludeLocations": [key]}
     assert graph("POST", CA, policy(**conditions(locations=where))).status == 201
     assert "Set isTrusted to false" in graph("DELETE", f"{LOCATIONS}/{key}").message
