@@ -1,0 +1,93 @@
+"""A small simulated tenant kept in a file, and the jobs run against it on virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from graphkit import settings
+from graphkit.clock import VirtualClock, run
+from graphkit.engine.resource import PlanOptions
+from graphkit.jobs import Asked, Summary, apply, plan
+from graphkit.sandbox import Seed, SimulatedTenant, stored_time
+from graphkit.session import connect
+
+DOMAIN = "contoso.example"
+
+
+class World:
+    """One folder with a tenant, a pools.yaml and as many runs as a test wants."""
+
+    def __init__(self, folder: Path, users: int = 90) -> None:
+        self.folder = folder
+        self.state = folder / "tenant.sqlite"
+        SimulatedTenant.open(self.state, VirtualClock(), seed=Seed(organisations=1, users=users, licensed=0)).close()
+        self.write_pool(45)
+
+    def write_pool(self, members: int, *, cap: int = 50, mode: str = "additive", first: int = 1) -> None:
+        names = [f"rx1-{number:04}@{DOMAIN}" for number in range(first, first + members)]
+        (self.folder / "rx1.csv").write_text("\n".join(["upn", *names]) + "\n", encoding="utf-8")
+        text = f"mode: {mode}\npools:\n  - {{org: RX1, sku: SPE_E3, cap: {cap}, members_from: rx1.csv}}\n"
+        (self.folder / "pools.yaml").write_text(text, encoding="utf-8")
+
+    def change(self, what: Callable[[SimulatedTenant], None]) -> None:
+        """Do something to the tenant behind graphkit's back."""
+        tenant = SimulatedTenant.open(self.state, VirtualClock(stored_time(self.state) or 0.0))
+        what(tenant)
+        tenant.close()
+
+    def fault(self, **rule: object) -> None:
+        self.change(lambda tenant: tenant.faults.add(rule))
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """One call of somebody else."""
+        answers = []
+
+        async def call() -> None:
+            tenant = SimulatedTenant.open(self.state, VirtualClock(stored_time(self.state) or 0.0), throttling=False)
+            headers = {"authorization": "Bearer other", "content-type": "application/json"}
+            answer = tenant.handle(method, f"https://graph.microsoft.com/v1.0{path}", headers, body)
+            answers.append((answer.status, answer.body))
+            tenant.close()
+
+        run(call(), virtual=True)
+        return answers[0]
+
+    def plan(self, name: str = "a.run", **options: object) -> Summary:
+        async def job() -> Summary:
+            async with connect(self.settings) as session:
+                asked = Asked(
+                    recipe="licenses.pools",
+                    inputs=(str(self.folder / "pools.yaml"),),
+                    options=PlanOptions(**options),
+                    out=self.folder / name,
+                )
+                return await plan(session, asked, runs_dir=self.folder)
+
+        return run(job(), virtual=True)
+
+    def apply(self, name: str = "a.run", *, resume: bool = False, deadline_s: float | None = None) -> Summary:
+        async def job() -> Summary:
+            async with connect(self.settings) as session:
+                deadline = None if deadline_s is None else session.clock.now() + deadline_s
+                return await apply(session, self.folder / name, resume=resume, deadline=deadline)
+
+        return run(job(), virtual=True)
+
+    @property
+    def settings(self) -> settings.Settings:
+        flags = {"target": "simulated", "state": str(self.state), "virtual_time": True}
+        return settings.load(flags, env={}, cwd=self.folder)
+
+    def writes(self) -> list[tuple[str, str]]:
+        """(method, path) of every write that the tenant committed."""
+        found: list[tuple[str, str]] = []
+        self.change(lambda tenant: found.extend((entry.method, entry.path) for entry in tenant.log))
+        return found
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
