@@ -31,7 +31,7 @@ MOST_ATTEMPTS = 8
 MOST_REFUSALS = 50
 """For one request that is throttled. Giving up early is what loses rows; the governor sees to the pace."""
 
-_ALLOWANCE = 500.0
+_ALLOWANCE = 10_000.0
 _SHORTEST, _LONGEST = 0.5, 30.0
 
 Answer = Response | ConnectionFailed | OutcomeUnknown
@@ -70,9 +70,10 @@ class _Effort:
 
 @dataclass(slots=True)
 class _Allowance:
-    """The retry budget of each workload: 500 tokens, 5 for a repeat, 10 after no answer, 1 back for each success.
+    """The retry budget of each workload: 10,000 tokens, 5 for a repeat, 10 after no answer, 1 back for each success.
 
-    The figures are those of boto/botocore botocore/retries/standard.py.
+    The figures are those of boto/botocore botocore/retries/standard.py, but for the stock, which is twenty times as
+    large because one failed call may carry twenty requests.
     """
 
     left: dict[str, float] = field(default_factory=dict)
@@ -202,8 +203,13 @@ class Retry:
             return False
         if isinstance(effort.answer, Response) and effort.answer.status == 429:
             return effort.attempts >= MOST_REFUSALS
+        if effort.attempts >= MOST_ATTEMPTS:
+            return True
+        if isinstance(effort.answer, ConnectionFailed):
+            # A dead network is no burden to the service; the slots of the batcher bound how often it is tried.
+            return False
         tokens = 5.0 if isinstance(effort.answer, Response) else 10.0
-        return effort.attempts >= MOST_ATTEMPTS or not self._allowance.spend(effort.workload, tokens)
+        return not self._allowance.spend(effort.workload, tokens)
 
     def _tell(self, effort: _Effort, state: RetryCallState) -> None:
         answer = effort.answer
