@@ -28,6 +28,8 @@ GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
 LATENCY_S = 0.05
 """How long the simulated tenant takes to answer, on its own clock."""
+BETWEEN_S = 10.0
+"""What passes between two commands where time jumps; without it the second would read replicas that still lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,8 @@ async def _far_end(
     if target.kind == "simulated":
         from graphkit.sandbox import SandboxTransport, SimulatedTenant, stored_time
 
-        epoch = (stored_time(target.state) if target.state else None) or VIRTUAL_EPOCH
+        stored = stored_time(target.state) if target.state else None
+        epoch = stored + BETWEEN_S if stored else VIRTUAL_EPOCH
         clock: Clock = VirtualClock(epoch) if target.virtual_time else RealClock()
         tenant = (
             SimulatedTenant.open(target.state, clock, latency_s=LATENCY_S)
