@@ -315,6 +315,19 @@ def test_what_is_wrong_is_told_with_its_row_and_nothing_is_written(tmp_path, tex
     on_tenant(tmp_path, check)
 
 
+def test_invalid_rows_are_left_out_on_request_and_named_in_the_results(tmp_path):
+    text = rows(row("ward-1", owners=f"{upn(1)};nobody@contoso.example"), row("ward-2"))
+
+    async def check(here: Bench) -> None:
+        with await here.plan("teams.provision", text, skip_invalid=True) as planned:
+            await here.apply(planned)
+            told = "owners: nobody@contoso.example is not a user of this tenant"
+            assert row_results(planned) == [("blocked", "skipped", told), ("create", "done", "")]
+        assert set(teams(here)) == {"rx1-ward-2"}
+
+    on_tenant(tmp_path, check)
+
+
 def test_columns_of_later_may_be_there_as_long_as_they_are_empty(tmp_path):
     async def check(here: Bench) -> None:
         with await here.plan("teams.provision", rows(f"{row('a')},,", header=f"{HEADER},template,archive")) as planned:
