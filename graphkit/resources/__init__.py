@@ -12,6 +12,9 @@ from graphkit.engine.resource import Context, Resource
 
 RESOURCES: Mapping[str, str] = {
     "channel": "graphkit.resources.channels:Channels",
+    "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
+    "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
+    "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
