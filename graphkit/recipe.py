@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import chain
@@ -21,10 +21,10 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.document import JsonObject, read_document, read_json_documents
-from graphkit.inputs.problems import Problems
+from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import read_rows
 from graphkit.inputs.source import Source, open_source
-from graphkit.inputs.table import Row, Table, open_table
+from graphkit.inputs.table import Faults, Row, Table, open_table
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -39,7 +39,10 @@ BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.
 
 
 class Inputs:
-    """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised."""
+    """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
+
+    ``rejected`` holds the rows that could not be read as what the recipe wants.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Inputs:
     ) -> None:
         self.sources = sources
         self.problems = problems
+        self.rejected: list[Origin] = []
         self._local_map = local_map
         self._values = values
 
@@ -64,7 +68,7 @@ class Inputs:
     def rows(self, model: type[M], key: Callable[[M], object] | None = None) -> Iterator[tuple[Origin, M]]:
         """The valid rows of all tables, ``--map`` applied; ``key`` must be unique among them."""
         for table in self._tables(model):
-            yield from _rows(table, model, self.problems, key)
+            yield from self._rows(table, model, key)
 
     def _tables(self, model: type[BaseModel]) -> Iterator[Table]:
         if self._local_map is None:
@@ -96,20 +100,33 @@ class Inputs:
             self.problems.add(
                 table.file, "", "missing-column", f"missing column: {column}, which {source.name} matches"
             )
-        for origin, item in _rows(table, model, self.problems, None):
+        for origin, item in self._rows(table, model, None):
             if all(origin.values.get(column, "").strip() == text for column, text in (match or {}).items()):
                 yield origin, item
+
+    def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
+        scanned: list[Row] = []
+
+        def scan() -> Iterator[tuple[Row, Faults]]:
+            for row, faults in table.scan():
+                self._reject(table, scanned)
+                scanned.append(row)
+                yield row, faults
+
+        for row, item in read_rows(replace(table, scan=scan), model, self.problems, key=key):
+            scanned.clear()
+            yield _origin(table, row), item
+        self._reject(table, scanned)
+
+    def _reject(self, table: Table, scanned: list[Row]) -> None:
+        """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""
+        if scanned and len(self.rejected) < KEPT_PROBLEMS:
+            self.rejected += [_origin(table, row) for row in scanned]
+        scanned.clear()
 
     def json_objects(self) -> Iterator[JsonObject]:
         """Every Graph-shaped object of files and folders."""
         return chain.from_iterable(read_json_documents(source, self.problems) for source in self.sources)
-
-
-def _rows(
-    table: Table, model: type[M], problems: Problems, key: Callable[[M], object] | None
-) -> Iterator[tuple[Origin, M]]:
-    for row, item in read_rows(table, model, problems, key=key):
-        yield _origin(table, row), item
 
 
 def _origin(table: Table, row: Row) -> Origin:

@@ -430,18 +430,25 @@ class RunFile:
 
     def input_results(self, *, tables: bool) -> Iterator[InputResult]:
         """Every row of the tables (or every entry of the documents) in its order, with the sum of what became of it."""
-        kind = "=" if tables else "!="
-        rows = self._db.execute(
-            f"SELECT id, file, place, data, problem FROM input WHERE typeof(place) {kind} 'integer'"
-            " ORDER BY (SELECT min(id) FROM input AS first WHERE first.file = input.file), place"
-        )
-        for row, file, place, data, problem in rows:
-            outcomes = self._db.execute(
-                "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
-                " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
-                (row,),
-            ).fetchall()
-            yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
+        # Rows that were refused are kept after the others, so their number says where they belong.
+        which, order = ("=", "place") if tables else ("!=", "id")
+        files = self._db.execute("SELECT file FROM input GROUP BY file ORDER BY min(id)").fetchall()
+        for (file,) in files:
+            rows = self._db.execute(
+                "SELECT id, place, data, problem FROM input"
+                f" WHERE file = ? AND typeof(place) {which} 'integer' ORDER BY {order}",
+                (file,),
+            )
+            for row, place, data, problem in rows:
+                outcomes = self._outcomes_of(row)
+                yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
+
+    def _outcomes_of(self, row: int) -> list[tuple[str, str, str, str, str, str]]:
+        return self._db.execute(
+            "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
+            " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
+            (row,),
+        ).fetchall()
 
 
 class InputResult(msgspec.Struct, frozen=True):

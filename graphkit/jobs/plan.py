@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from graphkit.engine.change import Desired
 from graphkit.engine.plan import Planner, chunked
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
@@ -62,7 +63,7 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, recipe.desired(inputs, asked.options), problems, asked.options)
+            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             return summarise(run)
     except BaseException:
@@ -71,7 +72,15 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
         raise
 
 
-async def _fill(session: Session, run: RunFile, wishes: Any, problems: Problems, options: PlanOptions) -> None:
+def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
+    """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
+    yield from recipe.desired(inputs, options)
+    run.stage_inputs(inputs.rejected)
+
+
+async def _fill(
+    session: Session, run: RunFile, wishes: Iterator[Desired], problems: Problems, options: PlanOptions
+) -> None:
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options)

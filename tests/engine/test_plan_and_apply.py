@@ -93,6 +93,8 @@ def test_invalid_rows_can_be_left_out_and_are_accounted_for(world):
     assert world.plan(skip_invalid=True).changes["add"] == 2
     world.apply()
     assert [row["gk_status"] for row in results(world)] == ["done", "skipped", "skipped", "skipped"]
+    assert [row["upn"] for row in results(world)] == rows[1:]
+    assert "is not a user of this tenant" in results(world)[1]["gk_error"]
 
 
 def test_an_unknown_sku_is_an_input_error(world):
