@@ -1,0 +1,23 @@
+"""The command ``graphkit``, also as ``python -m graphkit``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and return its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given == ["--version"]:
+        # Answered before anything else is imported: scripts ask this often.
+        from graphkit import __version__
+
+        print(f"graphkit {__version__}")
+        return 0
+    from graphkit.cli.app import run
+
+    return run(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""``graphkit apply``: carry out a plan; or plan and apply in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from graphkit import jobs
+from graphkit.cli import progress
+from graphkit.cli.consent import ask_for, require_answerable
+from graphkit.cli.invocation import Invocation
+from graphkit.cli.options import Command, apply_options, asked_for, plan_options
+from graphkit.cli.running import command_line, opened, write_report
+from graphkit.errors import Blocked, GraphkitError, UsageError
+from graphkit.jobs import Summary, summarise
+from graphkit.reports import text
+from graphkit.session import Session
+
+APPLYING = ("yes", "deadline", "results", "html")
+
+
+@click.command("apply", cls=Command)
+@click.argument("run_or_recipe", metavar="RUN | RECIPE -i FILE")
+@plan_options
+@apply_options
+@click.pass_obj
+def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
+    """Carry out the plan in the run file RUN, or plan RECIPE for the inputs and carry that out."""
+    require_answerable(yes=given["yes"])
+    if given["inputs"] or given["map_file"]:
+        summary = _plan(invocation, run_or_recipe, given)
+    else:
+        _refuse_plan_options(run_or_recipe)
+        with opened(Path(run_or_recipe)) as run:
+            summary = summarise(run)
+    if summary.status == "blocked":
+        raise Blocked(summary.blocked, hint="change the input or the limits named, and plan again")
+    ask_for(summary, yes=given["yes"])
+    return carry_out(invocation, summary.run, given)
+
+
+def _plan(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Summary:
+    asked = asked_for(invocation, recipe, given)
+    runs_dir = invocation.settings.runs_dir
+    return invocation.in_session(lambda session: jobs.plan(session, asked, runs_dir=runs_dir, say=invocation.say))
+
+
+def _refuse_plan_options(run: str) -> None:
+    """A saved plan is applied as it is: what would change it is refused, not ignored."""
+    context = click.get_current_context()
+    named = [
+        option.opts[-1]
+        for option in context.command.params
+        if isinstance(option, click.Option) and option.expose_value and option.name not in APPLYING
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if named:
+        raise UsageError(f"{', '.join(named)}: decided when {run} was planned", hint="plan again with these options")
+
+
+def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resume: bool = False) -> int:
+    """Apply or resume the run, print how it ended, and return the exit code."""
+    try:
+        summary = invocation.in_session(lambda session: _apply(invocation, session, path, given, resume=resume))
+    except BaseException:
+        _remember_how_to_go_on(invocation, path, given["html"])
+        raise
+    write_report(path, given["html"])
+    with opened(path) as run:
+        invocation.output.emit(summary.apply_json(), lambda: _ended(summary, run.results()))
+    return summary.apply_exit_code
+
+
+async def _apply(
+    invocation: Invocation, session: Session, path: Path, given: dict[str, Any], *, resume: bool
+) -> Summary:
+    within, results = given["deadline"], given["results"]
+    async with progress.shown(invocation, session) as meter:
+        return await jobs.apply(
+            session,
+            path,
+            resume=resume,
+            deadline=None if within is None else session.clock.now() + within,
+            results=Path(results) if results else None,
+            observer=meter.update,
+        )
+
+
+def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None) -> None:
+    """If the run was begun, what is known of it belongs beside the error, and the way on too."""
+    try:
+        with opened(path) as run:
+            summary = summarise(run)
+    except GraphkitError:
+        return  # the error at hand says more than that the file cannot be read
+    if summary.status == "interrupted":
+        invocation.facts = summary.apply_json()
+        invocation.go_on = command_line(invocation, "resume", path)
+        invocation.say(text.counted(summary.outcomes))
+        write_report(path, html)
+
+
+def _ended(summary: Summary, lines: text.Lines) -> Iterator[str]:
+    yield from text.outcome_lines({"outcomes": summary.outcomes}, lines)
+    yield f"run file: {text.printable(str(summary.run))}"
+    yield f"results:  {text.printable(str(summary.results))}"

@@ -1,0 +1,42 @@
+"""Nothing is written to a tenant before somebody has said so: with ``--yes``, or at the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from graphkit.cli.invocation import tell
+from graphkit.errors import GraphkitError, UsageError
+from graphkit.jobs import Summary
+from graphkit.reports import text
+
+
+class Declined(GraphkitError):
+    """The person at the terminal said no. Nothing was sent."""
+
+    code = "declined"
+
+
+def require_answerable(*, yes: bool) -> None:
+    """Raises ``UsageError`` where nobody could be asked; before anything is sent."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "nothing was sent: there is no terminal to ask at", hint="add --yes if this is what you want to be written"
+        )
+
+
+def ask_for(summary: Summary, *, yes: bool) -> None:
+    """Show what a plan comes to and ask. Raises ``Declined``."""
+    if yes:
+        return
+    for line in text.summary(summary.plan_json()):
+        tell(line)
+    writes = f"{summary.writes:,} change" + ("" if summary.writes == 1 else "s")
+    ask(f"Apply {writes} to {summary.tenant.get('name') or summary.tenant.get('id')}?", hint=f"kept: {summary.run}")
+
+
+def ask(question: str, *, hint: str = "") -> None:
+    """Raises ``Declined`` unless the answer is yes."""
+    if not click.confirm(text.printable(question), err=True):
+        raise Declined("nothing was sent", hint=hint)

@@ -1,0 +1,174 @@
+"""Options that several commands share, and the classes that let global options stand before or after the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from graphkit.cli.output import FORMATS, compile_query
+from graphkit.cli.text import Duration
+
+if TYPE_CHECKING:
+    from graphkit.cli.invocation import Invocation
+    from graphkit.jobs import Asked
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
+
+LOG_FORMATS = ("text", "json")
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    if value:
+        ctx.find_root().obj.given[param.name] = value
+    return value
+
+
+def _remember_query(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    if value:
+        compile_query(value)  # a typing error is told before anything is done
+    return _remember(ctx, param, value)
+
+
+def global_options(*, hidden: bool) -> list[click.Parameter]:
+    """Fresh copies for one command. Eager, so that the format is known when another option is refused."""
+
+    def option(*names: str, callback: Any = _remember, **how: Any) -> click.Option:
+        return click.Option(names, callback=callback, expose_value=False, is_eager=True, hidden=hidden, **how)
+
+    return [
+        option(
+            "-t", "--target", metavar="TARGET", help="A cloud (global, usgov, usgov-dod, china), simulated, or URL."
+        ),
+        option("--state", metavar="FILE", help="Keep the simulated tenant in this file."),
+        option("--virtual-time", is_flag=True, help="Let the simulated tenant's time jump instead of pass."),
+        option("--config", metavar="FILE", help="Read this file instead of ./graphkit.toml."),
+        option("-o", "--output", type=click.Choice(FORMATS), help="Format of standard output; default: table."),
+        option("--query", callback=_remember_query, metavar="JMESPATH", help="Print only this part of the answer."),
+        option("-v", "--verbose", count=True, help="Log requests; twice: everything, and tracebacks."),
+        option("-q", "--quiet", is_flag=True, help="No progress and no remarks."),
+        option("--log-format", type=click.Choice(LOG_FORMATS), help="How log lines are written; default: text."),
+        option("--log-file", metavar="FILE", help="Log there instead of to standard error."),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options too."""
+
+    def __init__(self, *given: Any, **how: Any) -> None:
+        super().__init__(*given, **how)
+        self.params += global_options(hidden=True)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text("Global options, before or after the command: graphkit --help")
+
+
+class Group(click.Group):
+    """A command with subcommands; global options may stand anywhere."""
+
+    command_class = Command
+
+    def __init__(self, *given: Any, **how: Any) -> None:
+        super().__init__(*given, **how)
+        self.params += global_options(hidden=True)
+
+
+def _named_values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in value]
+    wrong = next((name for name, equals, _ in pairs if not (name and equals)), None)
+    if wrong is not None:
+        raise click.BadParameter(f"{wrong!r} is not of the form NAME=VALUE", ctx, param)
+    return {name: text for name, _, text in pairs}
+
+
+_INPUT: tuple[Decorator, ...] = (
+    click.option("-i", "--input", "inputs", multiple=True, metavar="FILE|DIR|-", help="What is wanted. Repeatable."),
+    click.option("--input-format", metavar="FORMAT", help="csv, jsonl, json or yaml; needed for -."),
+    click.option("--map", "map_file", metavar="FILE", help="How local files become the recipe's columns."),
+    click.option(
+        "--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE", help="A value for the map."
+    ),
+)
+
+_CHOICES: tuple[Decorator, ...] = (
+    click.option("--org", default="", metavar="CODE", help="Only what belongs to this organisation."),
+    click.option("--mode", default="", type=click.Choice(["", "additive", "authoritative"]), metavar="MODE",
+                 help="additive: never remove; authoritative: remove what is not listed."),
+    click.option("--adopt", is_flag=True, help="Take over objects of that name that no run made."),
+    click.option("--promote", multiple=True, metavar="KEY", help="Turn this report-only policy on. Repeatable."),
+    click.option("--add-break-glass", is_flag=True, help="Exclude the break-glass accounts where a policy does not."),
+    click.option("--bind", default="", metavar="FILE", help="Which names and ids of the input are which ones here."),
+    click.option("--create-groups", is_flag=True, help="Create groups that the input names and the tenant lacks."),
+    click.option("--allow-public", is_flag=True, help="Allow public teams."),
+    click.option("--allow-beta", is_flag=True, help="Allow what only Graph beta can do."),
+    click.option("--skip-invalid", is_flag=True, help="Leave invalid rows out and plan the rest."),
+)  # fmt: skip
+
+_LIMITS: tuple[Decorator, ...] = (
+    click.option("--max-changes", type=click.IntRange(0), default=10_000, show_default=True, metavar="N",
+                 help="Block the plan above so many changes."),
+    click.option("--max-removals", type=click.IntRange(0), metavar="N",
+                 help="The same for removals; default: the higher of 10 and 5 % of the kind."),
+    click.option("--max-deletes", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+                 help="The same for deletions."),
+)  # fmt: skip
+
+_KEEPING: tuple[Decorator, ...] = (
+    click.option("--out", metavar="FILE", help="The run file; default: a new one in the runs folder."),
+)
+
+_APPLYING: tuple[Decorator, ...] = (
+    click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
+    click.option("--deadline", type=Duration(), metavar="TIME", help="Stop after so long (90s, 30m, 6h); resumable."),
+    click.option("--results", metavar="FILE", help="The input rows with their outcomes; default: beside the run file."),
+    click.option("--html", metavar="FILE", help="Write a report for the browser, too."),
+)
+
+
+def _with_all(function: F, *groups: tuple[Decorator, ...]) -> F:
+    for option in reversed([option for group in groups for option in group]):
+        function = option(function)
+    return function
+
+
+def input_options(function: F) -> F:
+    """What ``validate`` needs: the inputs, and the choices that decide what counts as valid."""
+    return _with_all(function, _INPUT, _CHOICES)
+
+
+def plan_options(function: F) -> F:
+    """Whatever changes what will be written. Stored in the run."""
+    return _with_all(function, _INPUT, _CHOICES, _LIMITS, _KEEPING)
+
+
+def apply_options(function: F) -> F:
+    """How a plan is carried out."""
+    return _with_all(function, _APPLYING)
+
+
+def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Asked:
+    """The options of a command line as what a job is asked for."""
+    import sys
+    from dataclasses import fields
+    from pathlib import Path
+
+    from graphkit.engine.resource import PlanOptions
+    from graphkit.jobs import Asked
+
+    names = {field.name for field in fields(PlanOptions)}
+    options = {name: value for name, value in given.items() if name in names}
+    inputs = tuple(given["inputs"])
+    return Asked(
+        recipe=recipe,
+        inputs=inputs,
+        options=PlanOptions(**options, break_glass=invocation.settings.break_glass),
+        input_format=given["input_format"],
+        map_file=given["map_file"],
+        values=given["values"],
+        out=Path(given["out"]) if given.get("out") else None,
+        stdin=sys.stdin.buffer if "-" in inputs else None,
+    )

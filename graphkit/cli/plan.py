@@ -1,0 +1,59 @@
+"""``graphkit plan``: what would change, kept as a run file. Sends no write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from graphkit import jobs
+from graphkit.cli.invocation import Invocation
+from graphkit.cli.options import Command, asked_for, plan_options
+from graphkit.cli.running import command_line, items_of, opened, write_report
+from graphkit.reports import text
+
+BLOCKED = 6
+CHANGES = 2
+
+
+@click.command("plan", cls=Command)
+@click.argument("recipe")
+@plan_options
+@click.option("--full", is_flag=True, help="Print each change, not only their number.")
+@click.option("--html", metavar="FILE", help="Write the plan as a page for the browser, too.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there is something to change.")
+@click.pass_obj
+def command(invocation: Invocation, /, recipe: str, html: str | None, detailed_exitcode: bool, **given: Any) -> int:
+    """Plan RECIPE for the inputs against the tenant; nothing is written there."""
+    asked = asked_for(invocation, recipe, given)
+    runs_dir = invocation.settings.runs_dir
+    summary = invocation.in_session(lambda session: jobs.plan(session, asked, runs_dir=runs_dir, say=invocation.say))
+    write_report(summary.run, html)
+    show_plan(invocation, summary, full=given["full"])
+    if summary.status == "blocked":
+        return BLOCKED
+    return CHANGES if detailed_exitcode and summary.status == "ready" else 0
+
+
+def show_plan(invocation: Invocation, summary: jobs.Summary, *, full: bool) -> None:
+    """The plan's object on standard output, or its summary for people."""
+    facts = summary.plan_json()
+    with opened(summary.run) as run:
+        if full and not invocation.output.is_table:
+            facts["items"] = list(items_of(run))
+
+        def lines() -> Iterator[str]:
+            if full:
+                yield from text.plan_lines(run.results())
+            yield from text.summary(facts)
+            yield from next_step(invocation, summary)
+
+        invocation.output.emit(facts, lines)
+
+
+def next_step(invocation: Invocation, summary: jobs.Summary) -> Iterator[str]:
+    """Where the plan is, and the command that carries it out."""
+    yield f"run file: {text.printable(str(summary.run))}"
+    if summary.status == "ready":
+        yield f"to apply: {text.printable(command_line(invocation, 'apply', summary.run))}"

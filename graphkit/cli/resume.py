@@ -1,0 +1,29 @@
+"""``graphkit resume``: go on with a run that was begun. The same code path as apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphkit.cli.apply import carry_out
+from graphkit.cli.consent import ask_for, require_answerable
+from graphkit.cli.invocation import Invocation
+from graphkit.cli.options import Command, apply_options
+from graphkit.cli.running import opened
+from graphkit.jobs import summarise
+
+
+@click.command("resume", cls=Command)
+@click.argument("run")
+@apply_options
+@click.pass_obj
+def command(invocation: Invocation, /, run: str, **given: Any) -> int:
+    """Go on with the run in the file RUN; what failed is tried again, what is done is never done twice."""
+    require_answerable(yes=given["yes"])
+    path = Path(run)
+    with opened(path) as file:
+        summary = summarise(file)
+    ask_for(summary, yes=given["yes"])
+    return carry_out(invocation, path, given, resume=True)

@@ -1,0 +1,33 @@
+"""Small pieces of text that several commands read or write."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+
+import click
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?")
+
+
+class Duration(click.ParamType[float]):
+    """``90``, ``90s``, ``30m``, ``6h``, ``1d`` as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        match = _DURATION.fullmatch(str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is not a duration such as 90s, 30m, 6h or 1d", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def quoted(argument: object) -> str:
+    """An argument as the platform's shell wants it."""
+    text = str(argument)
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)

@@ -1,0 +1,28 @@
+"""``graphkit validate``: everything that can be checked without the tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from graphkit import jobs
+from graphkit.cli.failure import tell_error
+from graphkit.cli.invocation import Invocation
+from graphkit.cli.options import Command, asked_for, input_options
+from graphkit.errors import InputErrors
+
+
+@click.command("validate", cls=Command)
+@click.argument("recipe")
+@input_options
+@click.pass_obj
+def command(invocation: Invocation, /, recipe: str, **given: Any) -> int:
+    """Check the inputs of RECIPE without asking the tenant; every error at once."""
+    found = jobs.validate(asked_for(invocation, recipe, given))
+    for warning in found.warnings:
+        invocation.say(f"warning: {warning}")
+    if found.errors and invocation.output.is_table:
+        tell_error(InputErrors(found.errors))
+    invocation.output.emit(found.to_json(), lambda: [f"{found.valid:,} valid, {len(found.errors):,} errors"])
+    return found.exit_code
