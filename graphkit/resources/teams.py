@@ -21,6 +21,8 @@ TEAMS_PLAN = {"id": "57ff2da0-773e-42df-b2af-ffb7a2317929", "name": "Teams"}
 OWNERS_AT_LEAST = 2
 """Fewer, and one leaver orphans the team (https://learn.microsoft.com/microsoftteams/assign-roles-permissions)."""
 
+FEW_OWNERS = "only one owner: name a second, or the team is orphaned when they leave"
+
 
 class Teams(Resource):
     """``properties``: group (key of a ``group``), which is the key of the team too.
@@ -43,7 +45,7 @@ class Teams(Resource):
         return [found.get(item.key, ABSENT) for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        owners = wanted.rails.get("owners", OWNERS_AT_LEAST)
+        has_few = wanted.rails.get("owners", OWNERS_AT_LEAST) < OWNERS_AT_LEAST
         yield Change(
             kind=self.kind,
             key=wanted.key,
@@ -51,9 +53,7 @@ class Teams(Resource):
             before=self.before_image(reading),
             after={"group": wanted.properties["group"]},
             needs=(("group", wanted.properties["group"]), *wanted.needs),
-            note="only one owner: name a second, or the team is orphaned when they leave"
-            if owners < OWNERS_AT_LEAST
-            else "",
+            note=FEW_OWNERS if has_few else "",
             origin=wanted.origin,
         )
 
