@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -117,24 +116,22 @@ class Members(Resource):
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
-        for key, changes in groupby(view.changes(self.kind), key=lambda change: change.key.rsplit("/", 1)[0]):
-            cap = groups[key].rails.get("cap") if key in groups else None
-            if cap is None:
-                continue
+        tally: Counter[tuple[str, Action]] = Counter(
+            (_group_of(change), change.action) for change in view.changes(self.kind)
+        )
+        for key, group in groups.items():
+            cap = group.rails.get("cap")
             there = self.context.snapshot.count(self.kind, f"{key}/")
-            tally = Counter[Action]()
-            added: list[Origin] = []
-            for change in changes:
-                tally[change.action] += 1
-                if change.action is Action.ADD:
-                    added.append(change.origin)
-            members = there + tally[Action.ADD] - tally[Action.REMOVE]
-            if members > cap:
-                first = sorted(added, key=_by_place)[len(added) - (members - cap) :][0]
-                yield (
-                    f"{key}: {members} members wanted, cap is {cap}; "
-                    f"{first.file} row {first.place} is the first over it"
-                )
+            members = there + tally[key, Action.ADD] - tally[key, Action.REMOVE]
+            if cap is None or members <= cap:
+                continue
+            added = (change for change in view.changes(self.kind) if change.action is Action.ADD)
+            in_order = sorted((_by_place(change.origin), change.key) for change in added if _group_of(change) == key)
+            (file, row), first = in_order[cap - members]
+            yield (
+                f"{key}: {members} members wanted, cap is {cap}; "
+                f"number {cap + 1} is {first.rpartition('/')[2]} ({file} row {row})"
+            )
 
     async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:
         """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""
@@ -188,6 +185,10 @@ class Members(Resource):
 
 def _pair(item: Desired) -> str:
     return f"{item.properties['group']}/{item.properties['userId']}" if "userId" in item.properties else item.key
+
+
+def _group_of(change: Change) -> str:
+    return change.key.rpartition("/")[0]
 
 
 def _by_place(origin: Origin) -> tuple[str, Any]:

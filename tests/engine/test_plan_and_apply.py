@@ -64,6 +64,7 @@ def test_one_over_the_cap_stops_the_plan_and_names_the_row(world):
     summary = world.plan()
     assert summary.status == "blocked"
     assert "51 members wanted, cap is 50" in summary.blocked[0]
+    assert "number 51 is rx1-0051@contoso.example" in summary.blocked[0]
     assert "row 52" in summary.blocked[0]
     with pytest.raises(Blocked):
         world.apply()
