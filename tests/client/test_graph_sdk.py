@@ -1,0 +1,185 @@
+"""msgraph-sdk on our chain. Skipped where the extra ``sdk`` is not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from graphkit import clock
+from graphkit.client import GraphClient
+from graphkit.errors import OutcomeUnknown
+from graphkit.protocol.budget import WriteBudget
+from graphkit.protocol.clouds import CLOUDS
+from graphkit.protocol.identity import Token
+from graphkit.transport.chain import build_chain
+
+pytest.importorskip("msgraph", reason="the extra sdk is not installed: pip install 'graphkit-m365[sdk]'")
+# What the generated code warns about is its own affair.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Fixed:
+    name = "app"
+
+    async def token(self, *, claims="", renew=False):
+        return Token("fixed", 4e9)
+
+
+class Service:
+    """Answers singles and batches by one rule, and counts the calls."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.calls, self.operations = [], []
+
+    def __call__(self, request):
+        path = request.url.raw_path.decode()
+        self.calls.append(request)
+        if not path.endswith("/$batch"):
+            status, body = self._one(request.method, path.removeprefix("/v1.0"), request.content)
+            return httpx.Response(status, json=body) if body is not None else httpx.Response(status)
+        responses = []
+        for item in json.loads(request.content)["requests"]:
+            status, body = self._one(item["method"], item["url"], json.dumps(item.get("body")).encode())
+            responses.append({"id": item["id"], "status": status, "headers": {}, "body": body})
+        return httpx.Response(200, json={"responses": responses})
+
+    def _one(self, method, path, body):
+        self.operations.append((method, path))
+        return self.answer(method, path, body)
+
+
+def on(answer, use, root="https://graph.microsoft.com", budget=None):
+    service = Service(answer)
+    ticking = clock.VirtualClock()
+    cloud = CLOUDS["global"] if root == CLOUDS["global"].graph_root else CLOUDS["usgov"]
+
+    async def main():
+        chain = build_chain(
+            httpx.MockTransport(service),
+            cloud=cloud,
+            source=Fixed(),
+            clock=ticking,
+            budget=budget or WriteBudget.unlimited(),
+        )
+        try:
+            return await use(GraphClient(chain, cloud=cloud, clock=ticking).sdk)
+        finally:
+            await chain.aclose()
+
+    return clock.run(main(), virtual=True), service
+
+
+def user(method, path, body):
+    return 200, {"id": path.split("/")[2].partition("?")[0], "displayName": "x"}
+
+
+def test_unmodified_code_is_batched_and_typed():
+    async def use(sdk):
+        return await asyncio.gather(*(sdk.users.by_user_id(f"u{number}").get() for number in range(40)))
+
+    users, service = on(user, use)
+    assert [each.id for each in users] == [f"u{number}" for number in range(40)]
+    assert len(service.calls) == 2
+
+
+def test_me_is_spelt_as_the_service_wants_it():
+    async def use(sdk):
+        return await sdk.me.get()
+
+    _, service = on(lambda *_: (200, {"id": "me"}), use)
+    assert service.operations == [("GET", "/me")]
+
+
+def test_query_parameters_keep_their_names():
+    from msgraph.generated.users.users_request_builder import UsersRequestBuilder
+
+    async def use(sdk):
+        query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(select=["id"], top=5)
+        configuration = UsersRequestBuilder.UsersRequestBuilderGetRequestConfiguration(query_parameters=query)
+        return await sdk.users.get(request_configuration=configuration)
+
+    _, service = on(lambda *_: (200, {"value": []}), use)
+    ((method, path),) = service.operations
+    assert method == "GET"
+    assert "$select=id" in path
+    assert "$top=5" in path
+
+
+def test_there_is_one_retry_layer_and_it_is_ours():
+    failures = [503, 503]
+
+    async def use(sdk):
+        return await sdk.users.by_user_id("u1").get()
+
+    found, service = on(lambda *a: (failures.pop(), {}) if failures else user(*a), use)
+    assert found.id == "u1"
+    assert len(service.operations) == 3
+
+
+def test_a_post_whose_outcome_is_open_is_not_repeated():
+    from msgraph.generated.models.group import Group
+
+    async def use(sdk):
+        with pytest.raises(OutcomeUnknown):
+            await sdk.groups.post(Group(display_name="x"))
+
+    _, service = on(lambda *_: (504, {}), use)
+    assert len(service.operations) == 1
+
+
+def test_a_refusal_is_the_sdks_own_error():
+    from msgraph.generated.models.o_data_errors.o_data_error import ODataError
+
+    async def use(sdk):
+        with pytest.raises(ODataError) as caught:
+            await sdk.users.by_user_id("u1").get()
+        return caught.value.error.code
+
+    code, _ = on(lambda *_: (404, {"error": {"code": "Request_ResourceNotFound", "message": "gone"}}), use)
+    assert code == "Request_ResourceNotFound"
+
+
+def test_a_401_that_we_could_not_cure_is_not_sent_again():
+    from msgraph.generated.models.o_data_errors.o_data_error import ODataError
+
+    async def use(sdk):
+        with pytest.raises(ODataError):
+            await sdk.users.by_user_id("u1").get()
+
+    _, service = on(lambda *_: (401, {"error": {"code": "InvalidAuthenticationToken", "message": "x"}}), use)
+    assert len(service.operations) == 2
+
+
+def test_a_sovereign_cloud_keeps_its_own_host():
+    async def use(sdk):
+        return await sdk.users.by_user_id("u1").get()
+
+    _, service = on(user, use, root="https://graph.microsoft.us")
+    assert {call.url.host for call in service.calls} == {"graph.microsoft.us"}
+    assert service.calls[0].headers["authorization"] == "Bearer fixed"
+
+
+def test_redirects_are_not_followed():
+    async def use(sdk):
+        try:
+            return await sdk.users.by_user_id("u1").get()
+        except Exception as error:
+            return error
+
+    _, service = on(lambda *_: (302, None), use)
+    assert len(service.calls) == 1
+
+
+def test_the_sdk_cannot_write_past_the_budget():
+    from graphkit.errors import Blocked
+
+    async def use(sdk):
+        with pytest.raises(Blocked):
+            await sdk.groups.by_group_id("g1").delete()
+
+    _, service = on(lambda *_: (204, None), use, budget=WriteBudget.read_only())
+    assert service.calls == []
