@@ -123,14 +123,16 @@ class Members(Resource):
             cap = group.rails.get("cap")
             there = self.context.snapshot.count(self.kind, f"{key}/")
             members = there + tally[key, Action.ADD] - tally[key, Action.REMOVE]
-            if cap is None or members <= cap:
+            # A pool that is too full already and gets nobody new is no reason to stop.
+            if cap is None or members <= cap or not tally[key, Action.ADD]:
                 continue
             added = (change for change in view.changes(self.kind) if change.action is Action.ADD)
             in_order = sorted((_by_place(change.origin), change.key) for change in added if _group_of(change) == key)
-            (file, row), first = in_order[cap - members]
+            over = max(0, len(in_order) - (members - cap))
+            (file, row), first = in_order[over]
             yield (
                 f"{key}: {members} members wanted, cap is {cap}; "
-                f"number {cap + 1} is {first.rpartition('/')[2]} ({file} row {row})"
+                f"number {members - len(in_order) + over + 1} is {first.rpartition('/')[2]} ({file} row {row})"
             )
 
     async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:

@@ -79,6 +79,16 @@ def test_the_cap_counts_members_who_are_there_already(world):
     assert "15 members wanted, cap is 14" in world.plan("b.run").blocked[0]
 
 
+def test_a_pool_that_is_too_full_already_stops_only_a_plan_that_adds(world):
+    world.write_pool(20)
+    world.plan()
+    world.apply()
+    world.write_pool(20, cap=10)
+    assert world.plan("b.run").status == "empty"
+    world.write_pool(21, cap=10)
+    assert "number 21 is rx1-0021@contoso.example" in world.plan("c.run").blocked[0]
+
+
 def test_all_input_errors_come_at_once_and_leave_no_run_file(world):
     rows = ["upn", "rx1-0001@contoso.example", "nobody@contoso.example", "no address", "rx1-0001@contoso.example"]
     (world.folder / "rx1.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
