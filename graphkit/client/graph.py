@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import msgspec
 
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 Params = Mapping[str, str | int | bool]
 Page = list[dict[str, Any]]
 Answers = list[Response | BaseException]
+
+
+class WriteOptions(TypedDict, total=False):
+    """How a write is meant; the fields are those of :class:`Request`."""
+
+    idempotency: Idempotency
+    effect: Effect | None
+    target: str
+    commutative: bool
+    headers: Mapping[str, str] | None
+    version: str
+
 
 LARGEST_PAGE = 999
 LARGEST_PAGE_WITH_SIGN_INS = 500
@@ -109,19 +121,20 @@ class GraphClient:
             for item in page:
                 yield item
 
-    async def create(self, path: str, body: Any, **how: Any) -> Any:
+    async def create(self, path: str, body: Any, **how: Unpack[WriteOptions]) -> Any:
         """POST to a collection; the object created. ``how`` as in :meth:`write`."""
         return await self.write("POST", path, body, **how)
 
-    async def update(self, path: str, body: Any, **how: Any) -> Any:
+    async def update(self, path: str, body: Any, **how: Unpack[WriteOptions]) -> Any:
         """PATCH; the object if the service returns it, else ``None``. ``how`` as in :meth:`write`."""
         return await self.write("PATCH", path, body, **how)
 
-    async def delete(self, path: str, **how: Any) -> None:
+    async def delete(self, path: str, **how: Unpack[WriteOptions]) -> None:
         """DELETE, which repeating does not worsen. ``how`` as in :meth:`write`."""
-        await self.write("DELETE", path, **{"idempotency": Idempotency.CONVERGENT, **how})
+        how.setdefault("idempotency", Idempotency.CONVERGENT)
+        await self.write("DELETE", path, **how)
 
-    async def action(self, path: str, body: Any = None, **how: Any) -> Any:
+    async def action(self, path: str, body: Any = None, **how: Unpack[WriteOptions]) -> Any:
         """POST to an action such as ``assignLicense``. ``how`` as in :meth:`write`."""
         return await self.write("POST", path, body, **how)
 

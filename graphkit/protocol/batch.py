@@ -22,6 +22,7 @@ MAX_BYTES = 3_500_000
 _EMPTY = msgspec.Raw(b"{}")
 _NOTHING = msgspec.Raw()
 _JSON = {"Content-Type": "application/json"}
+_NUMBERS = {str(number): number for number in range(MAX_ITEMS)}
 
 
 class _Item(msgspec.Struct, omit_defaults=True):
@@ -37,6 +38,13 @@ class _Envelope(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    id: str | int
+    status: int
+    headers: dict[str, str] | None = None
+    body: msgspec.Raw = _NOTHING
+
+
+class _LooseAnswer(msgspec.Struct):
     id: str | int
     status: int
     headers: dict[str, Any] | None = None
@@ -55,7 +63,7 @@ _encoder = msgspec.json.Encoder()
 # Not strict, so that a status written as "204" is read as the number it means.
 _decoder = msgspec.json.Decoder(_Answers, strict=False)
 _loose_decoder = msgspec.json.Decoder(_LooseAnswers)
-_answer_decoder = msgspec.json.Decoder(_Answer, strict=False)
+_answer_decoder = msgspec.json.Decoder(_LooseAnswer, strict=False)
 
 
 def batchable(request: Request) -> bool:
@@ -123,13 +131,17 @@ def _read_loosely(body: bytes) -> list[_Answer]:
     answers = []
     for item in raw:
         try:
-            answers.append(_answer_decoder.decode(item))
+            answer = _answer_decoder.decode(item)
         except msgspec.DecodeError:
             continue
+        headers = {name: _text(value) for name, value in (answer.headers or {}).items()}
+        answers.append(_Answer(answer.id, answer.status, headers, answer.body))
     return answers
 
 
 def _number(answer_id: str | int, count: int) -> int | None:
+    if type(answer_id) is str and (number := _NUMBERS.get(answer_id, count)) < count:
+        return number
     text = str(answer_id).strip()
     if not text.isdecimal() or not text.isascii():
         return None
@@ -138,7 +150,7 @@ def _number(answer_id: str | int, count: int) -> int | None:
 
 
 def _response(answer: _Answer) -> Response:
-    headers = {name.lower(): _text(value) for name, value in answer.headers.items()} if answer.headers else {}
+    headers = {name.lower(): value for name, value in answer.headers.items()} if answer.headers else {}
     body = bytes(answer.body)
     if body == b"null":
         body = b""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from graphkit.errors import Blocked
-from graphkit.protocol.message import NOTHING, READ_METHODS, Effect, Request
+from graphkit.protocol.message import READ_METHODS, Effect, Request
 
 READING_POSTS = frozenset(
     {
@@ -42,6 +42,7 @@ _ACTIONS = frozenset(
 """Last segments of POSTs that change an object rather than create one, lower case."""
 
 _UNLIMITED = sys.maxsize
+_UPDATE, _REMOVAL, _DELETION = Effect(updates=1), Effect(removals=1), Effect(deletions=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,15 +71,14 @@ class WriteBudget:
         """Take ``effect`` off what remains. Raises ``Blocked``, and takes nothing, if any part would go below zero."""
         if not self.writes_allowed:
             raise Blocked(["this is a read-only run, and the request would write"], hint="use apply to write")
-        if effect is NOTHING:
-            return
-        exceeded = [
-            f"{name}: {wanted} wanted, {left} left of what the plan allows"
-            for name, wanted, left in self._columns(effect)
-            if wanted > left
-        ]
-        if exceeded:
-            raise Blocked(exceeded, hint="the plan declared fewer changes than were about to be sent; plan again")
+        if (
+            effect.creates > self.creates
+            or effect.updates > self.updates
+            or effect.removals > self.removals
+            or effect.deletions > self.deletions
+            or effect.members > self.members
+        ):
+            raise self._overdraft(effect)
         self._add(effect, -1)
 
     def refund(self, effect: Effect) -> None:
@@ -92,14 +92,14 @@ class WriteBudget:
         self.deletions += sign * effect.deletions
         self.members += sign * effect.members
 
-    def _columns(self, effect: Effect) -> tuple[tuple[str, int, int], ...]:
-        return (
-            ("creates", effect.creates, self.creates),
-            ("updates", effect.updates, self.updates),
-            ("removals", effect.removals, self.removals),
-            ("deletions", effect.deletions, self.deletions),
-            ("members", effect.members, self.members),
-        )
+    def _overdraft(self, effect: Effect) -> Blocked:
+        columns = ("creates", "updates", "removals", "deletions", "members")
+        exceeded = [
+            f"{name}: {getattr(effect, name)} wanted, {getattr(self, name)} left of what the plan allows"
+            for name in columns
+            if getattr(effect, name) > getattr(self, name)
+        ]
+        return Blocked(exceeded, hint="the plan declared fewer changes than were about to be sent; plan again")
 
 
 def is_read(request: Request) -> bool:
@@ -111,17 +111,18 @@ def effect_of(request: Request) -> Effect:
     """What a write declares to do or, if it declares nothing, what its method and path say."""
     if request.effect is not None:
         return request.effect
-    last = _last_segment(request.path)
     match request.method:
         case "DELETE":
-            return Effect(removals=1) if last == "$ref" or "/members/" in request.path else Effect(deletions=1)
+            return _REMOVAL if "/members/" in request.path or request.path.endswith("/$ref") else _DELETION
         case "POST":
-            return _effect_of_post(request, last)
+            return _effect_of_post(request)
         case _:
-            return Effect(updates=1, members=_bound_members(request))
+            members = _bound_members(request)
+            return Effect(updates=1, members=members) if members else _UPDATE
 
 
-def _effect_of_post(request: Request, last: str) -> Effect:
+def _effect_of_post(request: Request) -> Effect:
+    last = _last_segment(request.path)
     if last in {"$ref", "members"}:
         return Effect(members=1)
     if request.path.endswith("/members/add"):

@@ -178,7 +178,7 @@ def table(size: str = "S", limits: Mapping[str, float] | None = None) -> dict[st
     known[units.id] = replace(units, quota=RESOURCE_UNITS[size])
     for name, quota in (limits or {}).items():
         if name not in known:
-            raise UsageError(f"there is no quota bucket {name!r}", hint="the ids are listed in docs/quotas.md")
+            raise UsageError(f"there is no quota bucket {name!r}", hint="graphkit/protocol/quota_table.py lists them")
         if quota <= 0:
             raise UsageError(f"the quota of {name} must be above zero, not {quota}")
         known[name] = replace(known[name], quota=quota)
