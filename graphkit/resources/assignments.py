@@ -62,7 +62,7 @@ class CompliancePolicyAssignments(Resource):
             keys = [item.properties["policy"] for item in items if api(item.properties) == version]
             path = self.collection + "/{}/assignments"
             lists = await list_below(self.context, self.owner, keys, path, version)
-            found.update({(version, key): _set_of(reading) for key, reading in lists.items()})
+            found.update({(version, key): _set_of(key, reading) for key, reading in lists.items()})
         return [found[api(item.properties), item.properties["policy"]] for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -119,12 +119,12 @@ def _both_ways(targets: Sequence[Target]) -> list[str]:
     return [f"group {each} is both included and excluded" for each in sorted(excluded.intersection(both))]
 
 
-def _set_of(assignments: Reading) -> Reading:
+def _set_of(key: str, assignments: Reading) -> Reading:
     """The targets of a policy in one form; no targets are the same as no set."""
     if assignments.value is None:
         return assignments
     targets = _in_order(_plain(each["target"]) for each in assignments.value["value"])
-    return present({"targets": targets}) if targets else ABSENT
+    return present({"policy": key, "targets": targets}) if targets else ABSENT
 
 
 def _plain(target: Mapping[str, Any]) -> Target:

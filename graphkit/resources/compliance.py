@@ -107,7 +107,8 @@ class CompliancePolicies(Resource):
     def before_image(self, reading: Reading) -> dict[str, Any] | None:
         if reading.value is None:
             return None
-        return {"id": reading.value["id"], **{name: _settled_form(reading.value.get(name)) for name in COMPARED}}
+        fixed = {name: reading.value.get(name) for name in ("id", "@odata.type")}
+        return {**fixed, **{name: _settled_form(reading.value.get(name)) for name in COMPARED}}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", PATH) if change.action is Action.CREATE else ("PATCH", f"{PATH}/{{id}}")]
@@ -151,7 +152,7 @@ class ScheduledActions(Resource):
             object_id = self.context.object_ids.get((KIND, item.properties["policy"]))
             paths = [f"{PATH}/{segment(object_id)}{_ACTIONS}"] if object_id else []
             found = await read_each(self.context.client, paths, api(item.properties))
-            readings.append(_actions_of(found[0]) if found else ABSENT)
+            readings.append(_actions_of(item.properties["policy"], found[0]) if found else ABSENT)
         return readings
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -249,14 +250,14 @@ def _lowered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return ""  # an administrator may have written a floor of fewer numbers
 
 
-def _actions_of(policy: Reading) -> Reading:
+def _actions_of(key: str, policy: Reading) -> Reading:
     if policy.value is None:
         return policy
     rules = policy.value.get("scheduledActionsForRule")
     if rules is None:
         return unknown("the service did not tell its scheduled actions")
     actions = [action for rule in rules for action in rule.get("scheduledActionConfigurations") or ()]
-    return present({"actions": _in_order(_plain_action(action) for action in actions)})
+    return present({"policy": key, "actions": _in_order(_plain_action(action) for action in actions)})
 
 
 def _plain_action(action: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
 SELECT = "id,assignedLicenses,licenseAssignmentStates"
+IDENTITY = ("user", "userId", "sku", "skuId")
 HOLDING = ("Active", "ActiveWithError")
 """States of an assignment that has given the licence (resources/licenseassignmentstate.md)."""
 
@@ -28,9 +29,9 @@ HOLDING = ("Active", "ActiveWithError")
 class UserLicenses(Resource):
     """``properties``: user (userPrincipalName), sku (part number or id), disabledPlans (names or ids).
 
-    The key is ``<user>/<part number>``. ``resolve`` adds userId and skuId, and turns disabledPlans into sorted ids.
-    What it saw travels in ``rails``: held (of this SKU, or None) and located (has a usageLocation); without them all is
-    read anew.
+    The key is ``<user>/<part number>``. ``resolve`` adds userId and skuId, puts the part number into sku, and turns
+    disabledPlans into sorted ids. What it saw travels in ``rails``: held (of this SKU, or None) and located (has a
+    usageLocation); without them all is read anew.
     """
 
     kind = "user.license"
@@ -53,6 +54,7 @@ class UserLicenses(Resource):
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
         sound = [(item, user) for item, user in found if "skuId" in item.properties]
         for item, user in sound:
+            item.properties["sku"] = self._skus.name_of(item.properties["skuId"])
             item.rails["held"] = _held(user, item.properties["skuId"])
             item.rails["located"] = bool(user.get("usageLocation"))
         return problems + self._wanted_twice([item for item, _ in sound])
@@ -67,7 +69,7 @@ class UserLicenses(Resource):
             first, *later = sorted([tuple(seen[pair]), mine]) if pair in seen else [mine]
             seen[pair] = first
             for file, place in later:
-                name = f"{item.properties['user']}, {self._skus.name_of(item.properties['skuId'])}"
+                name = f"{item.properties['user']}, {item.properties['sku']}"
                 message = f"{name} is there twice, first in {first[0]} row {first[1]}"
                 problems.append(InputProblem(file, place, "duplicate-license", message))
         self.context.snapshot.put("user.license.wanted", seen.items())
@@ -80,8 +82,7 @@ class UserLicenses(Resource):
         return [_reading(item, users) for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = {name: wanted.properties[name] for name in ("user", "userId", "skuId", "disabledPlans")}
-        after["sku"] = self._skus.name_of(after["skuId"]) or wanted.properties["sku"]
+        after = {name: wanted.properties[name] for name in (*IDENTITY, "disabledPlans")}
         key = f"{after['user'].lower()}/{after['sku']}"
         before = self.before_image(reading)
         action = Action.ADD
@@ -132,7 +133,7 @@ def _reading(item: Desired, users: dict[str, Reading]) -> Reading:
         if user.value is None:
             return user
         held = _held(user.value, item.properties["skuId"])
-    return present(held) if held else ABSENT
+    return present({**{name: item.properties[name] for name in IDENTITY}, **held}) if held else ABSENT
 
 
 def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:

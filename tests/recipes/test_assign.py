@@ -228,3 +228,36 @@ def test_a_licence_that_changed_since_the_plan_is_refused_alone(tmp_path):
         assert held(here, upn(1)) == {E3: []}
 
     on_tenant(tmp_path, check)
+
+
+def test_the_command_line_blocks_a_plan_that_is_short_of_seats_with_exit_6(simulated, tenant, tmp_path):
+    tenant.seed(users=60, licensed=0, seats={"SPE_E3": 4})
+    path = tmp_path / "assign.csv"
+    path.write_text(rows(*(f"{upn(n)},SPE_E3,,RX1" for n in range(1, 7))), encoding="utf-8")
+    planned = simulated("plan", "licenses.assign", "-i", path, "--out", tmp_path / "a.run", "-o", "json")
+    assert planned.code == 6
+    assert planned.json["status"] == "blocked"
+    (reason,) = planned.json["blocked"]
+    assert reason.startswith("SPE_E3: 6 seats needed, 4 free (CountViolation)")
+    assert "rows 2-7" in reason
+    assert simulated("apply", tmp_path / "a.run", "--yes").code == 6
+    assert tenant.log() == []
+
+
+def test_the_command_line_names_every_wrong_row_with_exit_5(simulated, tenant, tmp_path):
+    path = tmp_path / "assign.csv"
+    text = rows(f"{upn(1)},NO_SUCH_SKU,,RX1", "rx1-9999@contoso.example,SPE_E3,,RX1", "nobody,SPE_E3,,RX1")
+    path.write_text(text, encoding="utf-8")
+    refused = simulated("plan", "licenses.assign", "-i", path)
+    assert refused.code == 5
+    assert all(f"row {number}" in refused.stderr for number in (2, 3, 4))
+    assert tenant.log() == []
+
+
+def test_the_starter_file_plans_and_applies_as_it_is(simulated, tenant, tmp_path):
+    tenant.seed(users=60, licensed=0)
+    assert simulated("recipe", "template", "licenses.assign", tmp_path).code == 0
+    applied = simulated("apply", "licenses.assign", "-i", tmp_path / "assign.csv", "--yes", "-o", "json")
+    assert applied.code == 0
+    assert applied.json["outcomes"]["done"] == 3
+    assert len(tenant.log()) == 2

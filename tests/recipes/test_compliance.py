@@ -330,3 +330,29 @@ def test_the_fence_leaves_other_organisations_and_the_whole_tenants_policies_alo
             assert {change.key for change in planned.changes()} == {"b"}
 
     on_tenant(tmp_path, check)
+
+
+def test_the_starter_file_makes_a_policy_through_the_command_line_and_a_second_plan_is_empty(
+    simulated, tenant, tmp_path
+):
+    assert simulated("recipe", "template", "devices.compliance", tmp_path).code == 0
+    starter, planned = tmp_path / "compliance.yaml", tmp_path / "a.run"
+    assert simulated("validate", "devices.compliance", "-i", starter).code == 0
+    assert simulated("plan", "devices.compliance", "-i", starter, "--out", planned).code == 0
+    assert tenant.log() == []
+    assert simulated("apply", planned, "--yes").code == 0
+    assert [entry.path.rpartition("/")[2] for entry in tenant.log()] == ["deviceCompliancePolicies", "assign"]
+    again = simulated("plan", "devices.compliance", "-i", starter, "-o", "json")
+    assert (again.code, again.json["status"]) == (0, "empty")
+
+
+def test_the_command_line_asks_for_consent_to_beta_with_exit_5(simulated, tenant, tmp_path):
+    path = tmp_path / "compliance.yaml"
+    path.write_text(file(policy(defender="true", assign="{}")), encoding="utf-8")
+    refused = simulated("plan", "devices.compliance", "-i", path)
+    assert refused.code == 5
+    assert "policies[0].defender" in refused.stderr
+    assert "--allow-beta" in refused.stderr
+    allowed = simulated("apply", "devices.compliance", "-i", path, "--allow-beta", "--yes", "-o", "json")
+    assert (allowed.code, allowed.json["outcomes"]["failed"]) == (0, 0)
+    assert len(tenant.log()) == 1
