@@ -14,8 +14,8 @@ from graphkit.cli import progress
 from graphkit.cli.consent import ask_for, require_answerable
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, apply_options, asked_for, plan_options
-from graphkit.cli.running import command_line, opened, write_report
-from graphkit.errors import Blocked, GraphkitError, UsageError
+from graphkit.cli.running import command_line, opened, reading, write_report
+from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
 from graphkit.jobs import Summary, summarise
 from graphkit.reports import text
 from graphkit.session import Session
@@ -64,6 +64,7 @@ def _refuse_plan_options(run: str) -> None:
 
 def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resume: bool = False) -> int:
     """Apply or resume the run, print how it ended, and return the exit code."""
+    _check_target(invocation, path)
     try:
         summary = invocation.in_session(lambda session: _apply(invocation, session, path, given, resume=resume))
     except BaseException:
@@ -73,6 +74,15 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
     with opened(path) as run:
         invocation.output.emit(summary.apply_json(), lambda: _ended(summary, run.results()))
     return summary.apply_exit_code
+
+
+def _check_target(invocation: Invocation, path: Path) -> None:
+    """Before anybody is asked for credentials: a run is applied where it was planned, and nowhere else."""
+    with reading(path) as run:
+        planned = summarise(run).target
+    target = invocation.settings.target
+    if planned != str(target):
+        raise WrongTenant(f"{path} was planned against {planned}, not {target}", hint=f"add -t {planned}")
 
 
 async def _apply(

@@ -127,7 +127,7 @@ def as_table(data: Any) -> Iterable[str]:
         names = columns_of(data, scalars=True)
         return table(names, [[cell(item.get(name)) for name in names] for item in data])
     if isinstance(data, Mapping):
-        return pairs({name: cell(value) for name, value in data.items()})
+        return pairs({name: cell(value) for name, value in data.items() if not name.startswith("@odata.")})
     if isinstance(data, list):
         return [printable(cell(item)) for item in data]
     return [printable(cell(data))]

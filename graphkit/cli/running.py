@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,33 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.text import quoted
 from graphkit.engine.change import Change, Result
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import GraphkitError
+from graphkit.errors import RunFileError
 from graphkit.jobs import Summary, summarise
 
 BEGUN = ("applying", "interrupted", "finished")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[RunFile]:
-    """A run file for reading. Raises ``RunFileError`` unless it holds a whole plan, as it was made."""
+def reading(path: Path) -> Iterator[RunFile]:
+    """A run file for reading, whatever state it is in. Raises ``RunFileError`` if it is none."""
+    _recover(path)
     with RunFile.open(path) as run:
+        yield run
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[RunFile]:
+    """The same, but raises ``RunFileError`` unless it holds a whole plan as it was made."""
+    with reading(path) as run:
         run.verify()
         yield run
+
+
+def _recover(path: Path) -> None:
+    """A process that died left a transaction half done; SQLite takes it back, but only for someone who may write."""
+    if path.with_name(f"{path.name}-journal").exists():
+        with suppress(RunFileError):  # in use: then it is not half done but under way
+            RunFile.open(path, write=True).close()
 
 
 def facts_of(summary: Summary) -> dict[str, Any]:
@@ -60,15 +75,6 @@ def item_of(change: Change, result: Result | None) -> dict[str, Any]:
     return item
 
 
-def is_interrupted(path: Path) -> bool:
-    """Was it begun, and can it be gone on with?"""
-    try:
-        with RunFile.open(path) as run:
-            return summarise(run).status in ("applying", "interrupted")
-    except GraphkitError:
-        return False
-
-
 def command_line(invocation: Invocation, verb: str, path: Path) -> str:
     """What to type to go on with this run on the same target."""
     return f"graphkit {verb} {quoted(path)} {invocation.target_flags()}".rstrip()
@@ -79,5 +85,5 @@ def write_report(path: Path, html: str | None) -> None:
     if html:
         from graphkit.reports.html import write_html
 
-        with RunFile.open(path) as run:
+        with reading(path) as run:
             write_html(Path(html), facts_of(summarise(run)), run.results())

@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 
 from graphkit.engine.runfile import InputResult, RunFile
+from graphkit.inputs.cells import FORMULA_STARTS
 
 OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id")
 DOCUMENT = ("file", "path")
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for a formula at the beginning of a cell (OWASP, CSV injection)."""
 
 
 def write_results(run: RunFile, path: Path) -> None:
@@ -41,5 +40,8 @@ def _outcome(row: InputResult) -> tuple[str, ...]:
 
 
 def safe(cell: str) -> str:
-    """A leading apostrophe keeps a spreadsheet from running the cell; graphkit strips it on input."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    """The cell with one apostrophe before it if a spreadsheet would run it, or would once an apostrophe is gone.
+
+    ``graphkit.inputs.cells.strip_apostrophe`` is the exact inverse (OWASP, CSV injection).
+    """
+    return f"'{cell}" if cell.lstrip("'").startswith(tuple(FORMULA_STARTS)) else cell

@@ -1,0 +1,94 @@
+"""``graphkit auth``: sign in and out, and see what may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from graphkit import auth, recipe
+from graphkit.cli.invocation import Invocation, tell
+from graphkit.cli.options import Group
+from graphkit.reports import text
+from graphkit.session import Session, cloud_of
+
+
+@click.group("auth", cls=Group)
+def command() -> None:
+    """Sign in and out, and see what may be done."""
+
+
+@command.command("login")
+@click.option("--device-code", is_flag=True, help="Sign in on another device, with a code.")
+@click.option("--insecure-cache", is_flag=True, help="Where nothing encrypts, keep the sign-in in a plain file (0600).")
+@click.pass_obj
+def login(invocation: Invocation, /, device_code: bool, insecure_cache: bool) -> None:
+    """Sign in as a person; the sign-in is kept encrypted."""
+    settings = invocation.load_settings(**({"auth": "device-code"} if device_code else {}))
+    account = auth.login(settings, cloud_of(settings.target), show=tell, insecure_cache=insecure_cache)
+    if account.note:
+        invocation.say(account.note)
+    facts = {"username": account.username, "tenant": account.tenant_id, "store": account.store}
+    invocation.output.emit(facts, lambda: [f"signed in as {text.printable(account.username)}"])
+
+
+@command.command("status")
+@click.pass_obj
+def status(invocation: Invocation, /) -> int:
+    """How requests would be authenticated. Asks no network; exit 4 if they could not be."""
+    found = auth.status(invocation.settings)
+    facts = asdict(found)
+    invocation.output.emit(facts, lambda: text.pairs({name: value for name, value in facts.items() if value}))
+    return 4 if found.problem else 0
+
+
+@command.command("logout")
+@click.pass_obj
+def logout(invocation: Invocation, /) -> None:
+    """Forget every stored sign-in."""
+    count = auth.logout(invocation.settings)
+    invocation.output.emit({"forgotten": count}, lambda: [f"{count} sign-in{'' if count == 1 else 's'} forgotten"])
+
+
+@command.command("permissions")
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@click.pass_obj
+def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
+    """What each RECIPE needs, against what the token gives."""
+    wanted = [recipe.find_recipe(name) for name in recipes]
+
+    async def ask(session: Session) -> list[dict[str, Any]]:
+        return [compared(session, each) for each in wanted]
+
+    rows = invocation.in_session(ask)
+    invocation.output.emit(rows, lambda: _shown(rows))
+
+
+def compared(session: Session, wanted: recipe.Recipe) -> dict[str, Any]:
+    """One recipe's permissions, granted, missing and in excess."""
+    required = sorted({*recipe.BASE_PERMISSIONS, *wanted.permissions})
+    found = session.permissions(required)
+    return {
+        "recipe": wanted.name,
+        "known": found.known,
+        "required": required,
+        "granted": list(found.granted),
+        "missing": list(found.missing),
+        "excess": list(found.excess),
+        "take_over": list(found.take_over),
+    }
+
+
+def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        yield row["recipe"]
+        yield f"  required: {', '.join(row['required'])}"
+        if not row["known"]:
+            yield "  the token does not say what it permits; missing permissions will show as refused requests"
+            continue
+        yield f"  missing:  {', '.join(row['missing']) or 'nothing'}"
+        yield f"  excess:   {', '.join(row['excess']) or 'nothing'}"
+        if row["take_over"]:
+            yield f"  ! {', '.join(row['take_over'])}: whoever holds this identity can take over the tenant"

@@ -1,0 +1,170 @@
+"""``graphkit doctor``: is everything there, and what to do about what is not. Shows no secret."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from graphkit import __version__, clock
+from graphkit.auth import make_token_source
+from graphkit.cli.auth import compared
+from graphkit.cli.invocation import Invocation
+from graphkit.cli.options import Command
+from graphkit.errors import GraphkitError
+from graphkit.recipe import all_recipes
+from graphkit.reports import text
+from graphkit.session import Session, cloud_of
+from graphkit.settings import SETTINGS, Settings
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+PACKAGES = ("httpx", "azure-identity", "msal", "msal-extensions", "pydantic", "msgspec", "click", "rich")
+SHORT_S = 600
+_USER_INFO = re.compile(r"//[^/]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line. ``exit_code`` is that of the command if this check fails."""
+
+    name: str
+    state: str
+    found: str
+    advice: str = ""
+    exit_code: int = 0
+
+
+@click.command("doctor", cls=Command)
+@click.pass_obj
+def command(invocation: Invocation, /) -> int:
+    """Check the set-up: versions, settings, network, runs folder, sign-in, permissions."""
+    checks = list(_all(invocation))
+    rows = [{name: value for name, value in asdict(check).items() if name != "exit_code"} for check in checks]
+    invocation.output.emit({"checks": rows}, lambda: _shown(checks))
+    return next((check.exit_code for check in checks if check.state == FAIL), 0)
+
+
+def _all(invocation: Invocation) -> Iterator[Check]:
+    settings = invocation.settings
+    yield from _versions()
+    yield from _settings(settings)
+    yield _proxy(settings)
+    yield _trust(settings)
+    yield _runs_folder(settings.runs_dir)
+    token = _token(settings)
+    yield token
+    if token.state != FAIL:
+        yield from _tenant(invocation)
+
+
+def _shown(checks: list[Check]) -> Iterator[str]:
+    for check in checks:
+        yield f"{check.state:<4}  {check.name}: {text.printable(check.found)}"
+        if check.advice:
+            yield f"      -> {text.printable(check.advice)}"
+
+
+def _failed(name: str, error: GraphkitError) -> Check:
+    return Check(name, FAIL, error.message, error.hint, error.exit_code)
+
+
+def _versions() -> Iterator[Check]:
+    yield Check("python", OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    found, missing = [f"graphkit {__version__}"], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        yield Check("packages", FAIL, f"missing: {', '.join(missing)}", "install graphkit-m365 again", 1)
+    else:
+        yield Check("packages", OK, ", ".join(found))
+
+
+def _settings(settings: Settings) -> Iterator[Check]:
+    """The target, then whatever is not a default, with its origin."""
+    yield Check("target", OK, f"{settings.target} ({settings.origin('target')})")
+    for setting in SETTINGS:
+        if setting.name in settings.origins:
+            value = "(set, not shown)" if setting.secret else str(getattr(settings, setting.name))
+            yield Check(f"setting {setting.name}", OK, f"{value} ({settings.origin(setting.name)})")
+    if not settings.break_glass:
+        advice = "name them in GRAPHKIT_BREAK_GLASS or graphkit.toml [safety] break_glass"
+        yield Check("break-glass accounts", WARN, "none declared; conditional access policies will be refused", advice)
+
+
+def _proxy(settings: Settings) -> Check:
+    host = cloud_of(settings.target).graph_root.partition("://")[2]
+    proxy = settings.proxy_for(host)
+    return Check("proxy", OK, _USER_INFO.sub("//<...>@", proxy) if proxy else f"none for {host}")
+
+
+def _trust(settings: Settings) -> Check:
+    try:
+        settings.ssl_context()
+    except GraphkitError as error:
+        return _failed("certificates", error)
+    return Check("certificates", OK, settings.ca_bundle or "the system's store")
+
+
+def _runs_folder(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        advice = "choose another with GRAPHKIT_RUNS_DIR"
+        return Check("runs folder", FAIL, f"{folder}: {error.strerror}", advice, 1)
+    if os.name == "posix" and folder.stat().st_mode & 0o077:
+        advice = f"run files hold personal data: chmod 700 {folder}"
+        return Check("runs folder", WARN, f"{folder}: others on this machine may look into it", advice)
+    return Check("runs folder", OK, f"{folder}: writable and private")
+
+
+def _token(settings: Settings) -> Check:
+    wall = clock.RealClock()
+
+    async def ask() -> tuple[str, float]:
+        source = make_token_source(settings, cloud_of(settings.target), wall)
+        return source.name, (await source.token()).expires_on - wall.now()
+
+    try:
+        name, left = clock.run(ask())
+    except GraphkitError as error:
+        return _failed("token", error)
+    if math.isinf(left):
+        return Check("token", OK, f"for {name}; it does not say when it ends")
+    found = f"for {name}, good for {text.duration(left)}"
+    if left < SHORT_S:
+        return Check("token", WARN, found, "a token that was handed over is not renewed: get a new one")
+    return Check("token", OK, found)
+
+
+def _tenant(invocation: Invocation) -> Iterator[Check]:
+    async def ask(session: Session) -> list[Check]:
+        return [Check("tenant", OK, session.tenant.shown), *_permissions(session)]
+
+    try:
+        yield from invocation.in_session(ask)
+    except GraphkitError as error:
+        yield _failed("tenant", error)
+
+
+def _permissions(session: Session) -> Iterator[Check]:
+    rows = [compared(session, recipe) for recipe in all_recipes()]
+    if not all(row["known"] for row in rows):
+        yield Check("permissions", WARN, "the token does not say what it permits", "refused requests will tell")
+        return
+    for row in rows:
+        missing = ", ".join(row["missing"])
+        advice = f"graphkit auth permissions {row['recipe']}" if missing else ""
+        state = WARN if missing else OK
+        yield Check(f"permissions for {row['recipe']}", state, f"missing: {missing}" if missing else "all", advice)
