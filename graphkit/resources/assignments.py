@@ -7,7 +7,7 @@ and the whole is written. Nothing is ever taken out: a target that the input doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from graphkit.engine.resource import Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.compliance import KIND, PATH, api
+from graphkit.resources.compliance import KIND, PATH, api, needs_policy
 from graphkit.resources.reading import list_below
 from graphkit.resources.references import find_groups
 
@@ -39,8 +39,6 @@ class CompliancePolicyAssignments(Resource):
 
     kind = "deviceCompliancePolicy.assignment"
     rank = 1
-    owner: ClassVar[str] = KIND
-    collection: ClassVar[str] = PATH
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         names = [name for item in items for name in (*item.properties["include"], *item.properties["exclude"])]
@@ -60,14 +58,14 @@ class CompliancePolicyAssignments(Resource):
         found: dict[tuple[str, str], Reading] = {}
         for version in sorted({api(item.properties) for item in items}):
             keys = [item.properties["policy"] for item in items if api(item.properties) == version]
-            path = self.collection + "/{}/assignments"
-            lists = await list_below(self.context, self.owner, keys, path, version)
+            path = PATH + "/{}/assignments"
+            lists = await list_below(self.context, KIND, keys, path, version)
             found.update({(version, key): _set_of(key, reading) for key, reading in lists.items()})
         return [found[api(item.properties), item.properties["policy"]] for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
-        line.needs = ((self.owner, wanted.properties["policy"]),)
+        line.needs = needs_policy(self.context, wanted.properties["policy"])
         line.before = self.before_image(reading)
         live = line.before["targets"] if line.before else []
         there = {_whom(target): target for target in live}
@@ -85,15 +83,15 @@ class CompliancePolicyAssignments(Resource):
         return [line]
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("POST", f"{self.collection}/{{id}}/assign")]
+        return [("POST", f"{PATH}/{{id}}/assign")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after = change.after or {}
-        policy = self.context.object_id(self.owner, after["policy"])
+        policy = self.context.object_id(KIND, after["policy"])
         return Request(
             method="POST",
-            path=f"{self.collection}/{segment(policy)}/assign",
+            path=f"{PATH}/{segment(policy)}/assign",
             body=msgspec.json.encode({"assignments": [{"target": target} for target in after["targets"]]}),
             version=api(after),
             idempotency=Idempotency.CONVERGENT,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
-from graphkit.engine.resource import Resource
+from graphkit.engine.resource import Context, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import query, segment
@@ -73,25 +73,22 @@ class CompliancePolicies(Resource):
         return found
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        return [await self._read(item) for item in items]
-
-    async def _read(self, item: Desired) -> Reading:
-        version, object_id = api(item.properties), self.context.object_ids.get((KIND, item.key))
-        if "live" in item.rails:
-            live = item.rails["live"]
-            return present(live) if live else ABSENT
-        if object_id:
-            (reading,) = await read_each(self.context.client, [f"{PATH}/{segment(object_id)}"], version)
-            return reading
-        everything = await read_list(self.context.client, PATH, version)
-        if everything.value is None:
-            return everything
-        matches = [
-            each for each in everything.value["value"] if marked_key(RECIPE, each.get("description")) == item.key
+        if all("live" in item.rails for item in items):
+            return [present(item.rails["live"]) if item.rails["live"] else ABSENT for item in items]
+        known = await _fetch(self.context, [(item.key, api(item.properties)) for item in items])
+        return [
+            reading if (KIND, item.key) in self.context.object_ids else await self._search(item)
+            for item, reading in zip(items, known, strict=True)
         ]
-        if len(matches) > 1:
-            return unknown(_not_ours(matches, ""))
-        return present(matches[0]) if matches else ABSENT
+
+    async def _search(self, item: Desired) -> Reading:
+        """By the marker, for no id is known."""
+        everything = await read_list(self.context.client, PATH, api(item.properties))
+        policies = everything.value["value"] if everything.value else []
+        matches = [policy for policy in policies if marked_key(RECIPE, policy.get("description")) == item.key]
+        if not everything.known or not matches:
+            return everything if not everything.known else ABSENT
+        return present(matches[0]) if len(matches) == 1 else unknown(_not_ours(matches, ""))
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         before = self.before_image(reading)
@@ -147,20 +144,17 @@ class ScheduledActions(Resource):
     rank = 1
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        readings = []
-        for item in items:
-            object_id = self.context.object_ids.get((KIND, item.properties["policy"]))
-            paths = [f"{PATH}/{segment(object_id)}{_ACTIONS}"] if object_id else []
-            found = await read_each(self.context.client, paths, api(item.properties))
-            readings.append(_actions_of(item.properties["policy"], found[0]) if found else ABSENT)
-        return readings
+        wanted = [(item.properties["policy"], api(item.properties)) for item in items]
+        policies = await _fetch(self.context, wanted, _ACTIONS)
+        return [_actions_of(key, policy) for (key, _), policy in zip(wanted, policies, strict=True)]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
-        line.needs = ((KIND, wanted.properties["policy"]),)
+        line.needs = needs_policy(self.context, wanted.properties["policy"])
         line.before = self.before_image(reading)
         if line.before is None:
-            line.note = "made with the policy"
+            line.action = Action.NOOP if line.needs else Action.BLOCKED
+            line.note = "made with the policy" if line.needs else "the policy is no longer there"
             return [line]
         live = line.before["actions"]
         merged = _merged(live, wanted.properties["actions"])
@@ -182,6 +176,22 @@ class ScheduledActions(Resource):
             version=api(after),
             idempotency=Idempotency.CONVERGENT,
         )
+
+
+async def _fetch(context: Context, wanted: Sequence[tuple[str, str]], query: str = "") -> list[Reading]:
+    """Policies by (key, version of the API): absent where no id is known, or nothing has it any more."""
+    found: dict[tuple[str, str], Reading] = {}
+    for version in sorted({version for _, version in wanted}):
+        known = {pair: context.object_ids.get((KIND, pair[0])) for pair in wanted if pair[1] == version}
+        paths = {pair: f"{PATH}/{segment(object_id)}{query}" for pair, object_id in known.items() if object_id}
+        readings = await read_each(context.client, list(paths.values()), version)
+        found.update(zip(paths, readings, strict=True))
+    return [found.get(pair, ABSENT) for pair in wanted]
+
+
+def needs_policy(context: Context, key: str) -> tuple[tuple[str, str], ...]:
+    """What belongs to a policy waits for it only if it is not there yet."""
+    return () if (KIND, key) in context.object_ids else ((KIND, key),)
 
 
 def api(properties: Mapping[str, Any]) -> str:

@@ -7,7 +7,11 @@ import pytest
 from bench import Bench, bench, counts
 
 from graphkit.clock import run
+from graphkit.engine.change import Desired, Origin
+from graphkit.engine.resource import Context
+from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputErrors
+from graphkit.resources.compliance import CompliancePolicies, scheduled_action
 
 POLICIES = "/deviceManagement/deviceCompliancePolicies"
 TEMPLATE = "4f1c8a52-6c2b-4f0e-9b67-0b1f6a3c5d11"
@@ -139,6 +143,19 @@ def test_grace_changes_by_its_own_action_and_other_actions_stay(tmp_path):
         assert actions(here) == {"block": 24, "retire": 720, "notification": 0}
         with await plan(here, text) as again:
             assert again.header()["status"] == "empty"
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_policy_that_is_gone_at_apply_fails_in_each_of_its_parts(tmp_path):
+    async def check(here: Bench) -> None:
+        await group(here, "Kiosks")
+        await applied(here, file(policy(assign="{}")))
+        with await plan(here, file(policy(bitlocker="false", grace_hours="1"))) as planned:
+            await here.client.delete(f"{POLICIES}/{live(here)['id']}")
+            before = len(here.writes())
+            assert await here.apply(planned) == {"failed": 3}
+        assert here.writes()[before:] == []
 
     on_tenant(tmp_path, check)
 
@@ -319,6 +336,30 @@ def test_a_wrong_entry_is_named_by_its_path(tmp_path, wrong, where, said):
         (problem,) = raised.value.problems
         assert problem.where == where
         assert said in problem.message
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_body_that_graph_would_not_take_is_refused_before_anything_is_sent(tmp_path):
+    properties = {
+        "@odata.type": "#microsoft.graph.windows10CompliancePolicy",
+        "displayName": "win-floor",
+        "tpmRequired": True,
+        "bitlockerEnabled": True,
+        "actions": [scheduled_action("block")],
+    }
+
+    async def check(here: Bench) -> None:
+        wish = Desired(
+            kind="deviceCompliancePolicy", key="win-floor", origin=Origin("a.yaml", "x"), properties=properties
+        )
+        context = Context(here.client, here.client.clock, Snapshot())
+        problems = await CompliancePolicies(context).resolve([wish])
+        context.snapshot.close()
+        assert [(problem.code, problem.message.partition(":")[0]) for problem in problems] == [
+            ("beta-only", "tpmRequired"),
+            ("unknown-property", "bitlockerEnabled"),
+        ]
 
     on_tenant(tmp_path, check)
 
