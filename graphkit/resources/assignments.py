@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
@@ -58,10 +58,20 @@ class CompliancePolicyAssignments(Resource):
         found: dict[tuple[str, str], Reading] = {}
         for version in sorted({api(item.properties) for item in items}):
             keys = [item.properties["policy"] for item in items if api(item.properties) == version]
-            path = PATH + "/{}/assignments"
-            lists = await list_below(self.context, KIND, keys, path, version)
-            found.update({(version, key): _set_of(key, reading) for key, reading in lists.items()})
+            lists = await list_below(self.context, KIND, keys, PATH + "/{}/assignments", version)
+            found.update({(version, key): self._set_of(key, reading) for key, reading in lists.items()})
         return [found[api(item.properties), item.properties["policy"]] for item in items]
+
+    def _set_of(self, key: str, assignments: Reading) -> Reading:
+        """The targets of a policy in one form; no targets are the same as no set."""
+        name = (KIND, key)
+        if assignments == ABSENT and name in self.context.object_ids and name not in self.context.created:
+            # Whoever took that for an empty set would replace the true one.
+            return unknown("its policy is not there, or not shown")
+        if assignments.value is None:
+            return assignments
+        targets = _in_order(_plain(each["target"]) for each in assignments.value["value"])
+        return present({"policy": key, "targets": targets}) if targets else ABSENT
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
@@ -115,14 +125,6 @@ def _both_ways(targets: Sequence[Target]) -> list[str]:
     excluded = {target["groupId"] for target in targets if target["@odata.type"] == EXCLUDED}
     both = [target["groupId"] for target in targets if target["@odata.type"] == INCLUDED]
     return [f"group {each} is both included and excluded" for each in sorted(excluded.intersection(both))]
-
-
-def _set_of(key: str, assignments: Reading) -> Reading:
-    """The targets of a policy in one form; no targets are the same as no set."""
-    if assignments.value is None:
-        return assignments
-    targets = _in_order(_plain(each["target"]) for each in assignments.value["value"])
-    return present({"policy": key, "targets": targets}) if targets else ABSENT
 
 
 def _plain(target: Mapping[str, Any]) -> Target:

@@ -195,6 +195,20 @@ def test_a_set_that_changed_since_the_plan_is_refused_alone(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_a_policy_that_a_replica_does_not_show_is_not_taken_for_one_without_assignments(tmp_path):
+    async def check(here: Bench) -> None:
+        await group(here, "Kiosks")
+        await applied(here, file(policy(assign="{}")))
+        with await plan(here, file()) as planned:
+            here.tenant.faults.add(
+                {"method": "GET", "path": f"{POLICIES}/*/assignments", "action": "answer", "status": 404}
+            )
+            assert await here.apply(planned) == {"failed": 1, "already": 2}
+        assert targets(here) == []
+
+    on_tenant(tmp_path, check)
+
+
 def test_a_group_that_is_included_elsewhere_and_excluded_here_is_blocked(tmp_path):
     async def check(here: Bench) -> None:
         kiosks = await group(here, "Kiosks")
