@@ -11,20 +11,77 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from graphkit.clock import Clock as Clock
+    from graphkit.client import GraphClient as GraphClient
+    from graphkit.engine.resource import PlanOptions as PlanOptions
+    from graphkit.errors import AuthError as AuthError
+    from graphkit.errors import Blocked as Blocked
     from graphkit.errors import GraphkitError as GraphkitError
+    from graphkit.errors import InputErrors as InputErrors
+    from graphkit.errors import OutcomeUnknown as OutcomeUnknown
+    from graphkit.errors import ServiceError as ServiceError
+    from graphkit.errors import Stopped as Stopped
+    from graphkit.jobs import Asked as Asked
+    from graphkit.jobs import Summary as Summary
+    from graphkit.jobs import apply as apply
+    from graphkit.jobs import plan as plan
+    from graphkit.jobs import validate as validate
+    from graphkit.protocol.message import Idempotency as Idempotency
+    from graphkit.protocol.message import Request as Request
+    from graphkit.protocol.message import Response as Response
+    from graphkit.session import connect as connect
+    from graphkit.session import open_session as open_session
+    from graphkit.settings import load as load_settings
 
 _EXPORTS = {
-    "Clock": "graphkit.clock",
+    "Asked": "graphkit.jobs",
+    "AuthError": "graphkit.errors",
+    "Blocked": "graphkit.errors",
+    "GraphClient": "graphkit.client",
     "GraphkitError": "graphkit.errors",
+    "Idempotency": "graphkit.protocol.message",
+    "InputErrors": "graphkit.errors",
+    "OutcomeUnknown": "graphkit.errors",
+    "PlanOptions": "graphkit.engine.resource",
+    "Request": "graphkit.protocol.message",
+    "Response": "graphkit.protocol.message",
+    "ServiceError": "graphkit.errors",
+    "Stopped": "graphkit.errors",
+    "Summary": "graphkit.jobs",
+    "apply": "graphkit.jobs",
+    "connect": "graphkit.session",
+    "load_settings": "graphkit.settings:load",
+    "open_session": "graphkit.session",
+    "plan": "graphkit.jobs",
+    "validate": "graphkit.jobs",
 }
 
-__all__ = ["Clock", "GraphkitError", "__version__"]
+__all__ = [
+    "Asked",
+    "AuthError",
+    "Blocked",
+    "GraphClient",
+    "GraphkitError",
+    "Idempotency",
+    "InputErrors",
+    "OutcomeUnknown",
+    "PlanOptions",
+    "Request",
+    "Response",
+    "ServiceError",
+    "Stopped",
+    "Summary",
+    "__version__",
+    "apply",
+    "connect",
+    "load_settings",
+    "open_session",
+    "plan",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> object:
-    try:
-        module = _EXPORTS[name]
-    except KeyError:
-        raise AttributeError(f"module 'graphkit' has no attribute {name!r}") from None
-    return getattr(importlib.import_module(module), name)
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'graphkit' has no attribute {name!r}")
+    module, _, inner = _EXPORTS[name].partition(":")
+    return getattr(importlib.import_module(module), inner or name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from graphkit.errors import ServiceError, WrongTenant
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS, Cloud
 from graphkit.protocol.odata import segment
-from graphkit.settings import Settings, Target
+from graphkit.settings import Settings, Target, load
 
 if TYPE_CHECKING:
     import httpx
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
+TENANT_SIZE = "L"
+"""More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
 """How long the simulated tenant takes to answer, on its own clock."""
 BETWEEN_S = 10.0
@@ -50,10 +51,7 @@ class Tenant:
 
 @dataclass(slots=True)
 class Session:
-    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first.
-
-    ``repeats`` counts repeated requests by the status that made them necessary.
-    """
+    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first."""
 
     settings: Settings
     target: Target
@@ -65,12 +63,15 @@ class Session:
     tenant: Tenant
     identity: str
     granted: frozenset[str] | None
-    repeats: Counter[int]
 
     @property
     def throttled(self) -> int:
         """Answers 429 so far."""
-        return self.repeats[429]
+        return self.chain.throttled
+
+    def call_itself(self, run: str) -> None:
+        """Name the run in the User-Agent of every request, so that the tenant's own logs can be laid beside it."""
+        self.chain.user_agent = f"graphkit/{__version__} (run {run})"
 
     def permissions(self, required: Iterable[str]) -> Permissions:
         """What the recipe needs against what the token gives. The simulated tenant permits everything."""
@@ -79,19 +80,32 @@ class Session:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Session]:
+async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
+    """A client for your own code: ``async with connect(target="simulated") as graph: await graph.get("/users")``.
+
+    ``flags`` are settings by name (``cloud``, ``target``, ``state`` ...); the rest comes from the environment, ``.env``
+    and ``graphkit.toml`` as on the command line. Writes are batched, paced and repeated like any other request, and are
+    not limited. Raises what :func:`open_session` raises.
+    """
+    async with open_session(load(flags)) as session:
+        session.chain.budget = WriteBudget.unlimited()
+        yield session.client
+
+
+@asynccontextmanager
+async def open_session(settings: Settings) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
     from graphkit.transport.chain import build_chain
+    from graphkit.transport.wire import Timeouts
 
     target = settings.target
     cloud = cloud_of(target)
     async with _far_end(settings, target) as (wire, clock, source):
         budget = WriteBudget.read_only()
-        repeats: Counter[int] = Counter()
         chain = build_chain(
             wire,
             cloud=cloud,
@@ -100,14 +114,20 @@ async def connect(settings: Settings) -> AsyncIterator[Session]:
             budget=budget,
             user_agent=f"graphkit/{__version__}",
             quota_share=settings.quota_share,
+            tenant_size=TENANT_SIZE,
             limits={name: limit for name, limit in settings.limits.items() if name != "time_scale"},
-            hooks=[lambda repeat: repeats.update([repeat.status or 0])],
+            timeouts=Timeouts(
+                connect=settings.connect_timeout,
+                pool=settings.pool_timeout,
+                write=settings.write_timeout,
+                read=settings.read_timeout,
+            ),
         )
-        client = GraphClient(chain, cloud=cloud, clock=clock)
-        tenant = await _who_is_there(client, source, target)
-        allowed = await _granted(client, source, settings)
         try:
-            yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed, repeats)
+            client = GraphClient(chain, cloud=cloud, clock=clock)
+            tenant = await _who_is_there(client, source, target)
+            allowed = await _granted(client, source, settings)
+            yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed)
         finally:
             await chain.aclose()
 

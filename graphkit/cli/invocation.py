@@ -72,10 +72,10 @@ class Invocation:
     def in_session(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Connect to the target, do the work there, and return what came of it."""
         from graphkit import clock
-        from graphkit.session import connect
+        from graphkit.session import open_session
 
         async def main() -> T:
-            async with connect(self.settings) as session:
+            async with open_session(self.settings) as session:
                 return await work(session)
 
         return clock.run(main(), virtual=self.settings.target.virtual_time)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from graphkit.jobs.apply import apply as apply
+from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
-from graphkit.jobs.plan import plan as plan
-from graphkit.jobs.plan import validate as validate
+from graphkit.jobs.planning import plan as plan
+from graphkit.jobs.planning import validate as validate
 from graphkit.jobs.summary import Summary as Summary
 from graphkit.jobs.summary import Validated as Validated
 from graphkit.jobs.summary import summarise as summarise

@@ -38,6 +38,14 @@ class Chain:
         self._guard.budget = budget
 
     @property
+    def user_agent(self) -> str:
+        return self._wire.user_agent
+
+    @user_agent.setter
+    def user_agent(self, name: str) -> None:
+        self._wire.user_agent = name
+
+    @property
     def throttled(self) -> int:
         """Answers 429 so far, inner ones of batches included."""
         return self.governor.throttled

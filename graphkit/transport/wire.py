@@ -61,7 +61,8 @@ class Wire:
     ) -> None:
         self._transport = transport
         self._root = graph_root
-        self._headers = {"user-agent": user_agent, "accept-encoding": "gzip"}
+        self._headers = {"accept-encoding": "gzip"}
+        self.user_agent = user_agent
         wait = timeouts or Timeouts()
         self._timeout = {"connect": wait.connect, "pool": wait.pool, "write": wait.write, "read": wait.read}
         self._max_body = max_body
@@ -84,6 +85,14 @@ class Wire:
         if not readable(answer):
             raise _lost(request, request_id, response, "the body is not what its headers say")
         return answer
+
+    @property
+    def user_agent(self) -> str:
+        return self._headers["user-agent"]
+
+    @user_agent.setter
+    def user_agent(self, name: str) -> None:
+        self._headers["user-agent"] = name
 
     async def aclose(self) -> None:
         await self._transport.aclose()

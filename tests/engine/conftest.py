@@ -12,7 +12,7 @@ from graphkit.clock import VirtualClock, run
 from graphkit.engine.resource import PlanOptions
 from graphkit.jobs import Asked, Summary, apply, plan
 from graphkit.sandbox import Seed, SimulatedTenant, stored_time
-from graphkit.session import connect
+from graphkit.session import open_session
 
 DOMAIN = "contoso.example"
 
@@ -57,7 +57,7 @@ class World:
 
     def plan(self, name: str = "a.run", **options: object) -> Summary:
         async def job() -> Summary:
-            async with connect(self.settings) as session:
+            async with open_session(self.settings) as session:
                 asked = Asked(
                     recipe="licenses.pools",
                     inputs=(str(self.folder / "pools.yaml"),),
@@ -70,7 +70,7 @@ class World:
 
     def apply(self, name: str = "a.run", *, resume: bool = False, deadline_s: float | None = None) -> Summary:
         async def job() -> Summary:
-            async with connect(self.settings) as session:
+            async with open_session(self.settings) as session:
                 deadline = None if deadline_s is None else session.clock.now() + deadline_s
                 return await apply(session, self.folder / name, resume=resume, deadline=deadline)
 

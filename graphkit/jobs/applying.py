@@ -12,7 +12,7 @@ from graphkit.engine.resource import Context, PlanOptions, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
-from graphkit.jobs.plan import check_permissions
+from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
@@ -44,6 +44,7 @@ async def apply(
         header = run.header()
         _check(session, run, header, resume=resume)
         check_permissions(session, find_recipe(header["recipe"]))
+        session.call_itself(path.stem)
         run.set_header(status="applying")
         if resume:
             run.retry_failed()

@@ -59,6 +59,7 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     problems = Problems()
     inputs = asked.open(problems)
     path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
+    session.call_itself(path.stem)
     run = RunFile.create(path, _header(session, recipe, asked, inputs))
     try:
         with run:
