@@ -170,7 +170,7 @@ async def _far_end(
     clock = RealClock(settings.time_scale)
     source = make_token_source(settings, cloud, clock)
     host = cloud.graph_root.partition("://")[2]
-    yield make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(host)), clock, source
+    yield make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(host) or None), clock, source
 
 
 async def _who_is_there(client: GraphClient, source: TokenSource, target: Target) -> Tenant:

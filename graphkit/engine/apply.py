@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from graphkit.engine.change import Action, Change, Reading, Result, Status
 from graphkit.engine.journal import Journal
@@ -33,8 +34,9 @@ LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
 SENDS = 3
 """How often one write is sent when each time its answer is lost and the object stays absent."""
-NOT_YET_WAIT_S = 10.0
-"""Between two tries on an object that replicas do not show yet (api-reference/v1.0/api/team-put-teams.md)."""
+NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
+"""Between two tries on an object that replicas do not show yet; the last again and again. Most are there within
+seconds, some take minutes (documented: 10 s apart, api-reference/v1.0/api/team-put-teams.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class Applier:
         request = resource.request(pack)
         request.effect = resource.effect(pack)
         give_up = self._clock.now() + resource.visibility_s
-        while True:
+        for wait in chain(NOT_YET_WAITS_S, repeat(NOT_YET_WAITS_S[-1])):
             step = await self._journal.intend(pack)
             try:
                 response = await self._context.client.send(request)
@@ -200,7 +202,7 @@ class Applier:
                 await self._after_refusal(resource, pack, response)
                 return
             await self._journal.release(step)
-            await self._stand_aside(NOT_YET_WAIT_S)
+            await self._stand_aside(wait)
 
     async def _stand_aside(self, seconds: float) -> None:
         """Wait without holding a place that others could use."""

@@ -369,7 +369,8 @@ class RunFile:
         """Noops end as already so, blocked ones as skipped with their reason."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO outcome SELECT seq, 'already', '', '', '', '', ? FROM change WHERE action = 'noop'"
+                "INSERT OR IGNORE INTO outcome"
+                " SELECT seq, 'already', '', '', '', '', ? FROM change WHERE action = 'noop'"
                 " UNION ALL SELECT seq, 'skipped', '', 'blocked', json_extract(line, '$.note'), '', ?"
                 " FROM change WHERE action = 'blocked'",
                 (at, at),
