@@ -71,6 +71,7 @@ class Applier:
         self._journal = Journal(run, context.clock)
         self._window = asyncio.Semaphore(WINDOW)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots_of: dict[str, asyncio.Semaphore] = {}
         self._needed: dict[tuple[str, str], asyncio.Future[bool]] = {}
         self._unsettled: set[int] = set()
         self._stop: GraphkitError | None = None
@@ -116,7 +117,7 @@ class Applier:
         try:
             pack = await self._met(pack)
             if pack:
-                async with self._slots:
+                async with self._slots_for(self._resources[pack[0].kind]):
                     if not self._must_stop():
                         await self._write(pack)
         except GraphkitError as error:
@@ -125,6 +126,12 @@ class Applier:
             self._abandon_needs()
         finally:
             self._window.release()
+
+    def _slots_for(self, resource: Resource) -> asyncio.Semaphore:
+        """The places that a kind shares with all others, or its own few."""
+        if not resource.in_flight:
+            return self._slots
+        return self._slots_of.setdefault(resource.kind, asyncio.Semaphore(resource.in_flight))
 
     def _abandon_needs(self) -> None:
         for promise in self._needed.values():
@@ -202,15 +209,16 @@ class Applier:
                 await self._after_refusal(resource, pack, response)
                 return
             await self._journal.release(step)
-            await self._stand_aside(wait)
+            await self._stand_aside(resource, wait)
 
-    async def _stand_aside(self, seconds: float) -> None:
+    async def _stand_aside(self, resource: Resource, seconds: float) -> None:
         """Wait without holding a place that others could use."""
-        self._slots.release()
+        slots = self._slots_for(resource)
+        slots.release()
         try:
             await self._clock.sleep(seconds)
         finally:
-            await self._slots.acquire()
+            await slots.acquire()
 
     def _not_yet(self, pack: Pack, response: Response) -> bool:
         """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet."""
@@ -259,7 +267,7 @@ class Applier:
         rest = pack
         unread: dict[int, str] = {}
         for wait in waits:
-            await self._stand_aside(wait)
+            await self._stand_aside(resource, wait)
             readings = await resource.look(rest)
             unread = {
                 change.seq: reading.why for change, reading in zip(rest, readings, strict=True) if not reading.known

@@ -66,7 +66,8 @@ class Context:
     """What every resource works with.
 
     ``object_ids`` maps (kind, key) to the id of objects known or created, ``created`` holds those that this run itself
-    made: replicas may not show them yet.
+    made: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or took over, of the kinds
+    that are ``recorded``.
     """
 
     client: GraphClient
@@ -75,6 +76,7 @@ class Context:
     options: PlanOptions = field(default_factory=PlanOptions)
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: set[tuple[str, str]] = field(default_factory=set)
+    ours: frozenset[str] = frozenset()
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -94,6 +96,11 @@ class Resource:
     undo: ClassVar[Undo] = Undo.REVERSIBLE
     rechecked: ClassVar[bool] = True
     """Read again before the write. False where the write itself refuses when the object has changed."""
+    in_flight: ClassVar[int] = 0
+    """How many packs may be between reading again and the answer; 0 leaves it to the engine. For kinds of which the
+    service admits so few in a second that many would wait long, and what was read of them grow old."""
+    recorded: ClassVar[bool] = False
+    """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -365,6 +365,15 @@ class RunFile:
                     (result.object_id, seq),
                 )
 
+    def written_ids(self, kind: str) -> set[str]:
+        """Objects of a kind that this run has made or changed so far."""
+        rows = self._db.execute(
+            "SELECT object_id FROM change JOIN outcome USING(seq)"
+            " WHERE kind = ? AND action IN ('create', 'update') AND status = 'done' AND object_id != ''",
+            (kind,),
+        )
+        return {object_id for (object_id,) in rows}
+
     def settle_unwritten(self, at: float) -> None:
         """Noops end as already so, blocked ones as skipped with their reason."""
         with self.transaction():

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
 from graphkit.engine.change import Action
+from graphkit.engine.ledger import Ledger
 from graphkit.engine.resource import Context, PlanOptions, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
@@ -72,8 +73,14 @@ async def _apply(
     try:
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         _allow(session, run)
-        applier = Applier(run, ResourceTable(context), context, session.budget, deadline=deadline, observer=observer)
-        await applier.apply()
+        resources = ResourceTable(context)
+        try:
+            await Applier(run, resources, context, session.budget, deadline=deadline, observer=observer).apply()
+        finally:
+            recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
+            Ledger(session.settings.runs_dir, session.tenant.id).add(
+                {object_id for kind in recorded for object_id in run.written_ids(kind)}
+            )
     finally:
         snapshot.close()
 

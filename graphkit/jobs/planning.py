@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Desired
+from graphkit.engine.ledger import Ledger
 from graphkit.engine.plan import Planner, chunked
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
@@ -84,7 +85,8 @@ async def _fill(
 ) -> None:
     snapshot = Snapshot()
     try:
-        context = Context(session.client, session.clock, snapshot, options)
+        ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
+        context = Context(session.client, session.clock, snapshot, options, ours=ours)
         planner = Planner(run, ResourceTable(context), context)
         found: list[InputProblem] = problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share)

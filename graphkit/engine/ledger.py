@@ -1,0 +1,36 @@
+"""Which objects graphkit has made or taken over, for kinds that have no place for a marker.
+
+One file a tenant, beside the runs of this machine: an id a line, only ever added to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+class Ledger:
+    """The ids kept for one tenant. A folder that keeps nothing yet is an empty ledger."""
+
+    def __init__(self, folder: Path, tenant: str) -> None:
+        # Where the service does not say who it is, the tenant's name is an address.
+        name = hashlib.sha256(tenant.encode()).hexdigest()[:16]
+        self._path = folder / f"objects-{name}.txt"
+
+    def ids(self) -> frozenset[str]:
+        try:
+            return frozenset(self._path.read_text(encoding="ascii").split())
+        except FileNotFoundError:
+            return frozenset()
+
+    def add(self, ids: Collection[str]) -> None:
+        """Keep these too; what is kept already is not written again."""
+        new = sorted(set(ids) - self.ids())
+        if not new:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(file, "w", encoding="ascii") as stream:
+            stream.write("".join(f"{object_id}\n" for object_id in new))
