@@ -75,8 +75,12 @@ def run(arguments: Sequence[str]) -> int:
     invocation = Invocation()
     _speak_utf8()
     try:
-        code = root.main(list(arguments), prog_name="graphkit", obj=invocation, standalone_mode=False)
+        # Not root.main, which has ideas of its own about closed pipes.
+        with root.make_context("graphkit", list(arguments), obj=invocation) as context:
+            code = root.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as ended:  # after --help and --version
+        return ended.exit_code
     except (Exception, KeyboardInterrupt) as error:
         from graphkit.cli.failure import explain
 

@@ -73,8 +73,11 @@ def as_graphkit_error(error: BaseException) -> GraphkitError:
         case OSError():
             subject = f"{error.filename}: " if error.filename else ""
             return SystemFailed(f"{subject}{error.strerror or error}")
+    from graphkit.redact import redact
+
     return Defect(
-        f"{type(error).__name__}: {error}", hint="this is a defect of graphkit; please report it with the lines above"
+        redact(f"{type(error).__name__}: {error}"),
+        hint="this is a defect of graphkit; please report it with the lines above",
     )
 
 

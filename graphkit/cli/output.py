@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -59,9 +59,25 @@ class Output:
             case "csv":
                 write_csv(data)
 
+    def emit_long(self, facts: Mapping[str, Any], name: str, items: Iterable[Any]) -> None:
+        """``facts`` with the list ``items`` under ``name``; as JSON one at a time, however many there are."""
+        if self.format != "json" or self._query is not None:
+            self.emit({**facts, name: list(items)})
+            return
+        write(f"{to_json(facts, indent=2).removesuffix(chr(10) + '}')},\n  {to_json(name)}: [")
+        separator = "\n"
+        for item in items:
+            write(f"{separator}    {to_json(item)}")
+            separator = ",\n"
+        write("\n  ]\n}\n")
+
     def row(self, item: Any) -> None:
         """One line of JSON, for output that ``streams``."""
         write(to_json(item) + "\n")
+
+    def line(self, text: str) -> None:
+        """A line that is JSON already: to a file byte for byte, to a terminal made harmless."""
+        write((harmless(text) if sys.stdout.isatty() else text) + "\n")
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -107,7 +123,11 @@ def compile_query(query: str) -> Callable[[Any], Any]:
 
 def to_json(data: Any, indent: int | None = None) -> str:
     """JSON in which nothing steers a terminal; equal in meaning to what was given."""
-    text = json.dumps(data, ensure_ascii=False, indent=indent, default=str)
+    return harmless(json.dumps(data, ensure_ascii=False, indent=indent, default=str))
+
+
+def harmless(text: str) -> str:
+    """JSON with whatever a terminal may obey written as an escape."""
     return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -135,13 +155,20 @@ def as_table(data: Any) -> Iterable[str]:
 
 def write_csv(data: Any) -> None:
     """Rows with the names of all their fields on top; what is nested stands in its cell as JSON."""
-    from graphkit.reports.results import safe
+    listed = data if isinstance(data, list) else [data]
+    rows = [row if isinstance(row, Mapping) else {"value": row} for row in listed]
+    write_rows(columns_of(rows, scalars=False), rows)
 
-    rows = [row if isinstance(row, Mapping) else {"value": row} for row in (data if isinstance(data, list) else [data])]
-    names = columns_of(rows, scalars=False)
+
+def write_rows(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV, a row at a time. No cell runs in a spreadsheet, and on a terminal none steers it."""
+    from graphkit.reports.results import safe
+    from graphkit.reports.text import printable
+
+    shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow([safe(name) for name in names])
-    writer.writerows([safe(cell(row.get(name))) for name in names] for row in rows)
+    writer.writerow([shown(safe(name)) for name in names])
+    writer.writerows([shown(safe(cell(row.get(name)))) for name in names] for row in rows)
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]], *, scalars: bool) -> list[str]:

@@ -38,18 +38,21 @@ def command(invocation: Invocation, /, recipe: str, html: str | None, detailed_e
 
 def show_plan(invocation: Invocation, summary: jobs.Summary, *, full: bool) -> None:
     """The plan's object on standard output, or its summary for people."""
-    facts = summary.plan_json()
+    facts, output = summary.plan_json(), invocation.output
+    if not full:
+        output.emit(facts, lambda: _lines(invocation, summary, ()))
+        return
     with opened(summary.run) as run:
-        if full and not invocation.output.is_table:
-            facts["items"] = list(items_of(run))
+        if output.is_table:
+            output.emit(facts, lambda: _lines(invocation, summary, run.results()))
+        else:
+            output.emit_long(facts, "items", items_of(run))
 
-        def lines() -> Iterator[str]:
-            if full:
-                yield from text.plan_lines(run.results())
-            yield from text.summary(facts)
-            yield from next_step(invocation, summary)
 
-        invocation.output.emit(facts, lines)
+def _lines(invocation: Invocation, summary: jobs.Summary, changes: text.Lines) -> Iterator[str]:
+    yield from text.plan_lines(changes)
+    yield from text.summary(summary.plan_json())
+    yield from next_step(invocation, summary)
 
 
 def next_step(invocation: Invocation, summary: jobs.Summary) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ def reading(path: Path) -> Iterator[RunFile]:
 def opened(path: Path) -> Iterator[RunFile]:
     """The same, but raises ``RunFileError`` unless it holds a whole plan as it was made."""
     with reading(path) as run:
+        with suppress(sqlite3.Error):  # damage is told by verify
+            if run.header().get("status") == "planning":
+                raise RunFileError(f"{path} is an unfinished plan", hint="plan again")
         run.verify()
         yield run
 

@@ -10,11 +10,16 @@ import click
 
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
-from graphkit.cli.output import write
+from graphkit.cli.output import write_rows
 from graphkit.cli.running import BEGUN, facts_of, items_of, opened
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs import summarise
 from graphkit.reports import text
+
+COLUMNS = (
+    "action", "kind", "key", "before", "after", "note", "file", "place",
+    "status", "object_id", "code", "message", "request_id",
+)  # fmt: skip
 
 
 @click.command("show", cls=Command)
@@ -37,11 +42,16 @@ def command(invocation: Invocation, /, run: str, html: str | None) -> None:
             output.emit(facts, lambda: _lines(file, facts))
         elif output.streams:
             for change in file.changes():
-                write(f"{change.line()}\n")
-        elif output.format == "csv":
-            output.emit(list(items_of(file)))
+                output.line(change.line())
+        elif output.format == "csv" and not invocation.given.get("query"):
+            write_rows(COLUMNS, (_flat(item) for item in items_of(file)))
         else:
-            output.emit({**facts, "items": list(items_of(file))})
+            output.emit_long(facts, "items", items_of(file))
+
+
+def _flat(item: dict[str, Any]) -> dict[str, Any]:
+    place = item.get("row", item.get("path"))
+    return {**item, "place": place, **item.get("outcome", {})}
 
 
 def _lines(file: RunFile, facts: dict[str, Any]) -> Iterator[str]:
