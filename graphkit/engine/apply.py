@@ -32,6 +32,8 @@ WINDOW = 2000
 """Packs held in memory, those that wait for what they need included."""
 LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
+LOOKS_AFTER_REFUSAL_S = (0.0, 2.0, 5.0)
+"""Seconds before each look after a refusal that may mean "it is there already"."""
 SENDS = 3
 """How often one write is sent when each time its answer is lost and the object stays absent."""
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
@@ -204,9 +206,14 @@ class Applier:
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
                 return
+            readings: Sequence[Reading] = ()
             waits = self._not_yet(pack, response) and self._clock.now() < give_up
-            if not waits or (response.status == 400 and await self._is_there(resource, pack)):
-                await self._after_refusal(resource, pack, response)
+            if waits and response.status == 400:
+                # It may also say that the object is there already; to wait for an end of that would be in vain.
+                readings = await resource.look(pack)
+                waits = not all(resource.settled(*each) for each in zip(pack, readings, strict=True))
+            if not waits:
+                await self._after_refusal(resource, pack, response, readings)
                 return
             await self._journal.release(step)
             await self._stand_aside(resource, wait)
@@ -225,19 +232,24 @@ class Applier:
         new = any(need in self._context.created for change in pack for need in change.needs)
         return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
 
-    async def _is_there(self, resource: Resource, pack: Pack) -> bool:
-        """400 may also say that the object is there already; to wait for an end of that would be in vain."""
-        readings = await resource.look(pack)
-        return all(resource.settled(change, reading) for change, reading in zip(pack, readings, strict=True))
+    async def _after_refusal(
+        self, resource: Resource, pack: Pack, response: Response, readings: Sequence[Reading] = ()
+    ) -> None:
+        """Codes for "it is there already" are unstable: what counts is what is read back.
 
-    async def _after_refusal(self, resource: Resource, pack: Pack, response: Response) -> None:
-        """Codes for "it is there already" are unstable: what counts is what is read back."""
-        readings = await resource.look(pack)
+        One reading that does not show it proves little: replicas lag, and reads can go backwards.
+        """
         status = Status.DONE if response.attempts > 1 else Status.ALREADY
-        ended, rest = _split(resource, pack, readings, status)
-        await self._record(ended)
-        if not rest:
-            return
+        conflict = response.status in (400, 409) and len(pack) == 1
+        rest = pack
+        for wait in LOOKS_AFTER_REFUSAL_S if conflict else (0.0,):
+            if wait:
+                await self._stand_aside(resource, wait)
+            ended, rest = _split(resource, rest, readings or await resource.look(rest), status)
+            readings = ()
+            await self._record(ended)
+            if not rest:
+                return
         if len(rest) < len(pack):
             await self._send(resource, rest, SENDS)
         elif len(rest) == 1:

@@ -115,7 +115,7 @@ def test_a_cell_means_what_the_person_typed(table, problems, cell, value):
 def test_a_destroyed_cell_is_refused_by_row_and_column(table, told, cell, reason):
     assert list(table(f"upn,sku\n{UPN},E3\n{UPN},{cell}\n"))[1:] == []
     assert len(told()) == 1
-    assert told()[0].startswith(f"in.csv: row 3: sku: {reason}")
+    assert told()[0].startswith(f"in.csv: row 3, sku: {reason}")
 
 
 def test_a_destroyed_cell_in_a_column_that_is_not_used_harms_nobody(table, problems):
@@ -126,11 +126,11 @@ def test_a_destroyed_cell_in_a_column_that_is_not_used_harms_nobody(table, probl
 @pytest.mark.parametrize(
     ("text", "numbers", "message"),
     [
-        (f"upn,sku\n{UPN}\n{UPN},E3\n", [3], "row 2: has 1 cells, the header 2"),
-        (f"upn,sku\n{UPN},E3,x\n{UPN},E3\n", [3], "row 2: has 3 cells, the header 2"),
-        (f'upn,sku\n{UPN},E3\n{UPN},"E3\n{UPN},E3\n', [2], "row 3: unexpected end of data"),
-        (f'upn,sku\n{UPN},E3\n{UPN},"E"3\n', [2], "row 3: ',' expected after '\"'"),
-        (f"upn,sku\n{UPN},E3\n{UPN},{'x' * 10_000_000}\n", [2], "row 3: field larger than field limit"),
+        (f"upn,sku\n{UPN}\n{UPN},E3\n", [3], "row 2, has 1 cells, the header 2"),
+        (f"upn,sku\n{UPN},E3,x\n{UPN},E3\n", [3], "row 2, has 3 cells, the header 2"),
+        (f'upn,sku\n{UPN},E3\n{UPN},"E3\n{UPN},E3\n', [2], "row 3, unexpected end of data"),
+        (f'upn,sku\n{UPN},E3\n{UPN},"E"3\n', [2], "row 3, ',' expected after '\"'"),
+        (f"upn,sku\n{UPN},E3\n{UPN},{'x' * 10_000_000}\n", [2], "row 3, field larger than field limit"),
     ],
 )
 def test_a_row_out_of_shape_is_reported(table, told, text, numbers, message):

@@ -22,11 +22,11 @@ def test_good_rows_come_with_their_model_and_bad_ones_are_all_told(table, licenc
     read = list(read_rows(table(text), licence, problems))
     assert [(row.number, item.upn, item.org) for row, item in read] == [(2, A, "RX1"), (5, B, "RX1")]
     assert told() == [
-        "in.csv: row 3: upn: 'nobody': is not a user principal name such as user@contoso.example",
-        "in.csv: row 3: sku: is empty or missing",
-        "in.csv: row 3: org: 'rx1': is not an organisation code: 1 to 9 capital letters and digits",
-        "in.csv: row 4: sku: #N/A is a spreadsheet's error, not a value",
-        "in.csv: row 4: org: 'RX22222222': is not an organisation code: 1 to 9 capital letters and digits",
+        "in.csv: row 3, upn: 'nobody': is not a user principal name such as user@contoso.example",
+        "in.csv: row 3, sku: is empty or missing",
+        "in.csv: row 3, org: 'rx1': is not an organisation code: 1 to 9 capital letters and digits",
+        "in.csv: row 4, sku: #N/A is a spreadsheet's error, not a value",
+        "in.csv: row 4, org: 'RX22222222': is not an organisation code: 1 to 9 capital letters and digits",
     ]
     with pytest.raises(InputErrors, match="5 problems") as raised:
         problems.raise_if_any()
@@ -40,14 +40,14 @@ def test_good_rows_come_with_their_model_and_bad_ones_are_all_told(table, licenc
 
 def test_a_bad_cell_in_a_column_that_may_be_empty_still_counts(table, licence, problems, told):
     assert list(read_rows(table(f"upn,sku,org\n{A},E3,#REF!\n"), licence, problems)) == []
-    assert told() == ["in.csv: row 2: org: #REF! is a spreadsheet's error, not a value"]
+    assert told() == ["in.csv: row 2, org: #REF! is a spreadsheet's error, not a value"]
 
 
 def test_a_repeated_key_is_told_with_both_rows_and_only_the_first_is_kept(table, licence, problems, told):
     text = f"upn,sku\n{A},E3\n{B},E3\n{A.upper()},E3\n{A},E5\n"
     read = list(read_rows(table(text), licence, problems, key=by_upn))
     assert [row.number for row, _ in read] == [2, 3]
-    assert told() == [f"in.csv: row 4: {A.upper()}: already in row 2", f"in.csv: row 5: {A}: already in row 2"]
+    assert told() == [f"in.csv: row 4, {A.upper()}: already in row 2", f"in.csv: row 5, {A}: already in row 2"]
 
 
 def test_keys_of_several_parts_do_not_run_together():
@@ -106,8 +106,8 @@ def test_objects_are_rows_too_counted_from_one(table, licence, problems, told, n
     read = list(read_rows(table(text, name=name), licence, problems))
     assert [(row.number, item.disabled_plans) for row, item in read] == [(1, ("A", "B"))]
     assert told() == [
-        f"{name}: row 2: an object of columns and values is expected",
-        f"{name}: row 3: sku: is empty or missing",
+        f"{name}: row 2, an object of columns and values is expected",
+        f"{name}: row 3, sku: is empty or missing",
     ]
 
 

@@ -86,7 +86,7 @@ def test_two_many_joins_do_not_multiply_each_other(mapped, source, tmp_path):
             {"text": MAP.replace("  org:", "  orgg: x\n  org:")},
             "map.yaml: columns.orgg: is not a column of this recipe",
         ),
-        ({"text": MAP.replace("many: true,", "")}, "TeacherRoster.csv: row 4: Section ID: already in row 2"),
+        ({"text": MAP.replace("many: true,", "")}, "TeacherRoster.csv: row 4, Section ID: already in row 2"),
         ({"text": MAP.replace("many: true,", "mny: true,")}, "map.yaml: join[0].mny: is not a known key here (line 3)"),
         ({"text": MAP.replace("as: teacher", "as: roster")}, "map.yaml: join: two joins are called roster"),
         ({"text": MAP.replace("{ID}", "{Id}")}, "Section.csv: missing columns: Id (found: ID"),
@@ -95,7 +95,7 @@ def test_two_many_joins_do_not_multiply_each_other(mapped, source, tmp_path):
         ({"text": MAP.replace("teacher.Username", "teacher.Login")}, "Teacher.csv: missing columns: Login"),
         ({"text": MAP.replace("values: {domain", "values: {d")}, "Section.csv: missing columns: domain"),
         ({"settings": {"domian": "x"}}, "map.yaml: values.domian: no column uses domian, which --set gives"),
-        ({"teachers": TEACHERS.replace("t-0009", "#N/A")}, "Teacher.csv: row 4: bad-cell"),
+        ({"teachers": TEACHERS.replace("t-0009", "#N/A")}, "Teacher.csv: row 4, bad-cell"),
         ({"text": "rows: [1"}, "map.yaml: line 1, column 9"),
     ],
 )
