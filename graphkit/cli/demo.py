@@ -174,7 +174,7 @@ class Demo:
     def _plan(self, recipe: str, source: str, run: str, *flags: str) -> dict[str, Any]:
         self._tell(f"{recipe} from {source}")
         code, answer = self._graphkit("plan", recipe, "-i", source, "--out", run, *flags)
-        self._expect(code == 0, f"plan of {recipe} ended with {code}")
+        self._expect(code == 0, f"plan of {recipe} ended with {code}: {answer.get('error') or answer['blocked']}")
         counts = ", ".join(f"{count:,} {action}" for action, count in answer["changes"].items() if count)
         slowest = max(answer["cost"], key=lambda row: row["seconds"])
         pace = f"{slowest['seconds']:,.0f} s at the pace of {slowest['bucket']}"
