@@ -12,6 +12,7 @@ from graphkit.engine.resource import Context, Resource
 
 RESOURCES: Mapping[str, str] = {
     "channel": "graphkit.resources.channels:Channels",
+    "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
     "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
@@ -19,6 +20,7 @@ RESOURCES: Mapping[str, str] = {
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "team": "graphkit.resources.teams:Teams",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }

@@ -21,6 +21,6 @@ def test_what_was_added_is_there_for_the_next_command_and_only_for_that_tenant(t
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such bits")
 def test_only_its_owner_may_read_it(tmp_path):
-    Ledger(tmp_path, "unknown tenant at http://127.0.0.1:8080").add(["a"])
-    (file,) = tmp_path.iterdir()
+    Ledger(tmp_path / "runs", "unknown tenant at http://127.0.0.1:8080").add(["a"])
+    (file,) = (tmp_path / "runs").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -1,0 +1,295 @@
+"""Conditional access policies, known by their displayName, carried from report-only to on step by step.
+
+Creating one twice makes two (names are not unique), so after a lost answer the list is looked at first. What a policy
+refers to is given by name or id; https://learn.microsoft.com/graph/api/resources/conditionalaccesspolicy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.resource import Context, PlanView
+from graphkit.errors import InputProblem
+from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
+from graphkit.resources.named import NamedObjects
+from graphkit.resources.references import (
+    Found,
+    find_apps,
+    find_locations,
+    find_roles,
+    find_strengths,
+    find_users,
+    match_groups,
+    settle,
+)
+from graphkit.resources.users import GUID
+
+ON, REPORT, OFF = "enabled", "enabledForReportingButNotEnforced", "disabled"
+MAX_POLICIES = 195
+"""In one tenant, whatever their state (MicrosoftDocs/entra-docs includes/entra-service-limits-include.md, 2024-07)."""
+DAY_S = 86_400
+
+PLACES: Mapping[tuple[str, ...], str] = {
+    ("conditions", "users", "includeUsers"): "user",
+    ("conditions", "users", "excludeUsers"): "user",
+    ("conditions", "users", "includeGroups"): "group",
+    ("conditions", "users", "excludeGroups"): "group",
+    ("conditions", "users", "includeRoles"): "role",
+    ("conditions", "users", "excludeRoles"): "role",
+    ("conditions", "applications", "includeApplications"): "app",
+    ("conditions", "applications", "excludeApplications"): "app",
+    ("conditions", "locations", "includeLocations"): "location",
+    ("conditions", "locations", "excludeLocations"): "location",
+    ("grantControls", "authenticationStrength", "id"): "strength",
+}
+"""Where a policy refers to something else, and to what."""
+WORDS: Mapping[str, frozenset[str]] = {
+    "user": frozenset({"All", "None", "GuestsOrExternalUsers"}),
+    "app": frozenset({"All", "None", "Office365", "MicrosoftAdminPortals", "AllAgentIdResources"}),
+    # The zeros stand for the trusted addresses of the old multifactor service.
+    "location": frozenset({"All", "AllTrusted", "00000000-0000-0000-0000-000000000000"}),
+}
+"""What stands in those places without being a name (api-reference/v1.0/resources/conditionalaccess*.md)."""
+
+_FINDERS: Mapping[str, Callable[[Context, Iterable[str]], Awaitable[Found]]] = {
+    "user": find_users,
+    "role": find_roles,
+    "app": find_apps,
+    "location": find_locations,
+    "strength": find_strengths,
+}
+
+
+class ConditionalAccessPolicies(NamedObjects):
+    """``properties`` as Graph has them, names in place of ids until ``resolve``.
+
+    ``rails`` of a policy that is wished on: ``promote_after_days`` and ``promote`` (asked for with ``--promote``). Its
+    state is then a ladder: off or absent, report-only, on.
+    """
+
+    kind = "conditionalAccessPolicy"
+    rank = 1
+    path = "/identity/conditionalAccess/policies"
+    noun = "policy"
+    type_name = "conditionalAccessPolicy"
+    compared = ("state", "conditions", "grantControls", "sessionControls")
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._groups: dict[str, Reading] = {}
+        self._locations: frozenset[str] = frozenset()
+        self._break_glass: list[BreakGlass] = []
+
+    async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
+        """The groups that the tenant lacks, if they are to be created: empty, for others to fill."""
+        named: dict[str, Desired] = {}
+        for item in view.wanted(self.kind):
+            for _, noun, names in references(item.properties):
+                named.update({name: item for name in names if noun == "group" and name not in named})
+        self._groups = await match_groups(self.context, named)
+        if self.context.options.create_groups:
+            yield [
+                _new_group(name, named[name]) for name, reading in self._groups.items() if _is_missing(name, reading)
+            ]
+
+    async def gather(self, view: PlanView) -> None:
+        self._locations = frozenset(location.key for location in view.wanted("namedLocation"))
+        self._break_glass = await find_break_glass(self.context, self.context.options.break_glass)
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        problems = await super().resolve(items)
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for item in items:
+            for _, noun, names in references(item.properties):
+                wanted[noun].update(names)
+        found = {noun: await self._find(noun, names) for noun, names in sorted(wanted.items())}
+        for item in items:
+            problems += self._bind(item, found)
+            if self.context.options.add_break_glass:
+                self._exclude_break_glass(item)
+        return problems
+
+    async def _find(self, noun: str, names: Iterable[str]) -> Found:
+        """Ids, with ``<kind>:<key>`` for what this plan is going to make."""
+        if noun == "group":
+            ids, reasons = settle("group", {name: self._groups[name] for name in names})
+            if self.context.options.create_groups:
+                missing = [name for name in reasons if _is_missing(name, self._groups[name])]
+                ids.update({name: f"group:{group_key(name)}" for name in missing})
+            return ids, {name: _with_advice(name, why) for name, why in reasons.items() if name not in ids}
+        own = {name for name in names if noun == "location" and name in self._locations}
+        ids, reasons = await _FINDERS[noun](self.context, [name for name in names if name not in own])
+        return {**ids, **{name: f"namedLocation:{name}" for name in own}}, reasons
+
+    def _bind(self, item: Desired, found: Mapping[str, Found]) -> list[InputProblem]:
+        problems, needs = [], set(item.needs)
+        for place, noun, names in references(item.properties):
+            ids, reasons = found[noun]
+            for name in names:
+                if name in reasons:
+                    message = f"{'.'.join(place)}: {reasons[name]}"
+                    problems.append(InputProblem(item.origin.file, item.origin.place, f"unknown-{noun}", message))
+                elif ids[name].startswith(("group:", "namedLocation:")):
+                    kind, _, key = ids[name].partition(":")
+                    needs.add((kind, key))
+            put(item.properties, place, noun, ids)
+        item.needs = tuple(sorted(needs))
+        return problems
+
+    def _exclude_break_glass(self, item: Desired) -> None:
+        missing = [each for each in not_excluded(item.properties, self._break_glass) if not each.why]
+        if missing:
+            exclude(item.properties, missing)
+            added = f"excluded, added by graphkit: {', '.join(each.name for each in missing)}"
+            item.rails["note"] = _joined(item.rails.get("note", ""), added)
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        (line,) = super().diff(self._on_its_rung(wanted, reading), reading)
+        before, after = line.before or {}, line.after or {}
+        if line.action is Action.UPDATE and before["state"] == ON and after["state"] != ON:
+            line.note = _joined(line.note, f"no longer enforced: from on to {after['state']}")
+        return [line]
+
+    def _on_its_rung(self, wanted: Desired, reading: Reading) -> Desired:
+        """A policy that is wished on, as far as it may go today."""
+        days = wanted.rails.get("promote_after_days")
+        live = reading.value or {}
+        if days is None or live.get("state") == ON:
+            return wanted
+        held = {**wanted.properties, "state": REPORT}
+        if live.get("state") != REPORT:
+            return _noted(wanted, held, f"report-only first, for at least {days} days")
+        day = self._days_since(live["since"])
+        if day < days or not wanted.rails.get("promote"):
+            return _noted(wanted, held, f"awaiting promotion, day {day} of {days}")
+        if self.changed(live, self.bound(held)):
+            return _noted(wanted, held, "changed first; its days in report-only begin anew before it is promoted")
+        return _noted(wanted, wanted.properties, f"promoted after {day} days in report-only")
+
+    def _days_since(self, moment: str) -> int:
+        """Whole days; none if the service did not say when."""
+        try:
+            since = datetime.fromisoformat(moment).timestamp()
+        except ValueError:
+            return 0
+        return max(0, int((self.context.clock.now() - since) // DAY_S))
+
+    async def guard(self, view: PlanView) -> list[str]:
+        return [*self._lock_outs(view), *self._too_many(view)]
+
+    def _lock_outs(self, view: PlanView) -> Iterator[str]:
+        if not self._break_glass:
+            yield NOTHING_DECLARED
+            return
+        for each in self._break_glass:
+            if each.why:
+                yield f"break-glass {each.name}: {each.why}; what cannot be looked up counts as locked out"
+        known = [each for each in self._break_glass if not each.why]
+        for wanted in view.wanted(self.kind):
+            if caught := not_excluded(wanted.properties, known):
+                names = ", ".join(each.name for each in caught)
+                yield f"{wanted.key} does not exclude {names}: exclude them, or plan with --add-break-glass"
+
+    def _too_many(self, view: PlanView) -> Iterator[str]:
+        there = max((len((reading.value or {}).get("value", ())) for _, reading in self._lists.values()), default=0)
+        new = sum(change.action is Action.CREATE for change in view.changes(self.kind))
+        if new and there + new > MAX_POLICIES:
+            yield f"{there} policies are there and {new} would be made: a tenant holds at most {MAX_POLICIES}"
+
+    def sent(self, body: dict[str, Any]) -> dict[str, Any]:
+        """``clientAppTypes`` is never null, and its default not to be relied on in a change of the conditions."""
+        if not body.get("conditions"):
+            return body
+        return {**body, "conditions": {"clientAppTypes": ["all"], **body["conditions"]}}
+
+
+def references(policy: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
+    """(place, noun, names) wherever the policy refers to something that has to be looked up."""
+    for place, noun in PLACES.items():
+        value: Any = policy
+        for step in place:
+            value = value.get(step) if isinstance(value, Mapping) else None
+        names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        yield place, noun, [name for name in names if isinstance(name, str) and _word(noun, name) is None]
+
+
+def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[str, str]) -> None:
+    """Replace the names in one place as ``by`` says, and words by their own spelling."""
+    holder: Any = policy
+    for step in place[:-1]:
+        holder = holder.get(step) if isinstance(holder, dict) else None
+    value = holder.get(place[-1]) if isinstance(holder, dict) else None
+    if isinstance(value, str):
+        holder[place[-1]] = by.get(value, value)
+    elif isinstance(value, list):
+        holder[place[-1]] = [_word(noun, name) or by.get(name, name) for name in value]
+
+
+def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(place, what is missing there) without which the service takes no policy.
+
+    https://learn.microsoft.com/graph/api/conditionalaccessroot-post-policies: an application rule, a user rule, and a
+    grant or session control.
+    """
+    conditions = policy.get("conditions") or {}
+    people = [conditions.get(name) or {} for name in ("users", "clientApplications", "agents")]
+    apps = conditions.get("applications") or {}
+    if not any(value for part in people for name, value in part.items() if name.startswith("include")):
+        yield "conditions.users", "nobody is included"
+    if not any(value for name, value in apps.items() if name.startswith("include") or name == "applicationFilter"):
+        yield "conditions.applications", "no application or user action is included"
+    if not (policy.get("grantControls") or any((policy.get("sessionControls") or {}).values())):
+        yield "grantControls", "neither a grant nor a session control is given"
+
+
+def _word(noun: str, name: str) -> str | None:
+    return next((word for word in WORDS.get(noun, ()) if word.casefold() == name.casefold()), None)
+
+
+def group_key(name: str) -> str:
+    """The uniqueName under which a group of this name is created: readable, and no other name's."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
+    return f"ca.{slug}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _is_missing(name: str, reading: Reading) -> bool:
+    """Is there provably no group of that name? An id alone is no name to create one under."""
+    return reading.known and not (reading.value or {}).get("value") and not GUID.fullmatch(name)
+
+
+def _new_group(name: str, asked: Desired) -> Desired:
+    key = group_key(name)
+    return Desired(
+        kind="group",
+        key=key,
+        origin=asked.origin,
+        properties={
+            "displayName": name,
+            "uniqueName": key,
+            "mailNickname": key,
+            "mailEnabled": False,
+            "securityEnabled": True,
+        },
+    )
+
+
+def _with_advice(name: str, why: str) -> str:
+    if GUID.fullmatch(name):
+        return f"{why}: if it is another tenant's, say with --bind which one is meant here"
+    return f"{why}: --create-groups makes it, --bind names another" if why.startswith("no group") else why
+
+
+def _noted(wanted: Desired, properties: dict[str, Any], note: str) -> Desired:
+    rails = {**wanted.rails, "note": _joined(wanted.rails.get("note", ""), note)}
+    return replace(wanted, properties=properties, rails=rails)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -1,0 +1,88 @@
+"""A set of conditional access policies as Graph has them: exported from a tenant, or published by others.
+
+Told by what they hold, not by where they stand: policies, named locations, groups, and the migration table that
+exporters write (source id to displayName). The folders that exporters lay beside ``ConditionalAccess`` are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphkit.inputs.document import JsonObject, read_json_documents
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.source import Source
+
+BESIDE = {"Groups": "folder", "NamedLocations": "folder", "MigrationTable.json": "json"}
+"""What exporters lay beside the folder ``ConditionalAccess``."""
+
+
+@dataclass(slots=True)
+class PublishedSet:
+    """``names`` maps ids of the source tenant to names; ``beside`` holds locations that stand near what was given."""
+
+    policies: list[JsonObject] = field(default_factory=list)
+    locations: list[JsonObject] = field(default_factory=list)
+    beside: list[JsonObject] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, value: Mapping[str, Any], id_name: str = "id", name: str = "displayName") -> None:
+        if isinstance(value.get(id_name), str) and isinstance(value.get(name), str):
+            self.names[value[id_name].lower()] = value[name]
+
+
+def read_published(source: Source, problems: Problems) -> PublishedSet:
+    """Everything in a file or folder, and what stands beside it for reference."""
+    found = PublishedSet()
+    for each in read_json_documents(source, problems):
+        _sort(found, each, found.locations, problems)
+    for neighbour in _neighbours(source):
+        for each in read_json_documents(neighbour, problems):
+            _sort(found, each, found.beside, problems)
+    if not (found.policies or found.locations or problems.total):
+        problems.add(source.name, "", "no-policy", "holds no conditional access policy")
+    return found
+
+
+def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], problems: Problems) -> None:
+    kind = _kind(each.value)
+    if kind == "policy":
+        found.policies.append(each)
+        strength = (each.value.get("grantControls") or {}).get("authenticationStrength")
+        found.learn(strength if isinstance(strength, dict) else {})
+    elif kind == "location":
+        locations.append(each)
+        found.learn(each.value)
+    elif kind == "group":
+        found.learn(each.value)
+    elif kind == "table":
+        for entry in each.value["Objects"]:
+            found.learn(entry if isinstance(entry, dict) else {}, "Id", "DisplayName")
+    else:
+        message = "is neither a conditional access policy nor a named location, a group or a migration table"
+        problems.add(each.file, each.path, "not-recognised", message)
+
+
+def _kind(value: Mapping[str, Any]) -> str:
+    name = str(value.get("@odata.type", "")).removeprefix("#microsoft.graph.")
+    if name == "conditionalAccessPolicy" or "conditions" in value:
+        return "policy"
+    if name.endswith("NamedLocation") or "ipRanges" in value or "countriesAndRegions" in value:
+        return "location"
+    if name == "group" or "securityEnabled" in value:
+        return "group"
+    return "table" if isinstance(value.get("Objects"), list) else ""
+
+
+def _neighbours(source: Source) -> Iterator[Source]:
+    if source.path is None:
+        return
+    own = source.path.absolute()
+    folder = own if source.format == "folder" else own.parent
+    if folder.name.casefold() != "conditionalaccess":
+        return
+    for name, form in BESIDE.items():
+        path = folder.parent / name
+        if path.exists():
+            yield Source(str(path), path, "folder" if form == "folder" else "json")
