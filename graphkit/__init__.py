@@ -81,9 +81,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'graphkit' has no attribute {name!r}")
-    import importlib
-
-    module, _, inner = _EXPORTS[name].partition(":")
     from importlib import import_module
 
+    module, _, inner = _EXPORTS[name].partition(":")
     return getattr(import_module(module), inner or name)

@@ -8,11 +8,16 @@ import sys
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    # These two are answered before anything else is imported: they are asked for often, and by scripts.
     if given == ["--version"]:
-        # Answered before anything else is imported: scripts ask this often.
         from graphkit import __version__
 
         print(f"graphkit {__version__}")
+        return 0
+    if given in ([], ["-h"], ["--help"]):
+        from graphkit.cli.usage import page
+
+        print(page())
         return 0
     from graphkit.cli.app import run
 

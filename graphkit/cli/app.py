@@ -1,4 +1,4 @@
-"""The root command: a table of verbs, each imported when it is asked for."""
+"""The root command: each verb is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -10,23 +10,7 @@ import click
 
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import global_options
-
-COMMANDS = {
-    "demo": "The whole job on a simulated tenant, in seconds",
-    "init": "Start a folder: graphkit.toml, .env and inputs to fill in",
-    "auth": "Sign in and out, and see what may be done",
-    "recipe": "The recipes, and starter inputs for them",
-    "validate": "Check inputs without asking the tenant",
-    "plan": "Work out what would change, and keep it as a run file",
-    "show": "What a run would do, or did",
-    "apply": "Carry out a plan",
-    "resume": "Go on with a run that stopped",
-    "runs": "The runs on this machine",
-    "graph": "Single requests to Microsoft Graph, over the same transport",
-    "sim": "Serve the simulated tenant on a local address",
-    "doctor": "Check the set-up, and say what to do",
-}
-"""A verb is ``command`` in the module of its name. The text is kept here, so that help imports none of them."""
+from graphkit.cli.usage import COMMANDS, page
 
 
 class Root(click.Group):
@@ -42,9 +26,8 @@ class Root(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101 - a broken invariant of this package
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def get_help(self, ctx: click.Context) -> str:
+        return page()
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -57,17 +40,13 @@ def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 root = Root(
     name="graphkit",
-    help="Bulk changes to Microsoft 365 tenants through Microsoft Graph: planned, paced, resumable, provable.",
-    epilog="Exit codes: 0 done or nothing to do, 1 error, 2 changes found, 3 partly failed, 4 sign-in or consent, "
-    "5 usage or input, 6 blocked by a rail, 7 stopped early, 130 interrupted.",
-    no_args_is_help=True,
+    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[
-        *global_options(hidden=False),
-        click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
-                     help="Print the version and exit."),
+        *global_options(),
+        click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version),
     ],
-)  # fmt: skip
+)
 
 
 def run(arguments: Sequence[str]) -> int:

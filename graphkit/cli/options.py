@@ -32,25 +32,26 @@ def _remember_query(ctx: click.Context, param: click.Parameter, value: Any) -> A
     return _remember(ctx, param, value)
 
 
-def global_options(*, hidden: bool) -> list[click.Parameter]:
-    """Fresh copies for one command. Eager, so that the format is known when another option is refused."""
+def global_options() -> list[click.Parameter]:
+    """Fresh copies for one command, explained in ``usage``.
+
+    Eager, so that the format is known when another option is refused; hidden, since they are the same everywhere.
+    """
 
     def option(*names: str, callback: Any = _remember, **how: Any) -> click.Option:
-        return click.Option(names, callback=callback, expose_value=False, is_eager=True, hidden=hidden, **how)
+        return click.Option(names, callback=callback, expose_value=False, is_eager=True, hidden=True, **how)
 
     return [
-        option(
-            "-t", "--target", metavar="TARGET", help="A cloud (global, usgov, usgov-dod, china), simulated, or URL."
-        ),
-        option("--state", metavar="FILE", help="Keep the simulated tenant in this file."),
-        option("--virtual-time", is_flag=True, help="Let the simulated tenant's time jump instead of pass."),
-        option("--config", metavar="FILE", help="Read this file instead of ./graphkit.toml."),
-        option("-o", "--output", type=click.Choice(FORMATS), help="Format of standard output; default: table."),
-        option("--query", callback=_remember_query, metavar="JMESPATH", help="Print only this part of the answer."),
-        option("-v", "--verbose", count=True, help="Log requests; twice: everything, and tracebacks."),
-        option("-q", "--quiet", is_flag=True, help="No progress and no remarks."),
-        option("--log-format", type=click.Choice(LOG_FORMATS), help="How log lines are written; default: text."),
-        option("--log-file", metavar="FILE", help="Log there instead of to standard error."),
+        option("-t", "--target"),
+        option("--state"),
+        option("--virtual-time", is_flag=True),
+        option("--config"),
+        option("-o", "--output", type=click.Choice(FORMATS)),
+        option("--query", callback=_remember_query),
+        option("-v", "--verbose", count=True),
+        option("-q", "--quiet", is_flag=True),
+        option("--log-format", type=click.Choice(LOG_FORMATS)),
+        option("--log-file"),
     ]
 
 
@@ -59,7 +60,7 @@ class Command(click.Command):
 
     def __init__(self, *given: Any, **how: Any) -> None:
         super().__init__(*given, **how)
-        self.params += global_options(hidden=True)
+        self.params += global_options()
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
@@ -74,7 +75,8 @@ class Group(click.Group):
 
     def __init__(self, *given: Any, **how: Any) -> None:
         super().__init__(*given, **how)
-        self.params += global_options(hidden=True)
+        self.no_args_is_help = False
+        self.params += global_options()
 
 
 def _named_values(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def command() -> None:
 @command.command("list")
 @click.pass_obj
 def list_runs(invocation: Invocation, /) -> None:
-    """Every run file in the runs folder, oldest first; a damaged one is listed as damaged."""
+    """Every run file in the runs folder, oldest first. A damaged one is listed as damaged."""
     folder = invocation.settings.runs_dir
     rows = [described(path) for path in sorted(folder.glob("*.run"))]
     columns = ("created", "recipe", "tenant", "status", "changes", "not_well", "run")

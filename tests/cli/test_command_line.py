@@ -9,15 +9,19 @@ import click
 import pytest
 
 from graphkit import __version__
-from graphkit.cli import app, plan
+from graphkit.cli import app, plan, usage
 from graphkit.cli.failure import PROBLEMS_SHOWN, as_graphkit_error, explain, tell_error
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import asked_for
 from graphkit.cli.text import Duration
 from graphkit.engine.resource import PlanOptions
-from graphkit.errors import AuthError, InputErrors, InputProblem, OutcomeUnknown
+from graphkit.errors import AuthError, GraphkitError, InputErrors, InputProblem, OutcomeUnknown
 
 HEAVY = {"httpx", "pydantic", "azure", "msgraph", "msal", "rich", "jinja2", "aiohttp", "yaml", "msgspec", "uvicorn"}
+
+
+def every_error(base=GraphkitError):
+    return [base, *(error for each in base.__subclasses__() for error in every_error(each))]
 
 
 def child(*arguments, code="", **how):
@@ -43,12 +47,31 @@ def test_the_version_is_answered_before_anything_is_imported(graphkit):
     assert {name for name in modules if name.startswith("graphkit")} == {"graphkit", "graphkit.__main__"}
 
 
-def test_help_imports_no_library_but_click():
+def test_help_is_answered_without_any_library():
     packages, modules = imported_by("--help")
-    assert "click" in packages
-    assert not packages & HEAVY
-    verbs = {f"graphkit.cli.{verb}" for verb in app.COMMANDS}
-    assert not modules & verbs
+    assert not packages & (HEAVY | {"click"})
+    assert not modules & {f"graphkit.cli.{verb}" for verb in usage.COMMANDS}
+
+
+@pytest.mark.parametrize("arguments", [(), ("-h",), ("--help",), ("-q", "--help")])
+def test_help_is_the_same_page_however_it_is_asked_for(graphkit, arguments):
+    result = graphkit(*arguments)
+    assert (result.code, result.stdout) == (0, usage.page() + "\n")
+
+
+def test_help_names_every_global_option_and_fits_a_terminal():
+    for option in app.root.params:
+        assert any(", ".join(option.opts) in spelling for spelling in usage.OPTIONS), option.opts
+    assert max(map(len, usage.page().splitlines())) <= 88
+
+
+def test_every_verb_of_the_help_page_exists():
+    for verb in usage.COMMANDS:
+        assert app.root.get_command(None, verb).name == verb
+
+
+def test_the_exit_codes_of_all_errors_are_explained():
+    assert {error.exit_code for error in every_error()} <= usage.EXIT_CODES.keys()
 
 
 # --- global options ---
@@ -116,6 +139,7 @@ def test_logs_go_where_they_are_asked_to(simulated, pools, tmp_path):
     [
         ("nonsense",),
         ("plan",),
+        ("runs",),
         ("plan", "licenses.pools"),
         ("plan", "licenses.pools", "--nonsense"),
         ("plan", "no.such-recipe", "-i", "x.yaml"),
