@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DRAW_EVERY_S = 0.5
 PLAIN_EVERY_S = 10.0
-PLAIN_EVERY_SHARE = 0.1
 
 Draw = Callable[[str], None]
 
@@ -94,12 +93,12 @@ class _Plain:
         self._meter = meter
         self._wall = RealClock()
         self._told_at = 0.0
-        self._told_share = 0.0
+        self._told_tenth = 0
 
     def draw(self, line: str) -> None:
         latest = self._meter.latest
-        share = latest.done / latest.total if latest.total else 0.0
+        tenth = 10 * latest.done // latest.total if latest.total else 0
         now = self._wall.monotonic()
-        if share - self._told_share >= PLAIN_EVERY_SHARE or now - self._told_at >= PLAIN_EVERY_S:
-            self._told_share, self._told_at = share, now
+        if tenth > self._told_tenth or now - self._told_at >= PLAIN_EVERY_S:
+            self._told_tenth, self._told_at = tenth, now
             tell(line)
