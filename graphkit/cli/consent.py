@@ -27,8 +27,8 @@ def require_answerable(*, yes: bool) -> None:
 
 
 def ask_for(summary: Summary, *, yes: bool) -> None:
-    """Show what a plan comes to and ask. Raises ``Declined``."""
-    if yes:
+    """Show what a plan comes to and ask, if it would write anything. Raises ``Declined``."""
+    if yes or not summary.writes:
         return
     for line in text.summary(summary.plan_json()):
         tell(line)
