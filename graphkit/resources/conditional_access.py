@@ -236,7 +236,7 @@ def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(place, what is missing there) without which the service takes no policy.
 
     https://learn.microsoft.com/graph/api/conditionalaccessroot-post-policies: an application rule, a user rule, and a
-    grant or session control.
+    grant or session control; resources/conditionalaccessgrantcontrols: an operator, which the metadata calls text.
     """
     conditions = policy.get("conditions") or {}
     people = [conditions.get(name) or {} for name in ("users", "clientApplications", "agents")]
@@ -247,6 +247,8 @@ def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "conditions.applications", "no application or user action is included"
     if not (policy.get("grantControls") or any((policy.get("sessionControls") or {}).values())):
         yield "grantControls", "neither a grant nor a session control is given"
+    if policy.get("grantControls") and policy["grantControls"].get("operator") not in ("AND", "OR"):
+        yield "grantControls.operator", "AND or OR must say how the controls combine"
 
 
 def _word(noun: str, name: str) -> str | None:

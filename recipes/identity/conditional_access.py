@@ -113,8 +113,6 @@ class Policy(InputModel):
             given = self.conditions.get(part) or {}
             if twice := sorted(set(short).intersection(given if isinstance(given, dict) else ())):
                 raise ValueError(f"{', '.join(twice)} of conditions.{part} is given in its short form too")
-        if self.grant is not None and "operator" not in self.grant:
-            raise ValueError("grant needs operator: AND or OR")
         return self
 
     def _users(self) -> dict[str, Any]:

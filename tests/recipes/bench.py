@@ -40,6 +40,7 @@ class Bench:
         self.client = client
         self.budget = budget
         self.runs = 0
+        self.ours: set[str] = set()
 
     def writes(self) -> list[str]:
         return [f"{entry.method} {entry.path}" for entry in self.tenant.log]
@@ -82,11 +83,15 @@ class Bench:
         try:
             await Applier(run, ResourceTable(context), context, self.budget).apply()
         finally:
+            for kind in run.counts_by_kind():
+                self.ours |= run.written_ids(kind)
             context.snapshot.close()
         return {status: count for status, count in run.outcome_counts().items() if count}
 
     def _context(self, run: RunFile, options: PlanOptions) -> Context:
-        return Context(self.client, self.client.clock, Snapshot(), options, run.object_ids(), run.created())
+        return Context(
+            self.client, self.client.clock, Snapshot(), options, run.object_ids(), run.created(), frozenset(self.ours)
+        )
 
 
 def counts(run: RunFile) -> dict[str, int]:
