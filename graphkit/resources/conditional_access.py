@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.change import Action, Change, Desired, Origin, Reading
 from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import InputProblem
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
@@ -271,7 +271,8 @@ def _new_group(name: str, asked: Desired) -> Desired:
     return Desired(
         kind="group",
         key=key,
-        origin=asked.origin,
+        # Not the policy's own: others may need the group when that policy is left out.
+        origin=Origin(asked.origin.file, f"group {name}"),
         properties={
             "displayName": name,
             "uniqueName": key,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -456,6 +460,21 @@ def test_a_look_up_that_fails_counts_as_a_lock_out(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_a_policy_left_out_as_invalid_takes_no_group_away_from_the_others(tmp_path):
+    include = "{groups: [Pilot]}"
+
+    async def check(here: Bench) -> None:
+        text = file(policy("a", include=include, apps="{include: [Nothing]}"), policy("b", include=include))
+        with await plan(here, text, create_groups=True, skip_invalid=True) as planned:
+            assert await here.apply(planned) == {"done": 2}
+        (pilot,) = [
+            each for each in here.tenant.state.table("groups").objects.values() if each["displayName"] == "Pilot"
+        ]
+        assert live(here, "b")["conditions"]["users"]["includeGroups"] == [pilot["id"]]
+
+    on_tenant(tmp_path, check)
+
+
 # -- names that are not unique, lists that break off, answers that get lost --------------------------------------------
 
 
@@ -660,6 +679,12 @@ def test_graph_shaped_json_is_one_object_an_array_or_a_page_in_any_encoding(
     assert (item["key"], item["after"]["state"]) == ("Published", REPORT)
 
 
+def test_the_starter_file_can_be_planned_as_it_is(simulated, tmp_path, declared):
+    assert simulated("recipe", "template", RECIPE).code == 0
+    starter = Path(__file__).parents[2] / "recipes" / "identity" / "conditional_access.yaml"
+    assert simulated("plan", RECIPE, "-i", starter, "-o", "json").json["changes"]["create"] == 3
+
+
 def test_our_own_format_may_be_json_too(simulated, tmp_path, declared):
     given = tmp_path / "policies.json"
     ours = {"key": "mfa", "state": "report", "include": {"users": ["All"]}, "exclude": {"groups": ["Break glass"]}}
@@ -697,3 +722,41 @@ def test_an_id_of_another_tenant_without_a_name_asks_for_a_binding(simulated, tm
     assert result.code == 5
     assert f"there is no group {other}" in result.stderr
     assert "--bind" in result.stderr
+
+
+# -- kills and throttling ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("path", [POLICIES, LOCATIONS])
+def test_a_run_killed_at_a_write_goes_on_without_a_double(simulated, tenant, tmp_path, declared, path, when):
+    given = written(tmp_path, file(policy("a", conditions=OUTSIDE), policy("b"), locations=PLACES))
+    assert simulated("plan", RECIPE, "-i", given, "--out", tmp_path / "a.run").code == 0
+    there = tenant.look()
+    there.faults.add({"method": "POST", "path": path, "nth": 2, "action": "kill", "when": when})
+    there.close()
+    command = [sys.executable, "-m", "graphkit", "apply", str(tmp_path / "a.run"), "--yes", *simulated.flags]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    there = tenant.look()
+    there.faults.clear()
+    there.close()
+    outcomes = simulated("resume", tmp_path / "a.run", "--yes", "-o", "json").json["outcomes"]
+    assert (outcomes["done"], outcomes["failed"], outcomes["unknown"]) == (4, 0, 0)
+    there = tenant.look()
+    names = [
+        each["displayName"] for name in ("locations", "policies") for each in there.state.table(name).objects.values()
+    ]
+    there.close()
+    assert sorted(names) == ["Head office", "United Kingdom", "a", "b"]
+    assert simulated("plan", RECIPE, "-i", given, "-o", "json").json["status"] == "empty"
+
+
+def test_a_429_without_a_stated_wait_is_sat_out_and_makes_no_double(tmp_path):
+    async def check(here: Bench) -> None:
+        here.tenant.faults.add({"method": "POST", "path": POLICIES, "nth": [1, 2, 4], "action": "throttle"})
+        outcomes = await applied(here, file(*(policy(f"p{number}") for number in range(4))))
+        assert outcomes == {"done": 4}
+        assert len(here.writes()) == 4
+
+    on_tenant(tmp_path, check)
