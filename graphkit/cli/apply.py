@@ -14,7 +14,8 @@ from graphkit.cli import progress
 from graphkit.cli.consent import ask_for, require_answerable
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, apply_options, asked_for, plan_options
-from graphkit.cli.running import command_line, opened, reading, write_report
+from graphkit.cli.running import command_line, opened, write_report
+from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
 from graphkit.jobs import Summary, summarise
 from graphkit.reports import text
@@ -78,7 +79,7 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
 
 def _check_target(invocation: Invocation, path: Path) -> None:
     """Before anybody is asked for credentials: a run is applied where it was planned, and nowhere else."""
-    with reading(path) as run:
+    with RunFile.open(path) as run:
         planned = summarise(run).target
     target = invocation.settings.target
     if planned != str(target):

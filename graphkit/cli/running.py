@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +11,17 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.text import quoted
 from graphkit.engine.change import Change, Result
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import RunFileError
 from graphkit.jobs import Summary, summarise
 
 BEGUN = ("applying", "interrupted", "finished")
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[RunFile]:
-    """A run file for reading, whatever state it is in. Raises ``RunFileError`` if it is none."""
-    _recover(path)
-    with RunFile.open(path) as run:
-        yield run
-
-
-@contextmanager
 def opened(path: Path) -> Iterator[RunFile]:
-    """The same, but raises ``RunFileError`` unless it holds a whole plan as it was made."""
-    with reading(path) as run:
-        with suppress(sqlite3.Error):  # damage is told by verify
-            if run.header().get("status") == "planning":
-                raise RunFileError(f"{path} is an unfinished plan", hint="plan again")
+    """A run file for reading. Raises ``RunFileError`` unless it holds a whole plan as it was made."""
+    with RunFile.open(path) as run:
         run.verify()
         yield run
-
-
-def _recover(path: Path) -> None:
-    """A process that died left a transaction half done; SQLite takes it back, but only for someone who may write."""
-    if path.with_name(f"{path.name}-journal").exists():
-        with suppress(RunFileError):  # in use: then it is not half done but under way
-            RunFile.open(path, write=True).close()
 
 
 def facts_of(summary: Summary) -> dict[str, Any]:
@@ -89,5 +69,5 @@ def write_report(path: Path, html: str | None) -> None:
     if html:
         from graphkit.reports.html import write_html
 
-        with reading(path) as run:
+        with RunFile.open(path) as run:
             write_html(Path(html), facts_of(summarise(run)), run.results())

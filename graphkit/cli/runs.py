@@ -12,7 +12,7 @@ import msgspec
 
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group
-from graphkit.cli.running import reading
+from graphkit.engine.runfile import RunFile
 from graphkit.errors import GraphkitError
 from graphkit.jobs import summarise
 from graphkit.reports import text
@@ -51,7 +51,7 @@ def described(path: Path) -> dict[str, Any]:
         "not_well": 0,
     }
     try:
-        with reading(path) as run:
+        with RunFile.open(path) as run:
             found = summarise(run)
             created = float(run.header()["created"])
     except (GraphkitError, sqlite3.Error, msgspec.MsgspecError, OSError, LookupError, ValueError) as error:

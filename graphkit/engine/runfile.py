@@ -18,7 +18,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,8 @@ class RunFile:
         """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows the runs on this machine")
+        if not write:
+            _recover(path)
         lock = FileLock.acquire(path) if write else None
         try:
             db = _connect(path, read_only=not write)
@@ -166,7 +168,8 @@ class RunFile:
             (item.kind, item.key),
         ).fetchone()
         place = f"row {first[1]}" if isinstance(first[1], int) else first[1]
-        message = f"{item.key} is there twice, first in {first[0]} {place}"
+        where = place if first[0] == item.origin.file else f"{first[0]} {place}"
+        message = f"{item.key} is there twice, first in {where}"
         return InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)
 
     def stage_inputs(self, origins: Iterable[Origin]) -> None:
@@ -182,6 +185,10 @@ class RunFile:
             "UPDATE input SET problem = coalesce(problem || '; ', '') || ? WHERE file = ? AND place = ?",
             (problem.message, problem.file, problem.where),
         )
+
+    def left_out(self) -> int:
+        """How many input rows were refused and go on without."""
+        return int(self._db.execute("SELECT count(*) FROM input WHERE problem IS NOT NULL").fetchone()[0])
 
     def drop_wanted(self, problem: InputProblem) -> None:
         self._db.execute(
@@ -276,6 +283,8 @@ class RunFile:
     def verify(self) -> None:
         """Raises ``RunFileError`` unless the plan is the one that was sealed."""
         try:
+            if self.header().get("status") == "planning":
+                raise RunFileError(f"{self.path} is an unfinished plan", hint="plan again")
             sound = self._db.execute("PRAGMA integrity_check").fetchone()[0]
             intact = sound == "ok" and self.digest() == self.header().get("digest")
         except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
@@ -489,6 +498,13 @@ class InputResult(msgspec.Struct, frozen=True):
 
 
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
+
+
+def _recover(path: Path) -> None:
+    """A process that died left a transaction half done; SQLite takes it back, but only for someone who may write."""
+    if path.with_name(f"{path.name}-journal").exists():
+        with suppress(RunFileError):  # in use: then it is not half done but under way
+            RunFile.open(path, write=True).close()
 
 
 def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

@@ -37,8 +37,8 @@ async def apply(
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
     ``deadline`` is a time of ``session.clock``. Raises ``RunFileError`` if the plan is damaged, expired, consumed or
-    not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and what
-    stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
+    not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and
+    what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True) as run:
         run.verify()
@@ -128,8 +128,6 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         )
     if not resume and session.clock.now() > header["expires"]:
         raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
-    if status not in (*FRESH, *BEGUN):
-        raise RunFileError(f"{run.path} is an unfinished plan", hint="plan again")
 
 
 def _tuples(options: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Summary:
     """One run: what it plans and, once applied, how that ended.
 
     ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``status`` is
-    planning, ready, empty, blocked, applying, interrupted or finished; ``throttled`` counts the answers 429 of this
+    planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
+    ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
     process.
     """
 
@@ -54,6 +55,7 @@ class Summary:
     cost: list[dict[str, Any]]
     blocked: list[str]
     warnings: list[str] = field(default_factory=list)
+    left_out: int = 0
     throttled: int = 0
     results: Path | None = None
 
@@ -73,6 +75,7 @@ class Summary:
             "kinds": self.kinds,
             "cost": self.cost,
             "blocked": self.blocked,
+            "leftOut": self.left_out,
             "warnings": self.warnings,
         }
 
@@ -84,14 +87,15 @@ class Summary:
             "tenant": self.tenant,
             "status": self.status,
             "outcomes": self.outcomes,
+            "leftOut": self.left_out,
             "throttled": self.throttled,
             "results": str(self.results) if self.results else "",
         }
 
     @property
     def apply_exit_code(self) -> int:
-        """0 when all ended well, 3 when something did not."""
-        return 3 if any(self.outcomes[status] for status in ("failed", "skipped", "unknown")) else 0
+        """0 when all that was asked for ended well, 3 when something did not, rows left out included."""
+        return 3 if self.left_out or any(self.outcomes[status] for status in ("failed", "skipped", "unknown")) else 0
 
 
 def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) -> Summary:
@@ -111,6 +115,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
         cost=list(header.get("cost") or []),
         blocked=list(header.get("blocked") or []),
         warnings=list(header.get("warnings") or []),
+        left_out=run.left_out(),
         throttled=throttled,
         results=results,
     )

@@ -102,7 +102,8 @@ def test_invalid_rows_can_be_left_out_and_are_accounted_for(world):
     rows = ["upn", "rx1-0001@contoso.example", "nobody@contoso.example", "no address", "rx1-0001@contoso.example"]
     (world.folder / "rx1.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert world.plan(skip_invalid=True).changes["add"] == 2
-    world.apply()
+    summary = world.apply()
+    assert (summary.left_out, summary.apply_exit_code) == (3, 3)
     assert [row["gk_status"] for row in results(world)] == ["done", "skipped", "skipped", "skipped"]
     assert [row["upn"] for row in results(world)] == rows[1:]
     assert "is not a user of this tenant" in results(world)[1]["gk_error"]

@@ -115,7 +115,7 @@ def test_a_key_that_is_wanted_twice_names_both_rows(tmp_path):
     wishes = [Desired(kind="group", key="k", origin=Origin("s.csv", place)) for place in (2, 7)]
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
         problems = run.stage(wishes)
-    assert problems == [InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in s.csv row 2")]
+    assert problems == [InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in row 2")]
 
 
 def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
