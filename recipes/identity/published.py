@@ -49,7 +49,8 @@ def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], pr
     kind = _kind(each.value)
     if kind == "policy":
         found.policies.append(each)
-        strength = (each.value.get("grantControls") or {}).get("authenticationStrength")
+        grant = each.value.get("grantControls")
+        strength = grant.get("authenticationStrength") if isinstance(grant, dict) else None
         found.learn(strength if isinstance(strength, dict) else {})
     elif kind == "location":
         locations.append(each)

@@ -713,6 +713,17 @@ def test_everything_wrong_in_a_folder_is_told_by_file_and_path(simulated, tmp_pa
     }
 
 
+@pytest.mark.parametrize("part", ["conditions", "grantControls", "sessionControls", "displayName", "state"])
+@pytest.mark.parametrize("value", ["text", 5, ["a"], {"b": {"c": [1]}}])
+def test_what_is_of_the_wrong_shape_is_an_input_error_and_no_crash(simulated, tmp_path, declared, part, value):
+    given = tmp_path / "policy.json"
+    given.write_text(json.dumps({**GRAPH, part: value}), encoding="utf-8")
+    result = simulated("validate", RECIPE, "-i", given, "-o", "json")
+    if (part, value) != ("displayName", "text"):
+        assert result.code == 5
+        assert result.json["errors"][0]["path"].startswith(part)
+
+
 def test_an_id_of_another_tenant_without_a_name_asks_for_a_binding(simulated, tmp_path, declared):
     other = "7c3d1c59-3f5e-4f0a-8a0e-6ad3c0c2e5b1"
     users = {"includeUsers": ["All"], "excludeGroups": ["Break glass", other]}
