@@ -679,10 +679,11 @@ def test_graph_shaped_json_is_one_object_an_array_or_a_page_in_any_encoding(
     assert (item["key"], item["after"]["state"]) == ("Published", REPORT)
 
 
-def test_the_starter_file_can_be_planned_as_it_is(simulated, tmp_path, declared):
+def test_the_starter_file_can_be_planned_as_it_is(simulated, tmp_path, declared, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert simulated("recipe", "template", RECIPE).code == 0
-    starter = Path(__file__).parents[2] / "recipes" / "identity" / "conditional_access.yaml"
-    assert simulated("plan", RECIPE, "-i", starter, "-o", "json").json["changes"]["create"] == 3
+    given = tmp_path / "conditional_access.yaml"
+    assert simulated("plan", RECIPE, "-i", given, "-o", "json").json["changes"]["create"] == 3
 
 
 def test_our_own_format_may_be_json_too(simulated, tmp_path, declared):
