@@ -13,7 +13,7 @@ from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
 from graphkit.errors import ServiceError, WrongTenant
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS, Cloud
-from graphkit.protocol.odata import segment
+from graphkit.protocol.odata import keyed
 from graphkit.settings import Settings, Target, load
 
 if TYPE_CHECKING:
@@ -198,8 +198,9 @@ async def _granted(client: GraphClient, source: TokenSource, settings: Settings)
     if readable is not None or settings.target.kind != "cloud" or not settings.client_id:
         return readable
     try:
-        own = await client.get(f"/servicePrincipals(appId='{segment(settings.client_id)}')/appRoleAssignments")
-        graph = await client.get(f"/servicePrincipals(appId='{GRAPH_APP_ID}')", params={"$select": "id,appRoles"})
+        path = f"{keyed('servicePrincipals', 'appId', settings.client_id)}/appRoleAssignments"
+        own = [assignment async for assignment in client.list(path)]
+        graph = await client.get(keyed("servicePrincipals", "appId", GRAPH_APP_ID), params={"$select": "id,appRoles"})
     except ServiceError:
         return None
-    return names_of_assignments(own.get("value") or (), graph)
+    return names_of_assignments(own, graph)

@@ -1,0 +1,123 @@
+"""Who is there, and what may we do: asked once, before anything else."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import httpx
+import pytest
+
+from graphkit import session, settings
+from graphkit.auth.source import FixedSource
+from graphkit.client import GraphClient
+from graphkit.clock import VirtualClock, run
+from graphkit.errors import ServiceError, WrongTenant
+from graphkit.protocol.budget import WriteBudget
+from graphkit.protocol.clouds import CLOUDS
+from graphkit.protocol.identity import Token
+from graphkit.settings import Target
+from graphkit.transport.chain import build_chain
+
+CLOUD = Target("cloud", "global")
+LOOPBACK = Target("loopback", "http://127.0.0.1:8080")
+GRAPH = session.GRAPH_APP_ID
+
+
+def jwt(**claims):
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({}, claims)]
+    return ".".join([*parts, "signature"])
+
+
+def ask(work, answers, token="opaque"):
+    """``work(client, source)`` against a service that knows ``answers``: path to document; all else is 403."""
+
+    def answer(request):
+        known = answers.get(request.url.path.removeprefix("/v1.0"))
+        return httpx.Response(200, json=known) if known is not None else httpx.Response(403, json={"error": {}})
+
+    async def main():
+        clock = VirtualClock()
+        source = FixedSource("app", Token(token, 1e12))
+        cloud = CLOUDS["global"]
+        budget = WriteBudget.read_only()
+        chain = build_chain(httpx.MockTransport(answer), cloud=cloud, source=source, clock=clock, budget=budget)
+        try:
+            return await work(GraphClient(chain, cloud=cloud, clock=clock), source)
+        finally:
+            await chain.aclose()
+
+    return run(main(), virtual=True)
+
+
+ORGANIZATION = {
+    "/organization": {
+        "value": [
+            {
+                "id": "t-1",
+                "displayName": "Contoso",
+                "verifiedDomains": [
+                    {"name": "contoso.onmicrosoft.example", "isDefault": False},
+                    {"name": "contoso.example", "isDefault": True},
+                ],
+            }
+        ]
+    }
+}
+
+
+@pytest.mark.parametrize("token", ["opaque", jwt(tid="t-1")])
+def test_a_tenant_is_who_its_organization_says(token):
+    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, token)
+    assert (tenant.id, tenant.name, tenant.domain) == ("t-1", "Contoso", "contoso.example")
+
+
+def test_a_token_for_another_tenant_stops_everything():
+    with pytest.raises(WrongTenant, match="the token is for tenant t-2, but t-1 answered"):
+        ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, jwt(tid="t-2"))
+
+
+def test_a_cloud_that_does_not_say_who_it_is_stops_an_opaque_token():
+    with pytest.raises(ServiceError):
+        ask(lambda client, source: session._who_is_there(client, source, CLOUD), {})
+
+
+def test_a_readable_token_tells_the_tenant_where_the_service_does_not():
+    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), {}, jwt(tid="t-2"))
+    assert tenant.id == "t-2"
+
+
+@pytest.mark.parametrize("answers", [{}, {"/organization": {"value": []}}])
+def test_on_loopback_an_unknown_tenant_is_bound_to_its_address(answers):
+    tenant = ask(lambda client, source: session._who_is_there(client, source, LOOPBACK), answers)
+    assert tenant.id == "unknown tenant at http://127.0.0.1:8080"
+
+
+ASSIGNMENTS = {
+    "/servicePrincipals(appId='c-1')/appRoleAssignments": {
+        "value": [
+            {"appRoleId": "r-1", "resourceId": "graph"},
+            {"appRoleId": "r-2", "resourceId": "another service"},
+        ]
+    },
+    f"/servicePrincipals(appId='{GRAPH}')": {
+        "id": "graph",
+        "appRoles": [{"id": "r-1", "value": "User.Read.All"}, {"id": "r-2", "value": "Group.Read.All"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("token", "answers", "granted"),
+    [
+        (jwt(roles=["Group.Read.All"]), {}, {"Group.Read.All"}),
+        (jwt(scp="User.Read Group.Read.All"), {}, {"User.Read", "Group.Read.All"}),
+        ("opaque", ASSIGNMENTS, {"User.Read.All"}),
+        ("opaque", {}, None),
+    ],
+    ids=["roles", "scopes", "role assignments of the app", "nobody knows"],
+)
+def test_permissions_come_from_the_token_else_from_the_app_else_from_nowhere(tmp_path, token, answers, granted):
+    given = settings.load({"client_id": "c-1"}, env={}, cwd=tmp_path)
+    found = ask(lambda client, source: session._granted(client, source, given), answers, token)
+    assert found == (None if granted is None else frozenset(granted))
