@@ -22,7 +22,7 @@ from graphkit.engine.journal import Journal
 from graphkit.engine.packing import Pack, packs
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown
+from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Idempotency, Response
 
@@ -34,6 +34,9 @@ LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
 LOOKS_AFTER_REFUSAL_S = (0.0, 2.0, 5.0)
 """Seconds before each look after a refusal that may mean "it is there already"."""
+REFUSED_WHOLE = frozenset({401, 423, 429})
+"""Refusals that say nothing about what was sent: smaller packs would fare no better."""
+NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come"
 SENDS = 3
 """How often one write is sent when each time its answer is lost and the object stays absent."""
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
@@ -75,13 +78,14 @@ class Applier:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._slots_of: dict[str, asyncio.Semaphore] = {}
         self._needed: dict[tuple[str, str], asyncio.Future[bool]] = {}
-        self._unsettled: set[int] = set()
+        self._sent: dict[int, float] = {}
         self._stop: GraphkitError | None = None
+        self._parked: Parked | None = None
         self._progress = Progress(0, 0, 0)
 
     async def apply(self) -> None:
         self._run.settle_unwritten(self._clock.now())
-        self._unsettled = self._run.unsettled()
+        self._sent = self._run.unsettled()
         self._progress = Progress(0, self._await_needs(), 0)
         async with asyncio.TaskGroup() as tasks:
             for pack in packs(self._run.pending(), self._resources):
@@ -89,8 +93,8 @@ class Applier:
                 if self._must_stop():
                     break
                 tasks.create_task(self._settle(pack))
-        if self._stop:
-            raise self._stop
+        if stopped := self._stop or self._parked:
+            raise stopped
 
     def _await_needs(self) -> int:
         """A promise for each object that something pending needs; returns how much is pending."""
@@ -110,23 +114,31 @@ class Applier:
 
     def _must_stop(self) -> bool:
         if self._stop is None and self._deadline is not None and self._clock.now() >= self._deadline:
-            self._stop = DeadlineReached(
-                "the deadline came before the run's end", hint="graphkit resume goes on from here"
+            self._halt(
+                DeadlineReached("the deadline came before the run's end", hint="graphkit resume goes on from here")
             )
         return self._stop is not None
 
+    def _halt(self, error: GraphkitError) -> None:
+        """Whatever stops one stops all, in an orderly way: nothing new is sent, what is in flight ends."""
+        self._stop = self._stop or error
+        for promise in self._needed.values():
+            promise.cancel()
+
     async def _settle(self, pack: Pack) -> None:
         try:
-            pack = await self._met(pack)
-            if pack:
-                async with self._slots_for(self._resources[pack[0].kind]):
+            ready = await self._met(pack)
+            if ready:
+                async with self._slots_for(self._resources[ready[0].kind]):
                     if not self._must_stop():
-                        await self._write(pack)
+                        await self._write(ready)
+        except Parked as error:
+            # One bucket is closed for long: what takes from others goes on.
+            self._parked = self._parked or error
         except GraphkitError as error:
-            # Whatever stops one stops all, in an orderly way: nothing new is sent, what is in flight ends.
-            self._stop = self._stop or error
-            self._abandon_needs()
+            self._halt(error)
         finally:
+            self._abandon(pack)
             self._window.release()
 
     def _slots_for(self, resource: Resource) -> asyncio.Semaphore:
@@ -135,49 +147,50 @@ class Applier:
             return self._slots
         return self._slots_of.setdefault(resource.kind, asyncio.Semaphore(resource.in_flight))
 
-    def _abandon_needs(self) -> None:
-        for promise in self._needed.values():
-            if not promise.done():
+    def _abandon(self, pack: Pack) -> None:
+        """Nobody is to wait for those that end here without an outcome; they are for a resume."""
+        for change in pack:
+            if promise := self._needed.get((change.kind, change.key)):
                 promise.cancel()
 
     async def _met(self, pack: Pack) -> Pack:
-        """Those whose needs are there; the others are skipped. Empty when the run is stopping."""
+        """Those whose needs are there; the others are skipped, or left to a resume like what they need."""
         ready, skipped = [], []
         for change in pack:
-            missing = ""
-            for need in change.needs:
-                promise = self._needed[need]
-                if not promise.done():
-                    await asyncio.wait([promise])
-                if promise.cancelled():
-                    return []
-                if not promise.result():
-                    missing = need[1]
+            made = {key: await self._made(kind, key) for kind, key in change.needs}
+            missing = next((key for key, there in made.items() if there is False), "")
             if missing:
                 skipped.append(_result(change, Status.SKIPPED, "needs-failed", f"{missing} was not made"))
-            else:
+            elif None not in made.values():
                 ready.append(change)
         await self._record(skipped)
         return ready
 
+    async def _made(self, kind: str, key: str) -> bool | None:
+        """Waits for a needed object: is it there? None if this process will not know."""
+        promise = self._needed[kind, key]
+        if not promise.done():
+            await asyncio.wait([promise])
+        return None if promise.cancelled() else promise.result()
+
     async def _write(self, pack: Pack) -> None:
         resource = self._resources[pack[0].kind]
-        if any(change.seq in self._unsettled for change in pack):
+        if any(change.seq in self._sent for change in pack):
             pack = await self._adopt(resource, pack, LOOKS_AFTER_S[:2])
         elif resource.rechecked:
-            pack = await self._fresh(resource, pack)
+            pack = await self._fresh(resource, pack, Status.ALREADY)
         if pack:
             await self._send(resource, pack, SENDS)
 
-    async def _fresh(self, resource: Resource, pack: Pack) -> Pack:
-        """Read again; only what is still as the plan saw it goes on."""
+    async def _fresh(self, resource: Resource, pack: Pack, status: Status) -> Pack:
+        """Read again; only what is still as the plan saw it goes on. What is as wished by now ends as ``status``."""
         readings = await resource.read([as_desired(change) for change in pack])
         go, ended = [], []
         for change, reading in zip(pack, readings, strict=True):
             if not reading.known:
                 ended.append(_result(change, Status.FAILED, "unreadable", f"not sent: {reading.why}"))
             elif resource.settled(change, reading):
-                ended.append(_found(change, Status.ALREADY, reading))
+                ended.append(_found(change, status, reading))
             elif resource.before_image(reading) != change.before:
                 ended.append(
                     _result(
@@ -194,6 +207,8 @@ class Applier:
         request.effect = resource.effect(pack)
         give_up = self._clock.now() + resource.visibility_s
         for wait in chain(NOT_YET_WAITS_S, repeat(NOT_YET_WAITS_S[-1])):
+            if self._must_stop():
+                return
             step = await self._journal.intend(pack)
             try:
                 response = await self._context.client.send(request)
@@ -201,10 +216,15 @@ class Applier:
                 await self._after_silence(resource, pack, lost, sends)
                 return
             except GraphkitError:
-                await self._journal.release(step)
+                # What may be repeated may have been sent before, and that answer lost; a resume looks first.
+                if request.idempotency is not Idempotency.CONVERGENT:
+                    await self._journal.release(step)
                 raise
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
+                return
+            if response.status >= 500:
+                await self._after_outage(resource, pack, response)
                 return
             readings: Sequence[Reading] = ()
             waits = self._not_yet(pack, response) and self._clock.now() < give_up
@@ -245,41 +265,49 @@ class Applier:
         for wait in LOOKS_AFTER_REFUSAL_S if conflict else (0.0,):
             if wait:
                 await self._stand_aside(resource, wait)
+                if self._must_stop():
+                    return
             ended, rest = _split(resource, rest, readings or await resource.look(rest), status)
             readings = ()
             await self._record(ended)
             if not rest:
                 return
-        if len(rest) < len(pack):
+        if len(rest) == 1 or response.status in REFUSED_WHOLE:
+            await self._record([(change, _refused(response)) for change in rest])
+        elif len(rest) < len(pack):
             await self._send(resource, rest, SENDS)
-        elif len(rest) == 1:
-            await self._record([(rest[0], _refused(response))])
         else:
             middle = len(rest) // 2
             await self._send(resource, rest[:middle], SENDS)
             await self._send(resource, rest[middle:], SENDS)
 
+    async def _after_outage(self, resource: Resource, pack: Pack, response: Response) -> None:
+        """It failed until it was given up; one of those tries may have been executed all the same."""
+        rest = await self._adopt(resource, pack, LOOKS_AFTER_S)
+        await self._record([(change, _refused(response)) for change in rest])
+
     async def _after_silence(self, resource: Resource, pack: Pack, lost: OutcomeUnknown, sends: int) -> None:
         """Never send again before looking; never guess."""
+        self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
         rest = await self._adopt(resource, pack, LOOKS_AFTER_S)
         if not rest:
             return
-        request = resource.request(rest)
-        self._budget.refund(resource.effect(rest))
-        if request.idempotency is Idempotency.ONCE or sends <= 1:
-            error = f"{lost.message}; it was not found afterwards, and nothing tells whether it is still to come"
-            await self._record(
-                [_result(change, Status.UNKNOWN, lost.code, error, request_id=lost.request_id) for change in rest]
-            )
+        if sends <= 1:
+            error = f"{lost.message}; {NOT_FOUND}"
+            await self._record([_lost(change, error, lost.code, lost.request_id) for change in rest])
             return
+        self._budget.refund(resource.effect(rest))
         await self._send(resource, rest, sends - 1)
 
     async def _adopt(self, resource: Resource, pack: Pack, waits: Sequence[float]) -> Pack:
-        """Look for what may have been written already; returns what is provably absent."""
-        rest = pack
-        unread: dict[int, str] = {}
-        for wait in waits:
+        """Look for what may have been written already; returns what is absent and may be sent again."""
+        rest, unread = pack, {}
+        for wait in (*waits, self._until_shown(resource, pack) - sum(waits)):
+            if wait <= 0:
+                continue
             await self._stand_aside(resource, wait)
+            if self._must_stop():
+                return []
             readings = await resource.look(rest)
             unread = {
                 change.seq: reading.why for change, reading in zip(rest, readings, strict=True) if not reading.known
@@ -288,11 +316,22 @@ class Applier:
             await self._record(ended)
             if not rest:
                 return []
-        lost = [change for change in rest if change.seq in unread]
         await self._record(
-            [_result(change, Status.UNKNOWN, "outcome-unknown", f"looked, but {unread[change.seq]}") for change in lost]
+            [_lost(change, f"looked, but {unread[change.seq]}") for change in rest if change.seq in unread]
         )
-        return [change for change in rest if change.seq not in unread]
+        rest = [change for change in rest if change.seq not in unread]
+        if rest and resource.request(rest).idempotency is Idempotency.ONCE:
+            await self._record([_lost(change, NOT_FOUND) for change in rest])
+            return []
+        # Somebody else may have changed it meanwhile: then it is no longer the plan's.
+        return await self._fresh(resource, rest, Status.DONE) if rest and resource.rechecked else rest
+
+    def _until_shown(self, resource: Resource, pack: Pack) -> float:
+        """Seconds until a look proves that a create was not executed, where the service would take it twice."""
+        if resource.refuses_twins or pack[0].action is not Action.CREATE:
+            return 0.0
+        sent = max(self._sent.get(change.seq, 0.0) for change in pack)
+        return min(sent - self._clock.now(), 0.0) + resource.visibility_s
 
     async def _record(self, ended: Sequence[tuple[Change, Result]]) -> None:
         if not ended:
@@ -339,6 +378,10 @@ def _refused(response: Response) -> Result:
     return Result(
         status=Status.FAILED, code=problem.code or str(response.status), error=error, request_id=problem.request_id
     )
+
+
+def _lost(change: Change, error: str, code: str = "outcome-unknown", request_id: str = "") -> Ended:
+    return _result(change, Status.UNKNOWN, code, error, request_id=request_id)
 
 
 def _found(change: Change, status: Status, reading: Reading) -> Ended:

@@ -62,6 +62,8 @@ class Journal:
                     self._run.release(step)
                 self._run.record(outcomes)
         except Exception as error:  # whatever it was, the waiters must know that nothing is on disk
-            waiters.set_exception(error)
+            if not waiters.done():
+                waiters.set_exception(error)
         else:
-            waiters.set_result(None)
+            if not waiters.done():
+                waiters.set_result(None)

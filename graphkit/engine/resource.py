@@ -96,6 +96,9 @@ class Resource:
     undo: ClassVar[Undo] = Undo.REVERSIBLE
     rechecked: ClassVar[bool] = True
     """Read again before the write. False where the write itself refuses when the object has changed."""
+    refuses_twins: ClassVar[bool] = True
+    """The service takes no second object of one key. Where it would, a create whose answer was lost is sent again only
+    if it is still absent when ``visibility_s`` has passed."""
     in_flight: ClassVar[int] = 0
     """How many packs may be between reading again and the answer; 0 leaves it to the engine. For kinds of which the
     service admits so few in a second that many would wait long, and what was read of them grow old."""

@@ -119,20 +119,26 @@ class RunFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One commit for all that happens inside; nothing of it if that fails."""
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            # A full disk may have ended the transaction already (sqlite.org/lang_transaction.html).
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _unwritable(self.path, error) from error
             raise
-        self._db.execute("COMMIT")
 
     # -- header ----------------------------------------------------------------------------------------------------
 
     def set_header(self, **values: Any) -> None:
-        self._db.executemany(
-            "INSERT OR REPLACE INTO header VALUES (?, ?)", [(name, canonical(value)) for name, value in values.items()]
-        )
+        with self.transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO header VALUES (?, ?)",
+                [(name, canonical(value)) for name, value in values.items()],
+            )
 
     def header(self) -> dict[str, Any]:
         return {name: msgspec.json.decode(value) for name, value in self._db.execute("SELECT name, value FROM header")}
@@ -342,13 +348,13 @@ class RunFile:
             (),
         )
 
-    def unsettled(self) -> set[int]:
-        """Changes that an earlier process may have sent: an intent, and no outcome."""
+    def unsettled(self) -> dict[int, float]:
+        """Changes that an earlier process may have sent (an intent, and no outcome), with the last time it did."""
         rows = self._db.execute(
-            "SELECT DISTINCT seq FROM intent WHERE released = 0"
-            " AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.seq = intent.seq)"
+            "SELECT seq, max(at) FROM intent WHERE released = 0"
+            " AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.seq = intent.seq) GROUP BY seq"
         )
-        return {seq for (seq,) in rows}
+        return dict(rows.fetchall())
 
     def last_step(self) -> int:
         return int(self._db.execute("SELECT coalesce(max(step), 0) FROM intent").fetchone()[0])
@@ -514,6 +520,13 @@ def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=DELETE")
         db.execute("PRAGMA synchronous=FULL")
     return db
+
+
+def _unwritable(path: Path, error: sqlite3.DatabaseError) -> RunFileError:
+    return RunFileError(
+        f"{path} cannot be written: {error}",
+        hint="see to the disk (space, permissions, another program that holds the file), then graphkit resume goes on",
+    )
 
 
 def _pack(item: Desired) -> bytes:

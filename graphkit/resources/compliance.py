@@ -49,6 +49,7 @@ class CompliancePolicies(Resource):
 
     kind = KIND
     rank = 0
+    refuses_twins = False
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         problems = []

@@ -40,6 +40,7 @@ class NamedObjects(Resource):
     compared: ClassVar[tuple[str, ...]]
     """What is always compared, so that the input's silence about it means that it is not to be there."""
     visibility_s = 120.0
+    refuses_twins = False
     in_flight = 4
     recorded = True
 

@@ -121,10 +121,10 @@ def test_a_key_that_is_wanted_twice_names_both_rows(tmp_path):
 def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
     with RunFile.open(plan, write=True) as run:
         run.intend([(1, 1, 0.0), (2, 2, 0.0)])
-        assert run.unsettled() == {1, 2}
+        assert run.unsettled() == {1: 0.0, 2: 0.0}
         run.release(1)
         run.record([(2, Result(status=Status.DONE), 1.0)])
-        assert run.unsettled() == set()
+        assert run.unsettled() == {}
         assert [each.key for each in run.pending()] == ["a"]
 
 
