@@ -50,6 +50,21 @@ class UsageError(GraphkitError):
     exit_code = 5
 
 
+_UNREAD_BELOW = frozenset({"malformed-csv", "encoding", "too-long"})
+"""Codes of a row that was the last one to be read."""
+
+_UNREAD_WHOLE = frozenset(
+    {
+        *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
+        *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
+        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
+        # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
+        *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
+    }
+)
+"""Codes of a file, or of an entry that others hang on."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputProblem:
     """One thing wrong with an input.
@@ -62,6 +77,11 @@ class InputProblem:
     where: int | str
     code: str
     message: str
+
+    @property
+    def hides_others(self) -> bool:
+        """Is there more that was not read because of it? Then ``--skip-invalid`` cannot leave it out."""
+        return self.code in (_UNREAD_BELOW if isinstance(self.where, int) else _UNREAD_WHOLE)
 
     def __str__(self) -> str:
         if isinstance(self.where, int):
@@ -83,9 +103,13 @@ class InputErrors(GraphkitError):
         self.problems: Sequence[InputProblem] = tuple(problems)
         count = len(self.problems)
         super().__init__(
-            f"{count} problem{'' if count == 1 else 's'} in the input; nothing was written",
-            hint=hint or "correct the rows named, or leave them out with --skip-invalid",
+            f"{count} problem{'' if count == 1 else 's'} in the input; nothing was written", hint=hint or self._advice()
         )
+
+    def _advice(self) -> str:
+        if any(problem.hides_others for problem in self.problems):
+            return "correct what is named; --skip-invalid leaves out single rows, not what could not be read"
+        return "correct the rows named, or leave them out with --skip-invalid"
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "errors": [problem.to_json() for problem in self.problems]}

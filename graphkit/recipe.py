@@ -106,9 +106,12 @@ class Inputs:
 
     def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
         scanned: list[Row] = []
+        empty = bool(table.columns)
 
         def scan() -> Iterator[tuple[Row, Faults]]:
+            nonlocal empty
             for row, faults in table.scan():
+                empty = False
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults
@@ -117,6 +120,8 @@ class Inputs:
             scanned.clear()
             yield _origin(table, row), item
         self._reject(table, scanned)
+        if empty:
+            self.problems.warn(f"{table.file}: holds no rows below its header")
 
     def _reject(self, table: Table, scanned: list[Row]) -> None:
         """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""

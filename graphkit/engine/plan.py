@@ -46,7 +46,7 @@ class Planner:
         """Stage, resolve, read, compare, guard, seal.
 
         ``problems`` may grow while ``wishes`` is consumed. Raises ``InputErrors`` with all of them, unless the
-        options say to skip invalid rows.
+        options say to skip invalid rows and each is a single row or entry.
         """
         for chunk in chunked(wishes):
             problems += self._run.stage(chunk)
@@ -61,7 +61,7 @@ class Planner:
         self._drop_invalid(problems)
         for kind in kinds:
             await self._compare(kind)
-        reasons = broken_rails(self._run, self._context.options)
+        reasons = [*broken_rails(self._run, self._context.options), *self._removals_on_bad_ground(problems)]
         for kind in kinds:
             reasons += await self._resources[kind].guard(self._run)
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
@@ -90,12 +90,23 @@ class Planner:
     def _drop_invalid(self, problems: Sequence[InputProblem]) -> None:
         if not problems:
             return
-        if not self._context.options.skip_invalid:
+        if not self._context.options.skip_invalid or any(problem.hides_others for problem in problems):
             raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
         for problem in problems:
             self._run.mark_problem(problem)
             if problem.code != "duplicate-key":
                 self._run.drop_wanted(problem)
+
+    def _removals_on_bad_ground(self, problems: Sequence[InputProblem]) -> Iterator[str]:
+        """Whoever is removed for not being listed may be the one whom a row that was left out means."""
+        counts = self._run.counts()
+        removals = counts[Action.REMOVE] + counts[Action.DELETE]
+        left_out = len({(each.file, each.where) for each in problems if each.code != "duplicate-key"})
+        if removals and left_out:
+            yield (
+                f"{removals:,} would be removed for not being listed, while {left_out:,} invalid rows are left out and "
+                "may mean the same people: correct the rows, or plan with --mode additive"
+            )
 
     async def _compare(self, kind: str) -> None:
         resource = self._resources[kind]

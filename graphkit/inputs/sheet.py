@@ -173,10 +173,17 @@ def _json_lines(source: Source, problems: Problems) -> Iterator[tuple[int, Any]]
                     problems.add(source.name, number, "malformed-json", error.message)
 
 
-def _object_sheet(source: Source, read: Callable[[Problems], Iterable[tuple[int, Any]]], problems: Problems) -> Sheet:
+def _object_sheet(
+    source: Source, read: Callable[[Problems], Iterable[tuple[int, Any]]], problems: Problems
+) -> Sheet | None:
     """The header is every key that occurs, which costs a first reading; only the later ones report problems."""
     quiet = Problems()
     header = list(dict.fromkeys(key for _, value in _objects(source, read(quiet), quiet) for key in value))
+    if quiet.found and not header:
+        # Not one object: what is wrong with the lines says more than that columns are missing.
+        for problem in quiet.found:
+            problems.add(problem.file, problem.where, problem.code, problem.message)
+        return None
 
     def records() -> Iterator[Record]:
         for number, value in _objects(source, read(problems), problems):

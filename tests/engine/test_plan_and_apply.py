@@ -109,6 +109,52 @@ def test_invalid_rows_can_be_left_out_and_are_accounted_for(world):
     assert "is not a user of this tenant" in results(world)[1]["gk_error"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rx1.csv", None),
+        ("rx1.csv", ""),
+        ("rx1.csv", "name\nx\n"),
+        ("rx1.csv", 'upn\nrx1-0001@contoso.example\n"rx1-0002@contoso.example\nrx1-0003@contoso.example\n'),
+        ("pools.yaml", "pools: ["),
+        ("pools.yaml", "pools:\n  - {org: RX1, sku: SPE_E3, cap: many, members_from: rx1.csv}\n"),
+        ("pools.yaml", "pools:\n  - {org: RX1, sku: SPE_E9, cap: 50, members_from: rx1.csv}\n"),
+    ],
+)
+def test_what_hides_other_rows_cannot_be_left_out(world, name, text):
+    (world.folder / name).unlink() if text is None else (world.folder / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputErrors) as caught:
+        world.plan(skip_invalid=True)
+    assert "not what could not be read" in caught.value.hint
+    assert not list(world.folder.glob("*.run*"))
+
+
+def test_a_list_of_nobody_is_remarked_upon(world):
+    (world.folder / "rx1.csv").write_text("upn\n", encoding="utf-8")
+    (warning,) = world.plan().warnings
+    assert warning.endswith("rx1.csv: holds no rows below its header")
+
+
+def test_nobody_is_removed_while_rows_are_left_out(world):
+    world.plan()
+    world.apply()
+    world.write_pool(44, mode="authoritative")
+    with (world.folder / "rx1.csv").open("a", encoding="utf-8") as rows:
+        rows.write("rx1-0045 at contoso\n")
+    (reason,) = world.plan("b.run", skip_invalid=True).blocked
+    assert "1 would be removed for not being listed, while 1 invalid rows are left out" in reason
+    assert world.plan("c.run", skip_invalid=True, mode="additive").status == "empty"
+
+
+def test_a_row_that_is_there_twice_keeps_nobody_from_being_removed(world):
+    world.plan()
+    world.apply()
+    world.write_pool(44, mode="authoritative")
+    with (world.folder / "rx1.csv").open("a", encoding="utf-8") as rows:
+        rows.write("rx1-0044@contoso.example\n")
+    assert world.plan("b.run", skip_invalid=True).changes["remove"] == 1
+
+
 def test_an_unknown_sku_is_an_input_error(world):
     pools = (world.folder / "pools.yaml").read_text(encoding="utf-8").replace("SPE_E3", "SPE_E9")
     (world.folder / "pools.yaml").write_text(pools, encoding="utf-8")

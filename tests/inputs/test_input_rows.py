@@ -111,6 +111,11 @@ def test_objects_are_rows_too_counted_from_one(table, licence, problems, told, n
     ]
 
 
+def test_json_lines_of_which_none_can_be_read_are_told_one_by_one(table, licence, problems, told):
+    assert list(read_rows(table('{oops\n{"upn": 1\n', name="in.jsonl"), licence, problems)) == []
+    assert [line.split(",")[0] for line in told()] == ["in.jsonl: row 1", "in.jsonl: row 2"]
+
+
 def test_a_bad_json_line_hides_no_other(table, licence, problems, told):
     text = f'{{"upn": "{A}", "sku": "E3"}}\n{{oops\n\n{{"upn": "{B}", "sku": {{}}}}\n{{"upn": "{B}", "sku": "E3"}}\n'
     assert [row.number for row, _ in read_rows(table(text, name="in.jsonl"), licence, problems)] == [1, 5]
