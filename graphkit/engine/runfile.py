@@ -82,20 +82,20 @@ class RunFile:
     def open(cls, path: Path, *, write: bool = False) -> RunFile:
         """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
         if not path.is_file():
-            raise RunFileError(f"{path} is not there", hint="graphkit runs list shows the runs on this machine")
+            raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
         if not write:
             _recover(path)
         lock = FileLock.acquire(path) if write else None
         try:
             db = _connect(path, read_only=not write)
-            application, version = (
-                db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-            )
         except sqlite3.DatabaseError as error:
             if lock:
                 lock.release()
             raise RunFileError(f"{path} is not a run file, or it is damaged: {error}") from error
         run = cls(path, db, lock)
+        application, version = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
         if application != APPLICATION_ID or version > FORMAT:
             run.close()
             newer = application == APPLICATION_ID
@@ -262,7 +262,13 @@ class RunFile:
         self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (kind, key, object_id))
 
     def object_ids(self) -> dict[tuple[str, str], str]:
-        return {(kind, key): object_id for kind, key, object_id in self._db.execute("SELECT * FROM object")}
+        """Objects that the plan found or that were created since."""
+        rows = self._db.execute(
+            "SELECT kind, key, id FROM object UNION ALL"
+            " SELECT kind, key, object_id FROM change JOIN outcome USING(seq)"
+            " WHERE action = 'create' AND object_id != ''"
+        )
+        return {(kind, key): object_id for kind, key, object_id in rows}
 
     def created(self) -> set[tuple[str, str]]:
         """Objects that this run has made so far."""
@@ -279,11 +285,16 @@ class RunFile:
         self._db.execute("VACUUM")
 
     def digest(self) -> str:
-        """SHA-256 chained over the binding header fields and every plan line with what indexes it, in order."""
+        """SHA-256 chained over the binding header fields, the ids that names stand for, and every plan line with what
+        indexes it, in order."""
         header = self.header()
         link = hashlib.sha256(canonical({name: header.get(name) for name in BINDING}).encode()).digest()
-        for row in self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq"):
-            link = hashlib.sha256(link + "\0".join(map(str, row)).encode()).digest()
+        for rows in (
+            self._db.execute("SELECT kind, key, id FROM object ORDER BY kind, key"),
+            self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq"),
+        ):
+            for row in rows:
+                link = hashlib.sha256(link + "\0".join(map(str, row)).encode()).digest()
         return link.hex()
 
     def verify(self) -> None:
@@ -368,17 +379,12 @@ class RunFile:
         self._db.execute("UPDATE intent SET released = 1 WHERE step = ?", (step,))
 
     def record(self, outcomes: Iterable[tuple[int, Result, float]]) -> None:
-        """(change, result, time), together with the ids of objects that came to be."""
+        """(change, result, time)."""
         for seq, result, at in outcomes:
             self._db.execute(
                 "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (seq, result.status.value, result.object_id, result.code, result.error, result.request_id, at),
             )
-            if result.object_id:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO object SELECT kind, key, ? FROM change WHERE seq = ?",
-                    (result.object_id, seq),
-                )
 
     def written_ids(self, kind: str) -> set[str]:
         """Objects of a kind that this run has made or changed so far."""
@@ -515,10 +521,17 @@ def _recover(path: Path) -> None:
 
 def _connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "?mode=ro" if read_only else ""
-    db = sqlite3.connect(f"{path.resolve().as_uri()}{mode}", uri=True, isolation_level=None, check_same_thread=False)
-    if not read_only:
-        db.execute("PRAGMA journal_mode=DELETE")
-        db.execute("PRAGMA synchronous=FULL")
+    address = f"{path.resolve().as_uri()}{mode}"
+    # Whoever reads the file while it is written must not stop the run.
+    db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, timeout=30.0)
+    try:
+        db.execute("PRAGMA schema_version")  # the first reading tells what is no database
+        if not read_only:
+            db.execute("PRAGMA journal_mode=DELETE")
+            db.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError:
+        db.close()  # Windows removes no file that is open
+        raise
     return db
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,23 @@ async def apply(
         run.set_header(status="applying")
         if resume:
             run.retry_failed()
+        written = results or path.with_suffix(".results.csv")
         try:
             await _apply(session, run, header, deadline, observer)
-        except GraphkitError as error:
-            error.hint = error.hint or f"graphkit resume {path}"
+        except BaseException as error:
+            if isinstance(error, GraphkitError):
+                error.hint = error.hint or f"graphkit resume {path}"
+            # What stopped the run is to be told, even if the disk takes nothing more.
+            with suppress(RunFileError, OSError):
+                _close_books(run, written)
             raise
-        finally:
-            run.set_header(status="finished" if run.finished() else "interrupted")
-            written = results or path.with_suffix(".results.csv")
-            write_results(run, written)
+        _close_books(run, written)
         return summarise(run, throttled=session.throttled, results=written)
+
+
+def _close_books(run: RunFile, results: Path) -> None:
+    run.set_header(status="finished" if run.finished() else "interrupted")
+    write_results(run, results)
 
 
 async def _apply(
@@ -82,6 +90,7 @@ async def _apply(
                 {object_id for kind in recorded for object_id in run.written_ids(kind)}
             )
     finally:
+        session.budget.allow_nothing()
         snapshot.close()
 
 
@@ -99,8 +108,7 @@ def _allow(session: Session, run: RunFile) -> None:
             deletions=effect.deletions + left * each.deletions,
             members=effect.members + left * each.members,
         )
-    session.budget.writes_allowed = True
-    session.budget.refund(effect)
+    session.budget.allow(effect)
 
 
 def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bool) -> None:

@@ -77,6 +77,9 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
     yield from recipe.desired(inputs, options)
+    if inputs.problems.total > len(inputs.problems.found):
+        # More than are kept: rows would be left out that no result names.
+        inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
 
 

@@ -67,6 +67,17 @@ class WriteBudget:
             creates=_UNLIMITED, updates=_UNLIMITED, removals=_UNLIMITED, deletions=_UNLIMITED, members=_UNLIMITED
         )
 
+    def allow(self, effect: Effect) -> None:
+        """So much, and no more: what was left of an earlier run is gone."""
+        self.allow_nothing()
+        self.writes_allowed = True
+        self._add(effect, 1)
+
+    def allow_nothing(self) -> None:
+        """From now on nothing may be written."""
+        self.creates = self.updates = self.removals = self.deletions = self.members = 0
+        self.writes_allowed = False
+
     def spend(self, effect: Effect) -> None:
         """Take ``effect`` off what remains. Raises ``Blocked``, and takes nothing, if any part would go below zero."""
         if not self.writes_allowed:

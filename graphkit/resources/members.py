@@ -6,8 +6,10 @@ Twenty are added by one ``PATCH /groups/{id}`` with ``members@odata.bind``: one 
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -41,6 +43,7 @@ class Members(Resource):
         super().__init__(context)
         self._users = Users(context)
         self._unread: dict[str, str] = {}
+        self._looks: defaultdict[str, Looks] = defaultdict(Looks)
 
     async def gather(self, view: PlanView) -> None:
         await self._users.load(view.wanted_count(self.kind))
@@ -180,9 +183,23 @@ class Members(Resource):
         return str((change.after or change.before or {})["userId"])
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
-        for group in {(change.after or change.before or {})["group"] for change in pack}:
-            self.context.snapshot.forget(self.kind, group)
-        return await super().look(pack)
+        (group,) = {(change.after or change.before or {})["group"] for change in pack}
+        looks = self._looks[group]
+        own = looks.begun + 1
+        # One list at a time, which serves all who asked before it was begun: two at once would mix in the snapshot.
+        async with looks.turn:
+            if looks.begun < own:
+                looks.begun += 1
+                self.context.snapshot.forget(self.kind, group)
+            return await super().look(pack)
+
+
+@dataclass(slots=True)
+class Looks:
+    """How often the members of one group were listed anew, and whose turn it is."""
+
+    begun: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 def _pair(item: Desired) -> str:

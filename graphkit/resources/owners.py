@@ -88,8 +88,12 @@ async def resolve_owners(context: Context, groups: Sequence[Desired]) -> None:
     found = await Users(context).find([name for group in groups for name in group.properties["owners"]])
     skus = Skus(context)
     for group in groups:
-        owners = [found[name].value for name in group.properties["owners"]]
+        readings = [found[name] for name in group.properties["owners"]]
+        owners = [reading.value for reading in readings]
         group.properties["ownerIds"] = [owner["id"] for owner in owners if owner]
+        if unread := next((reading.why for reading in readings if not reading.known), ""):
+            group.blocked = f"its owners could not be looked up: {unread}"
+            continue
         plan = group.rails.get("owner_plan")
         if plan and owners and owners[0] is not None:
             await skus.load()
