@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -181,7 +182,8 @@ def test_a_post_answers_with_the_object_and_a_delete_with_nothing(simulated, tmp
 
 
 def test_a_post_that_only_reads_needs_no_confirmation(simulated, tenant):
-    body = json.dumps({"ids": [tenant.look().seed.id_of("user", "rx1-0001@contoso.example")], "types": ["user"]})
+    with closing(tenant.look()) as stored:
+        body = json.dumps({"ids": [stored.seed.id_of("user", "rx1-0001@contoso.example")], "types": ["user"]})
     result = simulated("graph", "post", "/directoryObjects/getByIds", "--body", "-", "-o", "json", stdin=body)
     assert (result.code, len(result.json["value"])) == (0, 1)
 
