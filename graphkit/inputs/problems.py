@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from graphkit.errors import InputErrors, InputProblem
+
+if TYPE_CHECKING:
+    from graphkit.inputs.source import Source
 
 KEPT_PROBLEMS = 10_000
 """How many problems are kept in full; beyond it they are only counted, so that memory stays bounded."""
@@ -11,13 +16,15 @@ KEPT_PROBLEMS = 10_000
 class Problems:
     """A list that readers add to and never raise from; the caller ends with :meth:`raise_if_any`.
 
-    ``found`` holds the problems in the order of the input, ``warnings`` one line each for what is odd but harmless.
+    ``found`` holds the problems in the order of the input, ``warnings`` one line each for what is odd but harmless,
+    ``opened`` by its name everything that was opened: what the plan is bound to.
     """
 
     def __init__(self) -> None:
         self.found: list[InputProblem] = []
         self.warnings: list[str] = []
         self.total = 0
+        self.opened: dict[str, Source] = {}
 
     def __len__(self) -> int:
         return self.total

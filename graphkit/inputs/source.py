@@ -77,10 +77,19 @@ class Source:
 def open_source(
     given: str | os.PathLike[str], problems: Problems, *, input_format: str | None = None, stdin: BinaryIO | None = None
 ) -> Source | None:
-    """``-i FILE|DIR|-`` as a :class:`Source`, or None with the reason in ``problems``.
+    """``-i FILE|DIR|-`` as a :class:`Source`, noted in ``problems.opened``; or None with the reason in ``problems``.
 
     ``input_format`` (csv, jsonl, json, yaml) is needed for ``-`` and overrules a file's suffix.
     """
+    source = _open_source(given, problems, input_format, stdin)
+    if source is not None:
+        problems.opened[source.name] = source
+    return source
+
+
+def _open_source(
+    given: str | os.PathLike[str], problems: Problems, input_format: str | None, stdin: BinaryIO | None
+) -> Source | None:
     name = os.fspath(given)
     if input_format is not None and input_format not in get_args(Format)[:4]:
         problems.add(name, "", "unknown-format", f"{input_format} is not a format: use csv, jsonl, json or yaml")

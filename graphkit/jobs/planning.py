@@ -61,7 +61,7 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     inputs = asked.open(problems)
     path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
-    run = RunFile.create(path, _header(session, recipe, asked, inputs))
+    run = RunFile.create(path, _header(session, recipe, asked))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
@@ -81,6 +81,8 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
+    # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
+    run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
 
 
 async def _fill(
@@ -110,7 +112,7 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
     return [f"{name} was not granted; writes that need it will be refused" for name in sorted(known.missing)]
 
 
-def _header(session: Session, recipe: Recipe, asked: Asked, inputs: Inputs) -> dict[str, Any]:
+def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
     now = session.clock.now()
     options = asdict(asked.options)
     limits = {name: options.pop(name) for name in ("max_changes", "max_removals", "max_deletes")}
@@ -120,7 +122,6 @@ def _header(session: Session, recipe: Recipe, asked: Asked, inputs: Inputs) -> d
         "tenant_shown": session.tenant.to_json(),
         "target": str(session.target),
         "apps": [session.identity],
-        "inputs": {source.name: source.sha256() for source in inputs.sources},
         "options": options,
         "limits": limits,
         "created": now,

@@ -6,15 +6,16 @@ exporters write (source id to displayName). The folders that exporters lay besid
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphkit.inputs.document import JsonObject, read_json_documents
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import Source
+from graphkit.inputs.source import Source, open_source
 
-BESIDE = {"Groups": "folder", "NamedLocations": "folder", "MigrationTable.json": "json"}
+BESIDE = ("Groups", "NamedLocations", "MigrationTable.json")
 """What exporters lay beside the folder ``ConditionalAccess``."""
 
 
@@ -37,7 +38,7 @@ def read_published(source: Source, problems: Problems) -> PublishedSet:
     found = PublishedSet()
     for each in read_json_documents(source, problems):
         _sort(found, each, found.locations, problems)
-    for neighbour in _neighbours(source):
+    for neighbour in _neighbours(source, problems):
         for each in read_json_documents(neighbour, problems):
             _sort(found, each, found.beside, problems)
     if not (found.policies or found.locations or problems.total):
@@ -76,14 +77,14 @@ def _kind(value: Mapping[str, Any]) -> str:
     return "table" if isinstance(value.get("Objects"), list) else ""
 
 
-def _neighbours(source: Source) -> Iterator[Source]:
+def _neighbours(source: Source, problems: Problems) -> Iterator[Source]:
     if source.path is None:
         return
-    own = source.path.absolute()
-    folder = own if source.format == "folder" else own.parent
-    if folder.name.casefold() != "conditionalaccess":
+    folder = source.path if source.format == "folder" else source.path.parent
+    if folder.absolute().name.casefold() != "conditionalaccess":
         return
-    for name, form in BESIDE.items():
-        path = folder.parent / name
-        if path.exists():
-            yield Source(str(path), path, "folder" if form == "folder" else "json")
+    for name in BESIDE:
+        # From the path as given: where the machine keeps it is not to show in a plan.
+        path = os.path.normpath(folder / ".." / name)
+        if os.path.exists(path) and (neighbour := open_source(path, problems)):
+            yield neighbour
