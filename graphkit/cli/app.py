@@ -68,8 +68,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _speak_utf8() -> None:
-    """Whatever the console's code page: names are not to be mangled, nor to end a run."""
+    """Whatever the console's code page: names are not to be mangled, nor to end a run, and output is the same bytes."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure:
-            reconfigure(encoding="utf-8", errors="backslashreplace")
+            reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")

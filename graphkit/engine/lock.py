@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from graphkit.errors import RunFileError
@@ -45,7 +46,8 @@ class FileLock:
     def release(self) -> None:
         if sys.platform == "win32":
             os.close(self._handle)
-            self._path.unlink(missing_ok=True)
+            with suppress(PermissionError):  # somebody is just trying it, who will remove it in their turn
+                self._path.unlink(missing_ok=True)
         else:
             # Unlinked while held: nobody can lock a file that is about to vanish.
             self._path.unlink(missing_ok=True)
