@@ -18,6 +18,7 @@ from graphkit.cli.running import command_line, opened, write_report
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
 from graphkit.jobs import Summary, summarise
+from graphkit.recipe import all_recipes
 from graphkit.reports import text
 from graphkit.session import Session
 
@@ -35,6 +36,7 @@ def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
     if given["inputs"] or given["map_file"]:
         summary = _plan(invocation, run_or_recipe, given)
     else:
+        _refuse_recipe(run_or_recipe)
         _refuse_plan_options(run_or_recipe)
         with opened(Path(run_or_recipe)) as run:
             summary = summarise(run)
@@ -48,6 +50,11 @@ def _plan(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Summary
     asked = asked_for(invocation, recipe, given)
     runs_dir = invocation.settings.runs_dir
     return invocation.in_session(lambda session: jobs.plan(session, asked, runs_dir=runs_dir, say=invocation.say))
+
+
+def _refuse_recipe(name: str) -> None:
+    if not Path(name).exists() and any(recipe.name == name for recipe in all_recipes()):
+        raise UsageError(f"{name} is a recipe, and no input was given", hint=f"graphkit apply {name} -i FILE")
 
 
 def _refuse_plan_options(run: str) -> None:

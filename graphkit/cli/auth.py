@@ -88,6 +88,7 @@ def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         if not row["known"]:
             yield "  the token does not say what it permits; missing permissions will show as refused requests"
             continue
+        yield f"  granted:  {', '.join(row['granted']) or 'nothing'}"
         yield f"  missing:  {', '.join(row['missing']) or 'nothing'}"
         yield f"  excess:   {', '.join(row['excess']) or 'nothing'}"
         if row["take_over"]:

@@ -23,7 +23,7 @@ ENV_HEAD = """\
 # .env: settings that are not for sharing. Keep it private (chmod 600 .env) and out of version control.
 # Take the # off where you set something; values are taken literally.
 """
-IGNORED = ".env\n*.run\n*.run.lock\n*.results.csv\n"
+IGNORED = ".env\n*.run\n*.run-journal\n*.run.lock\n*.results.csv\n"
 
 
 @click.command("init", cls=Command)

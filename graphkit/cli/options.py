@@ -153,14 +153,16 @@ def apply_options(function: F) -> F:
 
 
 def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Asked:
-    """The options of a command line as what a job is asked for."""
+    """The options of a command line as what a job is asked for. Raises ``UsageError`` before anybody signs in."""
     import sys
     from dataclasses import fields
     from pathlib import Path
 
     from graphkit.engine.resource import PlanOptions
     from graphkit.jobs import Asked
+    from graphkit.recipe import find_recipe
 
+    find_recipe(recipe)
     names = {field.name for field in fields(PlanOptions)}
     options = {name: value for name, value in given.items() if name in names}
     inputs = tuple(given["inputs"])

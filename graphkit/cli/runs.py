@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,15 @@ def list_runs(invocation: Invocation, /) -> None:
     """Every run file in the runs folder, oldest first. A damaged one is listed as damaged."""
     folder = invocation.settings.runs_dir
     rows = [described(path) for path in sorted(folder.glob("*.run"))]
+    invocation.say(f"{'the runs' if rows else 'no runs'} in {folder}")
+    invocation.output.emit(rows, lambda: _shown(rows) if rows else ())
+
+
+def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     columns = ("created", "recipe", "tenant", "status", "changes", "not_well", "run")
-    invocation.output.emit(
-        rows,
-        lambda: text.table(
-            [name.replace("_", " ") for name in columns],
-            [[Path(str(row[name])).name if name == "run" else row[name] for name in columns] for row in rows],
-        ),
+    return text.table(
+        [name.replace("_", " ") for name in columns],
+        [[Path(str(row[name])).name if name == "run" else row[name] for name in columns] for row in rows],
     )
 
 

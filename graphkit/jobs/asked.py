@@ -19,7 +19,7 @@ class Asked:
     """A recipe by name and its inputs as given on the command line or in a queue message.
 
     ``values`` are those of ``--set`` for the ``--map`` file; ``out`` is where the run file goes (default: a new name in
-    the runs folder).
+    the runs folder). Raises ``UsageError`` if there is no input at all.
     """
 
     recipe: str
@@ -31,10 +31,12 @@ class Asked:
     out: Path | None = None
     stdin: BinaryIO | None = None
 
-    def open(self, problems: Problems) -> Inputs:
-        """The inputs, ready to be read; what cannot be opened goes to ``problems``."""
+    def __post_init__(self) -> None:
         if not (self.inputs or self.map_file):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+
+    def open(self, problems: Problems) -> Inputs:
+        """The inputs, ready to be read; what cannot be opened goes to ``problems``."""
         opened = (
             open_source(given, problems, input_format=self.input_format, stdin=self.stdin) for given in self.inputs
         )

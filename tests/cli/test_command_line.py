@@ -1,5 +1,6 @@
 """Global options, usage errors, exit codes, and what is imported when."""
 
+import io
 import json
 import os
 import subprocess
@@ -205,9 +206,30 @@ def test_each_flag_of_plan_reaches_the_job():
 
 def test_the_break_glass_accounts_come_from_the_settings(monkeypatch):
     monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "bg-1@contoso.example, bg-2@contoso.example")
-    given = {"inputs": (), "input_format": None, "map_file": None, "values": {}}
+    given = {"inputs": ("pools.yaml",), "input_format": None, "map_file": None, "values": {}}
     asked = asked_for(Invocation(), "licenses.pools", given)
     assert asked.options.break_glass == ("bg-1@contoso.example", "bg-2@contoso.example")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("plan", "licenses.poolz", "-i", "pools.yaml"), "there is no recipe licenses.poolz"),
+        (("plan", "licenses.pools"), "no input was given"),
+        (("apply", "licenses.pools", "--yes"), "licenses.pools is a recipe, and no input was given"),
+        (("apply", "gone.run", "--yes"), "gone.run is not there"),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_anybody_signs_in(graphkit, arguments, told):
+    result = graphkit(*arguments)
+    assert (result.code, told in result.stderr) == (5, True)
+
+
+def test_output_is_the_same_bytes_whatever_the_console(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp437", newline="\r\n"))
+    assert app.run(["recipe", "list", "--query", "[0].name && 'Zoë'", "-o", "json"]) == 0
+    assert raw.getvalue() == '"Zoë"\n'.encode()
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400)])

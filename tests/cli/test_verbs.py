@@ -95,7 +95,9 @@ def test_permissions_are_compared_for_each_recipe_named(simulated):
     rows = simulated("auth", "permissions", "licenses.pools", "licenses.assign", "-o", "json").json
     assert [row["recipe"] for row in rows] == ["licenses.pools", "licenses.assign"]
     assert "Group.ReadWrite.All" in rows[0]["required"]
-    assert "licenses.pools" in simulated("auth", "permissions", "licenses.pools").stdout
+    shown = simulated("auth", "permissions", "licenses.pools").stdout
+    for heading in ("licenses.pools", "  required: ", "  granted: ", "  missing: ", "  excess: "):
+        assert heading in shown
 
 
 # --- runs ---
@@ -121,6 +123,8 @@ def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(simulated, pools,
 
 def test_an_absent_runs_folder_is_an_empty_list(graphkit):
     assert graphkit("runs", "list", "-o", "json").json == []
+    told = graphkit("runs", "list")
+    assert (told.stdout, "no runs in " in told.stderr) == ("", True)
 
 
 # --- graph ---
