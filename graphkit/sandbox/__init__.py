@@ -5,12 +5,26 @@ It imports nothing else of graphkit: a double that shares code shares the bug. S
 
 from __future__ import annotations
 
+from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.log import Entry
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.server import serve
 from graphkit.sandbox.state import stored_time
 from graphkit.sandbox.tenant import Clock, SimulatedTenant
+from graphkit.sandbox.tls import ClientFiles, make_authority
 from graphkit.sandbox.transport import SandboxTransport
 
-__all__ = ["Answer", "Clock", "Entry", "SandboxTransport", "Seed", "SimulatedTenant", "serve", "stored_time"]
+__all__ = [
+    "Answer",
+    "App",
+    "ClientFiles",
+    "Clock",
+    "Entry",
+    "SandboxTransport",
+    "Seed",
+    "SimulatedTenant",
+    "make_authority",
+    "serve",
+    "stored_time",
+]

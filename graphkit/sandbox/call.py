@@ -68,7 +68,9 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One operation on its way to a handler. ``path`` is relative to the version, without the query."""
+    """One operation on its way to a handler. ``path`` is relative to the version, without the query; ``permissions``
+    are those of the caller's token, ``None`` for all.
+    """
 
     tenant: SimulatedTenant
     method: str
@@ -81,6 +83,7 @@ class Call:
     app: str
     now: float
     replica: int
+    permissions: frozenset[str] | None = None
     params: dict[str, str] = field(default_factory=dict)
     faulted: bool = False
 

@@ -176,9 +176,10 @@ def list_app_roles_of_app(call: Call) -> Reply:
 
 
 def _app_roles(call: Call, principal: Json) -> Reply:
-    """The calling app holds every application permission that the tenant knows; no other app holds any."""
+    """What an administrator has granted the app (``Login.register``); no other app holds anything."""
     seed = call.tenant.seed
-    granted = APP_ROLES.items() if principal["appId"] == seed.app_id else ()
+    app = call.tenant.login.apps.get(principal["appId"])
+    granted = [(value, role) for value, role in APP_ROLES.items() if app and value in app.roles]
     found: list[Json | None] = [
         {
             "id": seed.id_of("appRoleAssignment", value),

@@ -77,6 +77,7 @@ APP_ROLES: Mapping[str, str] = {
     "TeamSettings.ReadWrite.All": "bdd80a03-d9bc-451d-b7c4-ce7c63fe3c8f",
 }
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
+OWN_APP = "Bulk administration"
 
 # learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
 STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -287,23 +288,26 @@ def _plant_roles(state: State, seed: Seed) -> None:
 
 
 def _plant_applications(state: State, seed: Seed) -> None:
-    own = {seed.app_id: "Bulk administration"}
-    for app_id, name in {**APPLICATIONS, **own}.items():
-        principal = {
-            "id": seed.id_of("servicePrincipal", app_id),
-            "appId": app_id,
-            "displayName": name,
-            "accountEnabled": True,
-            "servicePrincipalType": "Application",
-            "appOwnerOrganizationId": seed.tenant_id,
-        }
-        if app_id == GRAPH_APP:
-            principal["appRoles"] = [
-                {"id": role, "value": value, "displayName": value, "isEnabled": True,
-                 "allowedMemberTypes": ["Application"]}
-                for value, role in APP_ROLES.items()
-            ]  # fmt: skip
-        state.table("servicePrincipals").put(principal)
+    for app_id, name in {**APPLICATIONS, seed.app_id: OWN_APP}.items():
+        plant_app(state, seed, app_id, name)
+
+
+def plant_app(state: State, seed: Seed, app_id: str, name: str) -> None:
+    """The service principal of an application, made anew at every opening."""
+    principal: Json = {
+        "id": seed.id_of("servicePrincipal", app_id),
+        "appId": app_id,
+        "displayName": name,
+        "accountEnabled": True,
+        "servicePrincipalType": "Application",
+        "appOwnerOrganizationId": seed.tenant_id,
+    }
+    if app_id == GRAPH_APP:
+        principal["appRoles"] = [
+            {"id": role, "value": value, "displayName": value, "isEnabled": True, "allowedMemberTypes": ["Application"]}
+            for value, role in APP_ROLES.items()
+        ]
+    state.table("servicePrincipals").put(principal)
 
 
 def _plant_strengths(state: State) -> None:

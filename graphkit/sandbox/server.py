@@ -9,10 +9,13 @@ import socket
 import struct
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.tenant import SimulatedTenant
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_BODY = 16 * 1024 * 1024
 
@@ -22,20 +25,22 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    tls: ssl.SSLContext | None = None,
     on_ready: Callable[[str], None] = lambda root: None,
 ) -> None:
-    """Answer HTTP/1.1 on ``host`` until cancelled. Port 0 takes a free one; ``on_ready`` is told the address
-    (``http://127.0.0.1:8080``). Raises ``ValueError`` for an address that others could reach, ``OSError`` for a port
-    that is taken, ``ImportError`` with advice if h11 is missing.
+    """Answer HTTP/1.1 on ``host`` until cancelled; with ``tls``, over HTTPS. Port 0 takes a free one; ``on_ready`` is
+    told the address (``http://127.0.0.1:8080``). Raises ``ValueError`` for an address that others could reach,
+    ``OSError`` for a port that is taken, ``ImportError`` with advice if h11 is missing.
     """
     if not is_loopback(host):
         raise ValueError(f"the simulated tenant is served on loopback addresses only, not on {host}")
     h11 = _h11()
-    server = await asyncio.start_server(lambda r, w: _Connection(tenant, h11, r, w).run(), host, port)
+    scheme = "https" if tls else "http"
+    server = await asyncio.start_server(lambda r, w: _Connection(tenant, h11, scheme, r, w).run(), host, port, ssl=tls)
     async with server:
         bound = server.sockets[0].getsockname()
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        on_ready(f"http://{name}:{bound[1]}")
+        on_ready(f"{scheme}://{name}:{bound[1]}")
         await server.serve_forever()
 
 
@@ -60,10 +65,16 @@ class _Connection:
     """One client's connection: request after request, until either side has had enough."""
 
     def __init__(
-        self, tenant: SimulatedTenant, h11: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        tenant: SimulatedTenant,
+        h11: Any,
+        scheme: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._tenant = tenant
         self._h11 = h11
+        self._scheme = scheme
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER)
@@ -103,7 +114,7 @@ class _Connection:
 
     async def _ask(self, request: Any, headers: dict[str, str], body: bytes) -> Answer:
         tenant = self._tenant
-        url = f"http://{headers.get('host', 'localhost')}{request.target.decode()}"
+        url = f"{self._scheme}://{headers.get('host', 'localhost')}{request.target.decode()}"
         answer = tenant.handle(request.method.decode(), url, headers, body)
         if tenant.latency_s or answer.delay_s:
             await tenant.clock.sleep(tenant.latency_s + answer.delay_s)

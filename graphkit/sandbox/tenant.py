@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -17,15 +16,17 @@ from graphkit.sandbox import batch, faults, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
-from graphkit.sandbox.ids import guid, instant, random_guid
+from graphkit.sandbox.ids import instant, random_guid
 from graphkit.sandbox.licensing import count_seats
 from graphkit.sandbox.log import Entry, WriteLog
+from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
 from graphkit.sandbox.query import NO_QUERY, parse_query
 from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
 from graphkit.sandbox.throttle import WRITES, Throttle
+from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 1
@@ -62,7 +63,7 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        token_s: float = 3600.0,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -92,6 +94,7 @@ class SimulatedTenant:
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
+        self.login = Login(self, token_s=token_s)
 
     @classmethod
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
@@ -144,6 +147,8 @@ class SimulatedTenant:
         _, version, path = _split(parts.path)
         incoming = Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
         try:
+            if self.login.answers(parts.path):
+                return self._pack(self._at_login(incoming, parts.path, body), names)
             if version not in VERSIONS:
                 raise bad_request(f"Invalid version: {version}", "BadRequest")
             incoming.body = _decode(body, names)
@@ -155,20 +160,28 @@ class SimulatedTenant:
     def execute(self, incoming: Incoming) -> Reply:
         """One operation, single or inside a batch, with everything that may befall it. Never raises a Refusal."""
         try:
-            return self._with_faults(incoming)
+            if not incoming.headers.get("authorization"):
+                raise unauthorised("Access token is empty.")
+            return self._with_faults(incoming, lambda fault: self._serve(incoming, fault))
         except Refusal as refusal:
             return self.refused(refusal, incoming)
 
-    def _with_faults(self, incoming: Incoming) -> Reply:
-        if not incoming.headers.get("authorization"):
-            raise Refusal(401, "InvalidAuthenticationToken", "Access token is empty.")
+    def _at_login(self, incoming: Incoming, path: str, body: bytes) -> Reply:
+        """A request of the login service. Faults know it as ``/oauth2/v2.0/token`` and the like."""
+
+        def answer(_: object) -> Reply:
+            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+
+        return self._with_faults(incoming, answer)
+
+    def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
         spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
         if spec is None:
-            return self._serve(incoming, None)
+            return serve(None)
         told = faults.instead(spec)
         if told is not None:
             return told
-        reply = self._serve(incoming, spec)
+        reply = serve(spec)
         return faults.afterwards(spec, reply)
 
     def _serve(self, incoming: Incoming, fault: dict[str, Any] | None) -> Reply:
@@ -182,6 +195,7 @@ class SimulatedTenant:
         return self._operate(self._call(incoming, now), fault)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
+        caller = self.login.signer.caller(incoming.headers["authorization"], now)
         return Call(
             tenant=self,
             method=incoming.method,
@@ -191,7 +205,8 @@ class SimulatedTenant:
             headers=incoming.headers,
             body=incoming.body,
             base=incoming.base,
-            app=caller(incoming.headers["authorization"]),
+            app=caller.app,
+            permissions=caller.permissions,
             now=now,
             replica=self.dice.randrange(REPLICAS),
         )
@@ -307,15 +322,3 @@ def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:
         return reply.status, False
     silent = fault["action"] == "kill" or fault.get("failure")
     return 0 if silent else int(fault.get("status", 503)), True
-
-
-@lru_cache(maxsize=256)
-def caller(authorization: str) -> str:
-    """The application a bearer token belongs to: its ``appid`` if it is a JWT, else a name for the token itself."""
-    token = authorization.partition(" ")[2]
-    try:
-        payload = token.split(".")[1]
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=="))
-        return str(claims.get("appid") or claims.get("azp") or guid("token", token))
-    except (IndexError, ValueError, AttributeError):
-        return guid("token", token)
