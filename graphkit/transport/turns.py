@@ -80,5 +80,6 @@ class Turns:
                 turn.set_result(None)
             else:
                 return
-        if target.busy == 0 and target.limit == TOGETHER:
+        # When many give up at once, the first of them has cleared away for all.
+        if target.busy == 0 and target.limit == TOGETHER and self._targets.get(key) is target:
             del self._targets[key]

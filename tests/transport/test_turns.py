@@ -109,3 +109,19 @@ def test_a_turn_granted_to_somebody_who_just_left_is_passed_on():
         await asyncio.wait_for(patient, 1)
 
     asyncio.run(main())
+
+
+def test_all_may_give_up_at_once():
+    turns = Turns()
+
+    async def main():
+        await turns.take("t", False)
+        tired = [asyncio.create_task(turns.take("t", False)) for _ in range(3)]
+        await asyncio.sleep(0)
+        turns.give_back("t")
+        for each in tired:
+            each.cancel()
+        return await asyncio.gather(*tired, return_exceptions=True)
+
+    assert {type(each) for each in asyncio.run(main())} == {asyncio.CancelledError}
+    assert turns._targets == {}
