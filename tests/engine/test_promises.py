@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from chaos import INPUTS, World, case, settle, undisturbed
+from chaos import INPUTS, KINDS, LATER, World, case, settle, undisturbed
 
 from graphkit.engine import apply as engine
 from graphkit.engine import runfile
@@ -25,7 +25,7 @@ POLICIES = "/identity/conditionalAccess/policies"
 def normal(tmp_path_factory):
     """How each recipe ends if nothing goes wrong."""
     folder = tmp_path_factory.mktemp("normal")
-    return {recipe: undisturbed(recipe, folder / recipe) for recipe in INPUTS}
+    return {recipe: undisturbed(recipe, folder / recipe) for recipe in KINDS}
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def outcomes(world):
         return [(change, result) for change, result in file.results() if result]
 
 
-@pytest.mark.parametrize("recipe", INPUTS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("recipe", KINDS)
+@pytest.mark.parametrize("seed", [1])
 def test_random_faults_change_nothing_about_the_end(normal, tmp_path, recipe, seed):
     case(seed, normal, tmp_path / "case", recipe=recipe)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a kill is a signal")
-@pytest.mark.parametrize(("recipe", "seed"), [(TEAMS, 6), (ACCESS, 7)])
+@pytest.mark.parametrize(("recipe", "seed"), [(TEAMS, 6), (ACCESS + LATER, 7)])
 def test_kills_among_faults_change_nothing_about_the_end(normal, tmp_path, recipe, seed):
     case(seed, normal, tmp_path / "case", recipe=recipe, kill=True)
 
