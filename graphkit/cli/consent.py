@@ -32,8 +32,11 @@ def ask_for(summary: Summary, *, yes: bool) -> None:
         return
     for line in text.summary(summary.plan_json()):
         tell(line)
-    writes = f"{summary.writes:,} change" + ("" if summary.writes == 1 else "s")
-    ask(f"Apply {writes} to {summary.tenant.get('name') or summary.tenant.get('id')}?", hint=f"kept: {summary.run}")
+    what = f"Apply {summary.writes:,} change" + ("" if summary.writes == 1 else "s") + " to"
+    if any(summary.outcomes.values()):
+        tell(f"so far: {text.counted(summary.outcomes)}")
+        what = "Go on with the rest in"
+    ask(f"{what} {summary.tenant.get('name') or summary.tenant.get('id')}?", hint=f"kept: {summary.run}")
 
 
 def ask(question: str, *, hint: str = "") -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 import click
 
-from graphkit.errors import GraphkitError
+from graphkit.cli.text import quoted
+from graphkit.errors import GraphkitError, UsageError
 
 USERS = 8000
 STAFF_PER_ORG = 2000
@@ -89,12 +90,20 @@ RECIPES = (
 
 
 @click.command("demo")
-@click.option("--keep", type=click.Path(path_type=Path), help="Keep everything in this folder (must not exist yet).")
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keep everything in this folder (must not exist yet).",
+)
 def command(keep: Path | None) -> None:
     """The whole job on a simulated tenant: no account, no network."""
     folder = keep or Path(tempfile.mkdtemp(prefix="graphkit-demo-"))
     if keep:
-        keep.mkdir(parents=True)
+        try:
+            keep.mkdir(parents=True)
+        except FileExistsError:
+            raise UsageError(f"{keep} exists already", hint="name a new folder") from None
     Demo(folder).run()
 
 
@@ -152,7 +161,7 @@ class Demo:
         problems = answer["error"]["errors"]
         self._expect(code == 5 and len(problems) == 3, f"exit {code}, {len(problems)} problems")
         for problem in problems:
-            self._say(f"row {problem['row']}: {problem['message']}")
+            self._say(f"{Path(problem['file']).name} row {problem['row']}: {problem['message']}")
 
     def _license_staff(self) -> None:
         self._tell("The sound rows are planned, and applied until the process is killed")
@@ -221,7 +230,9 @@ class Demo:
         self._tell(f"Done in {time.perf_counter() - self.started:.1f} s")
         for label, name in (("run file", "pools.run"), ("results", "pools.results.csv"), ("tenant", "tenant.sqlite")):
             self._say(f"{label + ':':10} {self.folder / name}")
-        self._say(f"look inside: graphkit show {self.folder / 'pools.run'}")
+        # After "make demo" the command is in .venv only.
+        program = "graphkit" if shutil.which("graphkit") else sys.argv[0]
+        self._say(f"look inside: {program} show {quoted(self.folder / 'pools.run')}")
 
     @property
     def state(self) -> Path:
@@ -262,8 +273,7 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         seconds = time.perf_counter() - self.started
-        width = shutil.get_terminal_size().columns
-        click.echo(f"\n{click.style(f'[{seconds:4.1f} s]', dim=True)} {click.style(text, bold=True)}"[: width + 40])
+        click.echo(f"\n{click.style(f'[{seconds:4.1f} s]', dim=True)} {click.style(text, bold=True)}")
 
     def _say(self, text: str) -> None:
         click.echo(f"         {text}")

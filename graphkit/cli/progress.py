@@ -39,7 +39,7 @@ class Meter:
         passed = self._session.clock.monotonic() - self._begun
         rate = done / passed if passed > 0 else 0.0
         limit = self._session.chain.governor.binding()
-        parts = [f"{done:,} of {total:,} done ({done / total:.0%})" if total else "nothing to write"]
+        parts = [f"{done:,} of {total:,} done ({done / total:.0%})" if total else "about to begin"]
         parts += [f"{failed:,} failed"] if failed else []
         parts += [f"{rate:,.0f}/s"] if rate else []
         parts += [f"limited by: {limit}"] if limit else []

@@ -242,6 +242,16 @@ def test_a_deadline_stops_the_run_says_how_to_go_on_and_resume_ends_it(simulated
     assert len(tenant.log()) == 5
 
 
+def test_at_a_terminal_a_person_decides_whether_to_go_on(simulated, tenant, planned):
+    simulated("apply", planned, "--yes", "--deadline", "3s")
+    begun = len(tenant.log())
+    assert 0 < begun < 5
+    result = simulated("resume", planned, stdin="n\n", terminal=True)
+    assert (result.code, len(tenant.log())) == (1, begun)
+    assert "so far: " in result.stderr
+    assert "Go on with the rest in Contoso Health?" in result.stderr
+
+
 def test_a_run_that_stopped_early_tells_as_json_what_is_known_of_it(simulated, planned, monkeypatch):
     stopped = simulated("apply", planned, "--yes", "--deadline", "0s", "-o", "json")
     assert stopped.json["run"] == str(planned)

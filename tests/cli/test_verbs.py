@@ -307,3 +307,14 @@ def test_the_served_tenant_prints_its_environment_works_with_it_and_stops_cleanl
 def test_the_tenant_is_never_served_where_others_could_reach_it(graphkit, flags, told):
     result = graphkit("sim", "serve", *flags)
     assert (result.code, told in result.stderr) == (5, True)
+
+
+# --- demo ---
+
+
+def test_the_demonstration_writes_into_no_folder_that_is_there(graphkit, tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    result = graphkit("demo", "--keep", kept)
+    assert (result.code, "exists already" in result.stderr) == (5, True)
+    assert list(kept.iterdir()) == []
