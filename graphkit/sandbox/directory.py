@@ -5,9 +5,10 @@ from __future__ import annotations
 from graphkit.sandbox.call import Call, Json, Reply, bad_request, not_found
 from graphkit.sandbox.groups import directory_object, view
 from graphkit.sandbox.ids import SEEDED_AT
+from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.seed import APP_ROLES, GRAPH_APP
+from graphkit.sandbox.seed import GRAPH_APP
 
 routes = Routes()
 

@@ -18,7 +18,8 @@ import msgspec
 from graphkit.sandbox.apps import App, LoginRefusal
 from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.ids import guid, instant, random_guid
-from graphkit.sandbox.seed import APP_ROLES, GRAPH_APP, OWN_APP, plant_app
+from graphkit.sandbox.permissions import APP_ROLES, LEAST, unknown
+from graphkit.sandbox.seed import GRAPH_APP, OWN_APP, plant_app
 from graphkit.sandbox.tokens import Signer
 
 if TYPE_CHECKING:
@@ -67,13 +68,13 @@ class Login:
         self._flows: dict[str, _Flow] = {}
         self._codes: dict[str, str] = {}
         secret = guid(tenant.tenant_id, "secret", tenant.seed.app_id)
-        self.register(App(tenant.seed.app_id, OWN_APP, frozenset(APP_ROLES), {secret: float("inf")}))
+        self.register(App(tenant.seed.app_id, OWN_APP, LEAST, {secret: float("inf")}))
 
     def register(self, app: App) -> App:
         """Add an app registration, or replace the one of that id. Raises ``ValueError`` for an unknown permission."""
-        unknown = sorted(app.roles - set(APP_ROLES))
-        if unknown:
-            raise ValueError(f"unknown permission {', '.join(unknown)}; known are {', '.join(sorted(APP_ROLES))}")
+        wrong = unknown(app.roles)
+        if wrong:
+            raise ValueError(f"unknown permission {', '.join(wrong)}; known are {', '.join(sorted(APP_ROLES))}")
         self.apps[app.id] = app
         plant_app(self._tenant.state, self._tenant.seed, app.id, app.name)
         return app

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.skus import PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
@@ -59,23 +60,6 @@ APPLICATIONS: Mapping[str, str] = {
     "f53895d3-095d-408f-8e93-8f94b391404e": "Microsoft Project Online",
 }
 
-APP_ROLES: Mapping[str, str] = {
-    # learn.microsoft.com/graph/permissions-reference
-    "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
-    "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
-    "Group.ReadWrite.All": "62a82d76-70ea-41e2-9197-370581804d09",
-    "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
-    "GroupMember.ReadWrite.All": "dbaae8cf-10b5-4b86-a4a1-f871c94c6695",
-    "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
-    "LicenseAssignment.ReadWrite.All": "5facf0c1-8979-4e95-abcf-ff3d079771c0",
-    "Policy.Read.All": "246dd0d5-5bd0-4def-940b-0421030a5b68",
-    "Policy.ReadWrite.ConditionalAccess": "01c0a623-fc9b-48e9-b794-0756f8e8f067",
-    "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
-    "DeviceManagementConfiguration.ReadWrite.All": "9241abd9-d0e6-425a-bd4f-47ba86e767a4",
-    "RoleManagement.Read.Directory": "483bed4a-2ad3-4361-a73b-c83ccdbdc53c",
-    "Channel.Create": "f3a65bd4-b703-46df-8f7e-0174fea562aa",
-    "TeamSettings.ReadWrite.All": "bdd80a03-d9bc-451d-b7c4-ce7c63fe3c8f",
-}
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OWN_APP = "Bulk administration"
 

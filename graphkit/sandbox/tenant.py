@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, seed
+from graphkit.sandbox import batch, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
@@ -214,6 +214,7 @@ class SimulatedTenant:
     def _operate(self, call: Call, fault: dict[str, Any] | None) -> Reply:
         route, call.params = ROUTER.find(call.method, call.path, call.version)
         headers: dict[str, str] = {}
+        permissions.check(call, route.template)
         try:
             if self.throttling:
                 self.throttle.charge(call, route.template, headers)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from contextlib import contextmanager
 from urllib.parse import urlencode
 
 import httpx
@@ -13,42 +11,16 @@ import jwt
 import msal
 import pytest
 import requests
+from served import served
 
-from graphkit.clock import RealClock, run
-from graphkit.sandbox import App, Seed, SimulatedTenant, make_authority, serve
+from graphkit.clock import RealClock
+from graphkit.sandbox import App, Seed, SimulatedTenant, make_authority
 
 GRAPH = "https://graph.microsoft.com/.default"
 FOREVER = float("inf")
 SMALL = Seed(organisations=1, users=90, licensed=0)
 PERSON = "rx1-0001@contoso.example"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
-
-
-@contextmanager
-def served(tenant, tls=None):
-    """The address of a tenant that is served by another thread."""
-    stop, ready, found = threading.Event(), threading.Event(), []
-
-    def announce(address):
-        found.append(address)
-        ready.set()
-
-    async def main():
-        import asyncio
-
-        task = asyncio.create_task(serve(tenant, tls=tls, on_ready=announce))
-        await asyncio.to_thread(stop.wait)
-        task.cancel()
-        await asyncio.wait([task])
-
-    thread = threading.Thread(target=run, args=(main(),))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield found[0]
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
