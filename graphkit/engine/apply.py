@@ -13,6 +13,7 @@ The life of one pack of changes:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
@@ -37,6 +38,7 @@ LOOKS_AFTER_REFUSAL_S = (0.0, 2.0, 5.0)
 REFUSED_WHOLE = frozenset({401, 423, 429})
 """Refusals that say nothing about what was sent: smaller packs would fare no better."""
 NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come"
+NOT_SHOWN = "the service accepted it, but does not show it yet; graphkit resume looks again"
 SENDS = 3
 """How often one write is sent when each time its answer is lost and the object stays absent."""
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
@@ -87,6 +89,7 @@ class Applier:
         self._run.settle_unwritten(self._clock.now())
         self._sent = self._run.unsettled()
         self._progress = Progress(0, self._await_needs(), 0)
+        self._observer(self._progress)
         async with asyncio.TaskGroup() as tasks:
             for pack in packs(self._run.pending(), self._resources):
                 await self._window.acquire()
@@ -205,7 +208,6 @@ class Applier:
     async def _send(self, resource: Resource, pack: Pack, sends: int) -> None:
         request = resource.request(pack)
         request.effect = resource.effect(pack)
-        give_up = self._clock.now() + resource.visibility_s
         for wait in chain(NOT_YET_WAITS_S, repeat(NOT_YET_WAITS_S[-1])):
             if self._must_stop():
                 return
@@ -227,7 +229,7 @@ class Applier:
                 await self._after_outage(resource, pack, response)
                 return
             readings: Sequence[Reading] = ()
-            waits = self._not_yet(pack, response) and self._clock.now() < give_up
+            waits = self._not_yet(resource, pack, response)
             if waits and response.status == 400:
                 # It may also say that the object is there already; to wait for an end of that would be in vain.
                 readings = await resource.look(pack)
@@ -247,9 +249,14 @@ class Applier:
         finally:
             await slots.acquire()
 
-    def _not_yet(self, pack: Pack, response: Response) -> bool:
-        """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet."""
-        new = any(need in self._context.created for change in pack for need in change.needs)
+    def _not_yet(self, resource: Resource, pack: Pack, response: Response) -> bool:
+        """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet.
+
+        The age of what is needed counts: later it is something else that is not there.
+        """
+        created = self._context.created
+        newest = max((created.get(need, -math.inf) for change in pack for need in change.needs), default=-math.inf)
+        new = self._clock.now() < newest + resource.visibility_s
         return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
 
     async def _after_refusal(
@@ -342,7 +349,7 @@ class Applier:
             name = (change.kind, change.key)
             if good and change.action is Action.CREATE:
                 self._context.object_ids[name] = result.object_id
-                self._context.created.add(name)
+                self._context.created[name] = self._clock.now()
             promise = self._needed.get(name)
             if promise and not promise.done():
                 promise.set_result(good)
@@ -369,7 +376,11 @@ def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: 
 
 async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
     object_id = await resource.identify(change, response)
-    return Result(status=Status.DONE, object_id=object_id, request_id=response.headers.get("request-id", ""))
+    request_id = response.headers.get("request-id", "")
+    if change.action is Action.CREATE and not object_id:
+        # What needs it could not even name it; a resume looks for it again.
+        return Result(status=Status.UNKNOWN, code="not-shown", error=NOT_SHOWN, request_id=request_id)
+    return Result(status=Status.DONE, object_id=object_id, request_id=request_id)
 
 
 def _refused(response: Response) -> Result:

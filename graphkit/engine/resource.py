@@ -65,9 +65,9 @@ class PlanView(Protocol):
 class Context:
     """What every resource works with.
 
-    ``object_ids`` maps (kind, key) to the id of objects known or created, ``created`` holds those that this run itself
-    made: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or took over, of the kinds
-    that are ``recorded``.
+    ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
+    made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
+    took over, of the kinds that are ``recorded``.
     """
 
     client: GraphClient
@@ -75,7 +75,7 @@ class Context:
     snapshot: Snapshot
     options: PlanOptions = field(default_factory=PlanOptions)
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
-    created: set[tuple[str, str]] = field(default_factory=set)
+    created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
 
     def object_id(self, kind: str, key: str) -> str:

@@ -270,12 +270,12 @@ class RunFile:
         )
         return {(kind, key): object_id for kind, key, object_id in rows}
 
-    def created(self) -> set[tuple[str, str]]:
-        """Objects that this run has made so far."""
+    def created(self) -> dict[tuple[str, str], float]:
+        """Objects that this run has made so far, and when."""
         rows = self._db.execute(
-            "SELECT kind, key FROM change JOIN outcome USING(seq) WHERE action = 'create' AND status = 'done'"
+            "SELECT kind, key, at FROM change JOIN outcome USING(seq) WHERE action = 'create' AND status = 'done'"
         )
-        return set(rows.fetchall())
+        return {(kind, key): at for kind, key, at in rows}
 
     def seal(self, **header: Any) -> None:
         """The plan is complete: bind it. Staged wishes go, the input rows stay."""

@@ -26,7 +26,7 @@ FIXED = ("mailEnabled", "mailNickname", "securityEnabled", "groupTypes", "unique
 UNIFIED = "Unified"
 BOUND = 20
 """Owners that a group can be created with (https://learn.microsoft.com/graph/api/group-upsert); the rest follow."""
-LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0)
+LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisioningOptions"))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from graphkit import settings
-from graphkit.clock import VirtualClock, run
+from graphkit.clock import VIRTUAL_EPOCH, VirtualClock, run
+from graphkit.engine.apply import Progress
 from graphkit.engine.resource import PlanOptions
 from graphkit.jobs import Asked, Summary, apply, plan
 from graphkit.sandbox import Seed, SimulatedTenant, stored_time
@@ -68,13 +69,25 @@ class World:
 
         return run(job(), virtual=True)
 
-    def apply(self, name: str = "a.run", *, resume: bool = False, deadline_s: float | None = None) -> Summary:
+    def apply(
+        self,
+        name: str = "a.run",
+        *,
+        resume: bool = False,
+        deadline_s: float | None = None,
+        observer: Callable[[Progress], None] = lambda _: None,
+    ) -> Summary:
         async def job() -> Summary:
             async with open_session(self.settings) as session:
                 deadline = None if deadline_s is None else session.clock.now() + deadline_s
-                return await apply(session, self.folder / name, resume=resume, deadline=deadline)
+                return await apply(session, self.folder / name, resume=resume, deadline=deadline, observer=observer)
 
         return run(job(), virtual=True)
+
+    @property
+    def time(self) -> float:
+        """When the tenant was last changed."""
+        return stored_time(self.state) or VIRTUAL_EPOCH
 
     @property
     def settings(self) -> settings.Settings:

@@ -322,6 +322,35 @@ def test_what_needs_something_that_failed_is_skipped_and_says_so(world):
     assert world.apply(resume=True).outcomes == ALL_WELL
 
 
+def test_a_new_group_is_waited_for_once_and_not_again_by_every_half_of_a_pack(world):
+    world.plan()
+    world.fault(method="PATCH", path="/groups/*", action="answer", status=404)
+    begun = world.time
+    assert world.apply().outcomes == {"done": 2, "already": 0, "failed": 45, "skipped": 0, "unknown": 0}
+    assert world.time - begun < 200
+    begun = world.time
+    assert world.apply(resume=True).outcomes["failed"] == 45
+    assert world.time - begun < 60
+
+
+def test_a_group_accepted_but_not_shown_is_looked_for_by_resume_and_not_made_again(world):
+    world.plan()
+    world.fault(method="PATCH", path="/groups(*", action="commit-then", status=204)
+    world.fault(method="GET", path="/groups(*", action="answer", status=404)
+    assert world.apply().outcomes == {"done": 0, "already": 0, "failed": 0, "skipped": 46, "unknown": 1}
+    world.change(lambda tenant: tenant.faults.clear())
+    assert world.apply(resume=True).outcomes == ALL_WELL
+    assert [path for method, path in world.writes() if "uniqueName" in path] == [GROUP]
+    assert len(members(world)) == 45
+
+
+def test_how_much_there_is_to_do_is_told_before_anything_is_done(world):
+    world.plan()
+    told = []
+    world.apply(observer=told.append)
+    assert (told[0].done, told[0].total) == (0, 47)
+
+
 def test_the_same_inputs_give_the_same_bytes(world):
     world.plan("a.run")
     world.plan("b.run")
