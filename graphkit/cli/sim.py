@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +16,15 @@ from graphkit import clock
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group
 from graphkit.errors import UsageError
-from graphkit.sandbox import Seed, SimulatedTenant, make_authority, serve
+from graphkit.sandbox import (
+    Seed,
+    SimulatedTenant,
+    differences,
+    instant,
+    make_authority,
+    serve,
+    stored_time,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +34,7 @@ TOKEN = "simulated"  # noqa: S105 - any text will do, which is the point
 
 @click.group("sim", cls=Group)
 def command() -> None:
-    """Serve the simulated tenant on a local address."""
+    """Serve the simulated tenant on a local address, and look after one that is kept in a file."""
 
 
 @command.command("serve")
@@ -111,3 +123,133 @@ def _announce(invocation: Invocation, address: str, environment: dict[str, str])
         ],
     )
     sys.stdout.flush()  # whoever started us as a child waits for these lines
+
+
+@dataclass(frozen=True)
+class _Still:
+    """A clock that stands: looking at a kept tenant takes none of its time."""
+
+    at: float
+
+    def now(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")
+
+
+def _state_file(invocation: Invocation) -> Path:
+    state = invocation.load_settings(target="simulated").target.state
+    if state is None:
+        raise UsageError("--state FILE names the tenant and is missing")
+    return state
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[SimulatedTenant]:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such tenant", hint="'graphkit sim seed --state FILE' makes one")
+    import sqlite3
+
+    try:
+        tenant = SimulatedTenant.open(path, _Still(stored_time(path) or 0.0))
+    except sqlite3.DatabaseError as error:
+        raise UsageError(f"{path} is not a simulated tenant: {error}") from error
+    try:
+        yield tenant
+    finally:
+        tenant.close()
+
+
+@command.command("seed")
+@click.option("--users", type=click.IntRange(1), default=8000, show_default=True, help="Accounts in all.")
+@click.option("--organisations", type=click.IntRange(1), default=3, show_default=True, help="RX1, RX2 ...")
+@click.option(
+    "--licensed",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="How many of each organisation hold the first SKU.",
+)
+@click.option("--domain", default="contoso.example", show_default=True, help="The verified domain.")
+@click.option("--dice", type=int, default=1, show_default=True, help="Equal dice fall equally.")
+@click.pass_obj
+def seed_tenant(invocation: Invocation, /, **chosen: int | str) -> None:
+    """Make a tenant and keep it in --state FILE, which must not exist yet."""
+    path = _state_file(invocation)
+    if path.exists():
+        raise UsageError(f"{path} exists already; a tenant is never seeded over another")
+    seed = Seed(**chosen)  # type: ignore[arg-type]  # click has made each what its option says
+    SimulatedTenant.open(path, _Still(0.0), seed=seed).close()
+    made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
+    invocation.output.emit(made)
+
+
+@command.group("faults", cls=Group)
+def faults() -> None:
+    """What goes wrong in a kept tenant. Not while it is being served: a tenant has one process at a time."""
+
+
+@faults.command("load")
+@click.argument("scenario", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.pass_obj
+def load_faults(invocation: Invocation, /, scenario: Path) -> None:
+    """Add the rules of SCENARIO, a JSON array, to those in force."""
+    with _kept(_state_file(invocation)) as tenant:
+        try:
+            rules = json.loads(scenario.read_text(encoding="utf-8"))
+            tenant.faults.extend(rules if isinstance(rules, list) else [rules])
+        except ValueError as error:
+            raise UsageError(f"{scenario}: {error}") from error
+        invocation.say(f"{len(tenant.faults.rules)} rules in force")
+
+
+@faults.command("list")
+@click.pass_obj
+def list_faults(invocation: Invocation, /) -> None:
+    """The rules in force, in order, with how often each matched a call and fired."""
+    with _kept(_state_file(invocation)) as tenant:
+        invocation.output.emit(
+            [{"matched": rule.matched, "fired": rule.fired, **rule.spec} for rule in tenant.faults.rules]
+        )
+
+
+@faults.command("clear")
+@click.pass_obj
+def clear_faults(invocation: Invocation, /) -> None:
+    """Let everything go well again."""
+    with _kept(_state_file(invocation)) as tenant:
+        tenant.faults.clear()
+
+
+@command.command("log")
+@click.pass_obj
+def show_log(invocation: Invocation, /) -> None:
+    """Every write that the tenant committed, in order, with what the caller was told (status 0: nothing)."""
+    with _kept(_state_file(invocation)) as tenant:
+        invocation.output.emit([{**entry._asdict(), "at": instant(entry.at)} for entry in tenant.log])
+
+
+@command.command("diff")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if they differ.")
+@click.pass_obj
+def show_diff(invocation: Invocation, /, a: Path, b: Path, detailed_exitcode: bool) -> int:
+    """What the tenants in A and B hold that the other does not, ids and times apart."""
+    with _kept(a) as ours, _kept(b) as theirs:
+        found = [
+            {**each._asdict(), "properties": list(each.properties)} for each in differences(ours.state, theirs.state)
+        ]
+    invocation.output.emit(
+        found,
+        lambda: (
+            [
+                f"{'<' if each['only'] == 'a' else '>' if each['only'] else '~'} {each['kind']}: {each['name']}"
+                + (f" ({', '.join(each['properties'])})" if each["properties"] else "")
+                for each in found
+            ]
+            or ["they hold the same"]
+        ),
+    )
+    return 2 if found and detailed_exitcode else 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
+from graphkit.sandbox.diff import Difference, differences
+from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.server import serve
@@ -20,10 +22,13 @@ __all__ = [
     "App",
     "ClientFiles",
     "Clock",
+    "Difference",
     "Entry",
     "SandboxTransport",
     "Seed",
     "SimulatedTenant",
+    "differences",
+    "instant",
     "make_authority",
     "serve",
     "stored_time",

@@ -45,3 +45,91 @@ def test_what_serve_prints_is_all_that_signing_in_over_https_needs(graphkit, sec
 def test_https_and_its_folder_belong_together(graphkit, flags):
     result = graphkit("sim", "serve", *flags)
     assert (result.code, "--ca-folder" in result.stderr) == (5, True)
+
+
+# -- kept tenants --
+
+
+@pytest.fixture
+def sim(graphkit, tmp_path):
+    """``sim("log")`` runs ``graphkit sim log`` on a tenant of 12 in a file."""
+
+    def run(*arguments, state="a.db"):
+        return graphkit("sim", *arguments, "--state", tmp_path / state)
+
+    assert run("seed", "--users", "12", "--organisations", "2").code == 0
+    return run
+
+
+def change(graphkit, path, number=1, title="x"):
+    body = json.dumps({"jobTitle": title})
+    user = f"/users/rx1-{number:04}@contoso.example"
+    flags = ("-t", "simulated", "--virtual-time", "--state", path)
+    return graphkit("graph", "patch", user, "--body", "-", "--yes", *flags, stdin=body)
+
+
+def test_a_tenant_is_seeded_as_asked_and_never_over_another(graphkit, sim, tmp_path):
+    found = graphkit("graph", "get", "/users", "--all", "-o", "json", "-t", "simulated", "--state", tmp_path / "a.db")
+    assert sorted(user["userPrincipalName"][:3] for user in found.json) == ["bre"] * 2 + ["rx1"] * 6 + ["rx2"] * 6
+    again = sim("seed")
+    assert (again.code, "exists already" in again.stderr) == (5, True)
+
+
+def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
+    rules = [{"method": "PATCH", "nth": 2, "action": "kill"}, {"action": "throttle", "retry_after": "3"}]
+    (tmp_path / "monday.json").write_text(json.dumps(rules))
+    assert sim("faults", "load", tmp_path / "monday.json").code == 0
+    listed = sim("faults", "list", "-o", "json").json
+    assert listed == [{"matched": 0, "fired": 0, **rule} for rule in rules]
+    assert sim("faults", "clear").code == 0
+    assert sim("faults", "list", "-o", "json").json == []
+
+
+@pytest.mark.parametrize("text", ["[{}]", "{", '[{"action": "kill"}, {"action": "dance"}]'])
+def test_a_scenario_that_is_wrong_changes_nothing(sim, tmp_path, text):
+    (tmp_path / "wrong.json").write_text(text)
+    result = sim("faults", "load", tmp_path / "wrong.json")
+    assert (result.code, "wrong.json" in result.stderr) == (5, True)
+    assert sim("faults", "list", "-o", "json").json == []
+
+
+def test_the_log_tells_each_committed_write(graphkit, sim, tmp_path):
+    assert sim("log", "-o", "jsonl").stdout == ""
+    assert change(graphkit, tmp_path / "a.db").code == 0
+    (entry,) = sim("log", "-o", "jsonl").lines
+    assert (entry["method"], entry["status"], entry["faulted"]) == ("PATCH", 204, False)
+    assert entry["path"] == "/users/rx1-0001@contoso.example"
+    assert entry["at"].endswith("Z")
+
+
+def test_two_tenants_are_compared_without_ids_and_times(graphkit, sim, tmp_path):
+    assert sim("seed", "--users", "12", "--organisations", "2", "--domain", "contoso.example", state="b.db").code == 0
+    a, b = tmp_path / "a.db", tmp_path / "b.db"
+    same = graphkit("sim", "diff", a, b, "--detailed-exitcode")
+    assert (same.code, same.stdout) == (0, "they hold the same\n")
+    assert change(graphkit, a).code == 0
+    assert graphkit("sim", "diff", a, b).code == 0
+    told = graphkit("sim", "diff", a, b, "--detailed-exitcode")
+    assert (told.code, told.stdout) == (2, "~ users: rx1-0001@contoso.example (jobTitle)\n")
+    assert change(graphkit, b).code == 0
+    assert graphkit("sim", "diff", a, b, "--detailed-exitcode").code == 0
+
+
+def test_what_only_one_tenant_has_is_named_with_its_links(graphkit, sim, tmp_path):
+    assert sim("seed", "--users", "13", "--organisations", "2", state="b.db").code == 0
+    found = graphkit("sim", "diff", tmp_path / "a.db", tmp_path / "b.db", "-o", "json").json
+    assert found == [{"kind": "users", "name": "rx1-0007@contoso.example", "only": "b", "properties": []}]
+
+
+@pytest.mark.parametrize("verb", [("log",), ("faults", "list"), ("faults", "clear")])
+def test_a_tenant_that_is_not_there_is_not_made_by_looking(graphkit, tmp_path, verb):
+    result = graphkit("sim", *verb, "--state", tmp_path / "none.db")
+    assert (result.code, "no such tenant" in result.stderr) == (5, True)
+    assert not (tmp_path / "none.db").exists()
+    assert graphkit("sim", *verb).code == 5
+
+
+def test_a_file_that_is_no_tenant_is_told_so(graphkit, tmp_path):
+    (tmp_path / "x.db").write_text("no database, but long enough to be looked at as one" * 20)
+    result = graphkit("sim", "log", "--state", tmp_path / "x.db")
+    assert (result.code, "is not a simulated tenant" in result.stderr) == (5, True)
