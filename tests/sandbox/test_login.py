@@ -250,6 +250,18 @@ def test_a_device_code_waits_for_a_person_and_ends(login, graph):
     assert login(**poll)[1]["error"] == "expired_token"
 
 
+def test_revoked_sessions_end_refresh_tokens_and_no_access_token(login, graph):
+    _, flow = login(endpoint="oauth2/v2.0/devicecode", client_id="app", scope=GRAPH)
+    graph.tenant.login.approve(flow["user_code"], PERSON)
+    _, signed_in = login(grant_type=DEVICE_CODE, client_id="app", device_code=flow["device_code"])
+    renewal = {"grant_type": "refresh_token", "client_id": "app", "refresh_token": signed_in["refresh_token"]}
+    graph.clock.at += 60
+    assert login(**renewal)[0] == 200
+    assert graph("POST", f"/users/{PERSON}/revokeSignInSessions").json["value"] is True
+    assert login(**renewal)[1]["error_codes"] == [50173]
+    assert graph("GET", "/users", Authorization=f"Bearer {signed_in['access_token']}").status == 200
+
+
 def test_nobody_unknown_or_disabled_signs_in(login, graph):
     _, flow = login(endpoint="oauth2/v2.0/devicecode", client_id="app", scope=GRAPH)
 
