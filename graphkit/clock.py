@@ -116,7 +116,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self.threads_busy -= 1
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the base's own
         """Threads end in real time, and virtual time would jump over the limit that Python 3.12 sets for them."""
         await super().shutdown_default_executor()
 
