@@ -287,7 +287,10 @@ class Login:
             raise LoginRefusal("invalid_grant", 70000, "The refresh token was issued to another application.")
         if claims["exp"] <= self._tenant.clock.now():
             raise LoginRefusal("invalid_grant", 700082, "The refresh token has expired due to inactivity.")
-        return self._person(app, base, form.get("scope") or claims["scope"], self._signed_in(claims["oid"]))
+        user = self._signed_in(claims["oid"])
+        if instant(claims["iat"]) < user.get("signInSessionsValidFromDateTime", ""):
+            raise LoginRefusal("invalid_grant", 50173, "The provided grant has expired due to it being revoked.")
+        return self._person(app, base, form.get("scope") or claims["scope"], user)
 
     def _permissions(self, app: App, base: str, scope: str) -> tuple[str, list[str]]:
         """The resource and the delegated permissions that a scope comes to. Raises :class:`LoginRefusal`."""

@@ -91,6 +91,7 @@ _TABLE: tuple[tuple[tuple[Need, ...], str], ...] = (
         PATCH /users/{user}
         POST /users/{user}/reprocessLicenseAssignment
     """),
+    ((("User.RevokeSessions.All", *_USERS_WRITE),), "POST /users/{user}/revokeSignInSessions"),
     ((("User.DeleteRestore.All", "User.ReadWrite.All"),), "DELETE /users/{user}"),
     ((("User.Read.All", "User.ReadWrite.All", *_DIRECTORY),), "GET /directory/deletedItems/microsoft.graph.user"),
     ((("LicenseAssignment.ReadWrite.All", *_USERS_WRITE),), "POST /users/{user}/assignLicense"),
@@ -298,5 +299,6 @@ APP_ROLES: Mapping[str, str] = {
     "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
     "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
+    "User.RevokeSessions.All": "77f3a031-c388-4f99-b373-dc68676a979e",
 }
 """Application permissions of Microsoft Graph and their ids (learn.microsoft.com/graph/permissions-reference)."""

@@ -155,6 +155,14 @@ def reprocess(call: Call) -> Reply:
     return entity(call, USER_KIND, user)
 
 
+@routes.post("/users/{user}/revokeSignInSessions")
+def revoke_sessions(call: Call) -> Reply:
+    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end, access tokens live on."""
+    user = find(call)
+    call.tenant.state.put("users", {**user, "signInSessionsValidFromDateTime": instant(call.now)})
+    return Reply(200, {"@odata.context": call.context("Edm.Boolean"), "value": True})
+
+
 @routes.get("/users/{user}/licenseDetails")
 def get_license_details(call: Call) -> Reply:
     return licensing.license_details(call, find(call))
