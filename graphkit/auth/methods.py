@@ -42,7 +42,13 @@ def choose(settings: Settings) -> str:
     if lacking:
         raise AuthError(
             f"authentication by {method} lacks {_variables(lacking)}",
-            hint="set what is named in the environment or .env; docs/authentication.md has an example of each method",
+            hint="set what is named in the environment or .env; docs/authentication.md lists what each method needs",
+        )
+    if method == "access-token" and not all("!" <= mark <= "~" for mark in settings.access_token):
+        # Said here, for whoever refuses it as a header later would quote it.
+        raise AuthError(
+            "GRAPHKIT_ACCESS_TOKEN holds a blank, a line break or another character that no token has",
+            hint="set it to the token alone, in one line",
         )
     return method
 

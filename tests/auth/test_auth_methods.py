@@ -49,6 +49,14 @@ def test_every_missing_setting_is_named_at_once(given, named):
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("value", ["Bearer sesame", "ses\name", "sesame\r", "sésame"])
+def test_a_token_that_fits_no_header_is_refused_and_not_quoted(value):
+    with pytest.raises(AuthError) as caught:
+        choose(Settings(access_token=value))
+    assert "GRAPHKIT_ACCESS_TOKEN" in caught.value.message
+    assert "same" not in caught.value.message + caught.value.hint
+
+
 def test_nothing_configured_says_what_could_be():
     with pytest.raises(AuthError, match="no way to authenticate") as caught:
         choose(Settings())
