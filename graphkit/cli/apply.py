@@ -123,6 +123,6 @@ def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None)
 
 
 def _ended(summary: Summary, lines: text.Lines) -> Iterator[str]:
-    yield from text.outcome_lines({"outcomes": summary.outcomes}, lines)
+    yield from text.outcome_lines(summary.apply_json(), lines)
     yield f"run file: {text.printable(str(summary.run))}"
     yield f"results:  {text.printable(str(summary.results))}"

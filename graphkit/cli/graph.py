@@ -169,17 +169,19 @@ def _request(
 def _read_body(given: str | None) -> bytes | None:
     if given is None:
         return None
-    if given == "-":
-        content = sys.stdin.buffer.read()
-    elif given.startswith("@"):
-        content = Path(given[1:]).read_bytes()
-    else:
-        content = given.encode()
+    content = _content(given.removeprefix("@")) if given == "-" or given.startswith("@") else given.encode()
     try:
         json.loads(content)
     except ValueError as error:
         raise UsageError(f"the body is not JSON: {error}", hint="nothing was sent") from error
     return content
+
+
+def _content(path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="nothing was sent") from error
 
 
 def _write(invocation: Invocation, request: Request, *, yes: bool) -> None:
@@ -231,7 +233,7 @@ def _decoded(path: str, response: Response) -> Any:
 
 
 def _read_batch(invocation: Invocation, path: str) -> list[tuple[str, Request]]:
-    content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    content = _content(path)
     try:
         entries = json.loads(content)["requests"]
         if any(entry.get("dependsOn") for entry in entries):

@@ -21,7 +21,8 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: #555; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-td, p { overflow-wrap: anywhere; } .number { text-align: right; font-variant-numeric: tabular-nums; }
+td, p { overflow-wrap: anywhere; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 .create, .add, .done { color: #0a6b2d; } .update { color: #8a5a00; }
 .remove, .delete, .blocked, .failed, .unknown, .skipped { color: #a80000; }
 .detail { color: #555; font-size: .9em; }
@@ -64,9 +65,8 @@ def _render(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
     environment.filters |= {"duration": duration, "place": place, "differences": differences}
     kinds, bad = _collect(lines)
     page = environment.get_template("run.html.j2")
-    return page.generate(
-        facts=facts, kinds=kinds, bad=bad, actions=list(Action), signs=SIGNS, listed=LISTED, style=_style()
-    )
+    actions = [action for action in Action if any(counts.get(action) for counts in facts["kinds"].values())]
+    return page.generate(facts=facts, kinds=kinds, bad=bad, actions=actions, signs=SIGNS, listed=LISTED, style=_style())
 
 
 def _style() -> Any:

@@ -101,6 +101,8 @@ def remarks(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"warning: {printable(warning)}"
     for reason in facts["blocked"]:
         yield f"! blocked: {printable(reason)}"
+    if facts.get("leftOut"):
+        yield f"! input rows left out as invalid: {facts['leftOut']:,}"
 
 
 def plan_lines(lines: Lines) -> Iterator[str]:
@@ -145,6 +147,8 @@ def differences(change: Change) -> Iterator[tuple[str, str, str]]:
 def outcome_lines(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
     """How a run ended: the counts, and everything that did not end well with its row and the service's own words."""
     yield counted(facts["outcomes"])
+    if facts.get("leftOut"):
+        yield f"  input rows left out as invalid: {facts['leftOut']:,}; the results file names them"
     for change, result in lines:
         if result and result.status in ENDED_BADLY:
             yield from one_failure(change, result)

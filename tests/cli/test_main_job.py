@@ -120,8 +120,10 @@ def test_a_refused_plan_leaves_no_file(simulated, pools, tmp_path):
 def test_invalid_rows_can_be_left_out_and_the_run_says_so(simulated, pools, tmp_path):
     run = tmp_path / "a.run"
     path = pools(extra=("no upn",))
-    assert simulated("plan", "licenses.pools", "-i", path, "--out", run, "--skip-invalid").code == 0
-    simulated("apply", run, "--yes")
+    plan = simulated("plan", "licenses.pools", "-i", path, "--out", run, "--skip-invalid")
+    assert (plan.code, "! input rows left out as invalid: 1" in plan.stdout) == (0, True)
+    ended = simulated("apply", run, "--yes")
+    assert (ended.code, "left out as invalid: 1; the results file names them" in ended.stdout) == (3, True)
     rows = csv.DictReader((tmp_path / "a.results.csv").read_text(encoding="utf-8-sig").splitlines())
     assert [row["gk_status"] for row in rows if row["upn"] == "no upn"] == ["skipped"]
 

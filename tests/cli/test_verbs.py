@@ -192,8 +192,16 @@ def test_a_post_that_only_reads_needs_no_confirmation(simulated, tenant):
     assert (result.code, len(result.json["value"])) == (0, 1)
 
 
-def test_a_body_that_is_not_json_is_never_sent(simulated, tenant):
-    result = simulated("graph", "patch", SOMEBODY, "--body", "{department: Estates}", "--yes")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("patch", SOMEBODY, "--body", "{department: Estates}"),
+        ("patch", SOMEBODY, "--body", "@gone.json"),
+        ("batch", "gone.json"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_never_sent(simulated, tenant, arguments):
+    result = simulated("graph", *arguments, "--yes")
     assert (result.code, tenant.log()) == (5, [])
 
 

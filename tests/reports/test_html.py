@@ -101,3 +101,8 @@ def test_only_its_owner_can_read_it_and_no_part_is_left_behind(tmp_path):
     write(tmp_path, facts(), [line()])
     assert (tmp_path / "page.html").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_rows_that_were_left_out_are_counted(tmp_path):
+    assert "left out as invalid: 1,200;" in write(tmp_path, facts(leftOut=1200), [])
+    assert "left out" not in write(tmp_path, facts(leftOut=0), [])
