@@ -6,9 +6,9 @@ One table (:mod:`graphkit.protocol.quota_table`) for the governor, which paces, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphkit.errors import UsageError
 from graphkit.protocol.message import READ_METHODS
@@ -18,8 +18,7 @@ from graphkit.protocol.routes import Route, parse, workload
 __all__ = ["Bucket", "Charge", "charges", "forecast", "table", "workload"]
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """``amount`` taken from a bucket; ``partition`` names the team or channel where each has a counter of its own."""
 
     bucket: str

@@ -85,6 +85,7 @@ class Governor:
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._park_after = park_after
         self._meters: dict[str, Meter] = {}
+        self._costs_of: dict[tuple[Charge, ...], Sequence[Cost]] = {}
         self._troubled: set[Meter] = set()
         self._arrivals = itertools.count()
         self._agenda: list[tuple[float, int, Meter]] = []
@@ -133,20 +134,27 @@ class Governor:
 
     # Admission
 
-    def _costs(self, request: Request) -> list[Cost]:
-        meters = self._meters
-        costs = []
-        for charge in charges(request.method, request.path, request.version):
-            key = charge.key if charge.partition else charge.bucket
-            costs.append((meters.get(key) or self._meter(key, charge), charge.amount))
+    def _costs(self, request: Request) -> Sequence[Cost]:
+        """One list for all requests that are charged alike, since hundreds of them wait at a time."""
+        due = charges(request.method, request.path, request.version)
+        costs = self._costs_of.get(due)
+        if costs is None:
+            self._forget_idle()
+            costs = self._costs_of[due] = [(self._meter(charge), charge.amount) for charge in due]
         return costs
 
-    def _meter(self, key: str, charge: Charge) -> Meter:
+    def _meter(self, charge: Charge) -> Meter:
+        key = charge.key
+        meter = self._meters.get(key)
+        if meter is None:
+            meter = self._meters[key] = Meter(key, self._buckets[charge.bucket], self._share)
+        return meter
+
+    def _forget_idle(self) -> None:
         if len(self._meters) > _MANY_METERS:
             now = self._clock.monotonic()
             self._meters = {name: meter for name, meter in self._meters.items() if not meter.idle(now)}
-        meter = self._meters[key] = Meter(key, self._buckets[charge.bucket], self._share)
-        return meter
+            self._costs_of.clear()
 
     def _blocker(self, costs: Sequence[Cost], now: float) -> Meter | None:
         """The meter that keeps a newcomer waiting longest; ``None`` if it may go at once."""

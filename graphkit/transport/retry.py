@@ -86,6 +86,8 @@ class _Allowance:
         return True
 
     def earn(self, path: str) -> None:
+        if not self.left:
+            return
         name = workload(path)
         if name in self.left:
             self.left[name] += 1
@@ -121,20 +123,23 @@ class Retry:
 
     async def send(self, request: Request) -> Response:
         target = self._turns.target(request)
-        if not target:
-            return await self._send(request, "")
-        await self._turns.take(target, request.commutative)
+        if target:
+            await self._turns.take(target, request.commutative)
         try:
-            return await self._send(request, target)
-        finally:
-            self._turns.give_back(target)
-
-    async def _send(self, request: Request, target: str) -> Response:
-        answer = await self._ask(request)
-        if isinstance(answer, Response) and answer.status < 400:
-            if self._allowance.left:
+            # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.
+            try:
+                answer: Answer = await self._following.send(request)
+            except (ConnectionFailed, OutcomeUnknown) as error:
+                answer = error
+            if isinstance(answer, Response) and answer.status < 400:
                 self._allowance.earn(request.path)
-            return answer
+                return answer
+            return await self._persist(request, target, answer)
+        finally:
+            if target:
+                self._turns.give_back(target)
+
+    async def _persist(self, request: Request, target: str, answer: Answer) -> Response:
         effort = _Effort(request, target, workload(request.path), answer)
         loop = AsyncRetrying(
             sleep=self._clock.sleep,

@@ -19,7 +19,8 @@ class _Target:
         self.busy = 0
         self.limit = TOGETHER
         self.sharing = False
-        self.waiting: deque[tuple[asyncio.Future[None], bool]] = deque()
+        # Most targets are written once and nobody waits: the queue is made for the first who does.
+        self.waiting: deque[tuple[asyncio.Future[None], bool]] | None = None
 
     def admits(self, commutative: bool) -> bool:
         return self.busy == 0 or (commutative and self.sharing and self.busy < self.limit)
@@ -49,6 +50,8 @@ class Turns:
             target.take(commutative)
             return
         turn = asyncio.get_running_loop().create_future()
+        if target.waiting is None:
+            target.waiting = deque()
         target.waiting.append((turn, commutative))
         try:
             await turn
