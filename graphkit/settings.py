@@ -305,7 +305,7 @@ class Settings:
     break_glass: tuple[str, ...] = field(
         default=(),
         metadata=_about(
-            "Accounts or groups (UPN or id, commas between) that no policy may ever lock out.",
+            "Accounts or groups (UPN, name of a group, or id; commas between) that no policy may ever lock out.",
             env="GRAPHKIT_BREAK_GLASS",
             key="safety.break_glass",
             read=_list,

@@ -126,7 +126,7 @@ def _runs_folder(folder: Path) -> Check:
     if os.name == "posix" and folder.stat().st_mode & 0o077:
         advice = f"run files hold personal data: chmod 700 {folder}"
         return Check("runs folder", WARN, f"{folder}: others on this machine may look into it", advice)
-    return Check("runs folder", OK, f"{folder}: writable and private")
+    return Check("runs folder", OK, f"{folder}: writable" + (" and private" if os.name == "posix" else ""))
 
 
 def _token(settings: Settings) -> Check:
