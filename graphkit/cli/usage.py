@@ -12,7 +12,7 @@ COMMANDS = {
     "resume": "Go on with a run that stopped",
     "runs": "The runs on this machine",
     "graph": "Single requests to Microsoft Graph, over the same transport",
-    "sim": "Serve the simulated tenant on a local address",
+    "sim": "The simulated tenant: serve, seed, spoil, read and compare it",
     "doctor": "Check the set-up, and say what to do",
 }
 """A verb is ``command`` in the module of its name, imported when it is asked for."""
