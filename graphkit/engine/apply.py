@@ -33,17 +33,35 @@ WINDOW = 2000
 """Packs held in memory, those that wait for what they need included."""
 LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
+LOOKS_AFTER_THROTTLE_S = (2.0, 5.0)
+"""Seconds before each look after a 429 of a service that has been seen to execute what it so refused, if seldom."""
 LOOKS_AFTER_REFUSAL_S = (0.0, 2.0, 5.0)
 """Seconds before each look after a refusal that may mean "it is there already"."""
-REFUSED_WHOLE = frozenset({401, 423, 429})
+TOO_MANY = 429
+REFUSED_WHOLE = frozenset({401, 423, TOO_MANY})
 """Refusals that say nothing about what was sent: smaller packs would fare no better."""
 NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come"
 NOT_SHOWN = "the service accepted it, but does not show it yet; graphkit resume looks again"
-SENDS = 3
-"""How often one write is sent when each time its answer is lost and the object stays absent."""
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
 """Between two tries on an object that replicas do not show yet; the last again and again. Most are there within
 seconds, some take minutes (documented: 10 s apart, api-reference/v1.0/api/team-put-teams.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often one write may still be sent: where its answer was lost, and where it was refused as one too many."""
+
+    lost: int = 3
+    throttled: int = 50
+
+    def after(self, error: OutcomeUnknown) -> Tries:
+        if error.status == TOO_MANY:
+            return replace(self, throttled=self.throttled - 1)
+        return replace(self, lost=self.lost - 1)
+
+    @property
+    def over(self) -> bool:
+        return self.lost <= 0 or self.throttled <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +201,7 @@ class Applier:
         elif resource.rechecked:
             pack = await self._fresh(resource, pack, Status.ALREADY)
         if pack:
-            await self._send(resource, pack, SENDS)
+            await self._send(resource, pack, Tries())
 
     async def _fresh(self, resource: Resource, pack: Pack, status: Status) -> Pack:
         """Read again; only what is still as the plan saw it goes on. What is as wished by now ends as ``status``."""
@@ -205,7 +223,7 @@ class Applier:
         await self._record(ended)
         return go
 
-    async def _send(self, resource: Resource, pack: Pack, sends: int) -> None:
+    async def _send(self, resource: Resource, pack: Pack, tries: Tries) -> None:
         request = resource.request(pack)
         request.effect = resource.effect(pack)
         for wait in chain(NOT_YET_WAITS_S, repeat(NOT_YET_WAITS_S[-1])):
@@ -215,7 +233,7 @@ class Applier:
             try:
                 response = await self._context.client.send(request)
             except OutcomeUnknown as lost:
-                await self._after_silence(resource, pack, lost, sends)
+                await self._after_silence(resource, pack, lost, tries.after(lost))
                 return
             except GraphkitError:
                 # What may be repeated may have been sent before, and that answer lost; a resume looks first.
@@ -282,29 +300,30 @@ class Applier:
         if len(rest) == 1 or response.status in REFUSED_WHOLE:
             await self._record([(change, _refused(response)) for change in rest])
         elif len(rest) < len(pack):
-            await self._send(resource, rest, SENDS)
+            await self._send(resource, rest, Tries())
         else:
             middle = len(rest) // 2
-            await self._send(resource, rest[:middle], SENDS)
-            await self._send(resource, rest[middle:], SENDS)
+            await self._send(resource, rest[:middle], Tries())
+            await self._send(resource, rest[middle:], Tries())
 
     async def _after_outage(self, resource: Resource, pack: Pack, response: Response) -> None:
         """It failed until it was given up; one of those tries may have been executed all the same."""
         rest = await self._adopt(resource, pack, LOOKS_AFTER_S)
         await self._record([(change, _refused(response)) for change in rest])
 
-    async def _after_silence(self, resource: Resource, pack: Pack, lost: OutcomeUnknown, sends: int) -> None:
+    async def _after_silence(self, resource: Resource, pack: Pack, lost: OutcomeUnknown, tries: Tries) -> None:
         """Never send again before looking; never guess."""
         self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
-        rest = await self._adopt(resource, pack, LOOKS_AFTER_S)
+        waits = LOOKS_AFTER_THROTTLE_S if lost.status == TOO_MANY else LOOKS_AFTER_S
+        rest = await self._adopt(resource, pack, waits)
         if not rest:
             return
-        if sends <= 1:
+        if tries.over:
             error = f"{lost.message}; {NOT_FOUND}"
             await self._record([_lost(change, error, lost.code, lost.request_id) for change in rest])
             return
         self._budget.refund(resource.effect(rest))
-        await self._send(resource, rest, sends - 1)
+        await self._send(resource, rest, tries)
 
     async def _adopt(self, resource: Resource, pack: Pack, waits: Sequence[float]) -> Pack:
         """Look for what may have been written already; returns what is absent and may be sent again."""
