@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graphkit import settings
-from graphkit.clock import VIRTUAL_EPOCH, VirtualClock, run
+from graphkit.clock import VirtualClock, run
 from graphkit.engine.apply import Progress
 from graphkit.engine.resource import PlanOptions
 from graphkit.jobs import Asked, Summary, apply, plan
@@ -26,6 +26,8 @@ class World:
         self.state = folder / "tenant.sqlite"
         SimulatedTenant.open(self.state, VirtualClock(), seed=Seed(organisations=1, users=users, licensed=0)).close()
         self.write_pool(45)
+        self.took = 0.0
+        """Seconds that the last apply lasted."""
 
     def write_pool(self, members: int, *, cap: int = 50, mode: str = "additive", first: int = 1) -> None:
         names = [f"rx1-{number:04}@{DOMAIN}" for number in range(first, first + members)]
@@ -80,14 +82,12 @@ class World:
         async def job() -> Summary:
             async with open_session(self.settings) as session:
                 deadline = None if deadline_s is None else session.clock.now() + deadline_s
-                return await apply(session, self.folder / name, resume=resume, deadline=deadline, observer=observer)
+                begun = session.clock.now()
+                summary = await apply(session, self.folder / name, resume=resume, deadline=deadline, observer=observer)
+                self.took = session.clock.now() - begun
+                return summary
 
         return run(job(), virtual=True)
-
-    @property
-    def time(self) -> float:
-        """When the tenant was last changed."""
-        return stored_time(self.state) or VIRTUAL_EPOCH
 
     @property
     def settings(self) -> settings.Settings:
