@@ -199,9 +199,13 @@ class State:
 def _open(path: Path) -> sqlite3.Connection:
     """A client may be killed, the machine may not: so nothing waits for the disk."""
     file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    file.execute("PRAGMA journal_mode = WAL")
-    file.execute("PRAGMA synchronous = OFF")
-    file.executescript(_SCHEMA)
+    try:
+        file.execute("PRAGMA journal_mode = WAL")
+        file.execute("PRAGMA synchronous = OFF")
+        file.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        file.close()
+        raise
     return file
 
 
