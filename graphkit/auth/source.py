@@ -68,7 +68,7 @@ class FixedSource:
         if claims or renew:
             raise AuthError(
                 "the service does not accept the access token given (expired, revoked, or not meant for it)",
-                hint="set GRAPHKIT_ACCESS_TOKEN to a new one; the run can be resumed",
+                hint="set GRAPHKIT_ACCESS_TOKEN to a new one",
             )
         if self._token.expires_on <= self._wall.now():
             raise AuthError("the access token given has expired", hint="set GRAPHKIT_ACCESS_TOKEN to a new one")

@@ -12,7 +12,7 @@ import click
 
 from graphkit.cli.invocation import Invocation, tell
 from graphkit.cli.output import to_json, write
-from graphkit.errors import GraphkitError, InputErrors, UsageError
+from graphkit.errors import AuthError, GraphkitError, InputErrors, UsageError
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -47,7 +47,9 @@ def explain(error: BaseException, invocation: Invocation, arguments: Sequence[st
         return READER_GONE
     known = as_graphkit_error(error)
     if invocation.go_on:
-        known.hint = invocation.go_on
+        # Whoever was turned away must do something about it first.
+        first = f"{known.hint}; then " if isinstance(known, AuthError) and known.hint else ""
+        known.hint = first + invocation.go_on
     if isinstance(known, Defect) or invocation.verbosity > 1:
         _show_traceback(error)
     if wants_json(invocation, arguments):

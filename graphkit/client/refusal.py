@@ -25,6 +25,9 @@ def service_error(request: Request, response: Response) -> ServiceError:
     code = problem.inner_codes[-1] if problem.inner_codes and not problem.code else problem.code
     said = ": ".join(part for part in (f"{response.status} {code}".rstrip(), problem.message) if part)
     trace = f" (request-id {problem.request_id})" if problem.request_id else ""
+    hint = _HINTS.get(response.status, "the service failed; try again later" if response.status >= 500 else "")
+    if 300 <= response.status < 400:
+        hint = "it points elsewhere, which is not followed; check the address of the service, or what stands before it"
     return ServiceError(
         f"{request.method} {request.path.partition('?')[0]}: {said}{trace}",
         status=response.status,
@@ -34,5 +37,5 @@ def service_error(request: Request, response: Response) -> ServiceError:
         client_request_id=response.client_request_id,
         date=problem.date,
         attempts=response.attempts,
-        hint=_HINTS.get(response.status, "the service failed; try again later" if response.status >= 500 else ""),
+        hint=hint,
     )

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from graphkit.cli import progress
-from graphkit.errors import Parked
+from graphkit.errors import AuthError, Parked
 
 COUNTS = {"create": 1, "update": 0, "add": 46, "remove": 0, "delete": 0, "noop": 0, "blocked": 0}
 ALL_DONE = {"done": 47, "already": 0, "failed": 0, "skipped": 0, "unknown": 0}
@@ -280,6 +280,16 @@ def test_a_run_that_the_service_parked_exits_7(simulated, planned, monkeypatch):
     result = simulated("apply", planned, "--yes")
     assert result.code == 7
     assert f"graphkit resume {planned}" in result.stderr
+
+
+def test_whoever_is_turned_away_midway_is_told_what_to_do_first_and_then_how_to_go_on(simulated, planned, monkeypatch):
+    def refuse(*_):
+        raise AuthError("the service does not accept the access token given", hint="set a new one")
+
+    monkeypatch.setattr(progress.Meter, "update", refuse)
+    result = simulated("apply", planned, "--yes")
+    assert result.code == 4
+    assert f"hint: set a new one; then graphkit resume {planned}" in result.stderr
 
 
 def test_resume_wants_a_run_that_was_begun(simulated, planned):
