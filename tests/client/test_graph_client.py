@@ -128,6 +128,13 @@ def test_a_refusal_tells_what_whom_and_what_next():
     assert "permissions" in error.hint
 
 
+def test_an_answer_that_points_elsewhere_says_that_it_is_not_followed():
+    _, graph = client(lambda request: (302, None))
+    with pytest.raises(ServiceError, match="GET /subscribedSkus: 302") as caught:
+        asyncio.run(graph.get("/subscribedSkus"))
+    assert "not followed" in caught.value.hint
+
+
 @pytest.mark.parametrize("body", [b"<html>bad gateway</html>", b"", b"[]", b'{"error": "text"}'])
 def test_a_refusal_without_account_is_an_error_all_the_same(body):
     _, graph = client(lambda request: (502, body))
