@@ -51,7 +51,7 @@ seconds, some take minutes (documented: 10 s apart, api-reference/v1.0/api/team-
 class Tries:
     """How often one write may still be sent: where its answer was lost, and where it was refused as one too many."""
 
-    lost: int = 3
+    lost: int = 5
     throttled: int = 50
 
     def after(self, error: OutcomeUnknown) -> Tries:

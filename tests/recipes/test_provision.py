@@ -148,8 +148,18 @@ def test_an_owner_is_added_to_a_team_that_is_there(tmp_path):
         {"method": "POST", "path": "/teams/*/channels", "nth": 1, "times": 1, "action": "commit-then", "status": 502},
         {"method": "PUT", "path": "/groups/*/team", "nth": 3, "times": 2, "action": "throttle", "retry_after": "4"},
         {"method": "POST", "path": "/teams/*/channels", "times": 12, "action": "throttle", "retry_after": "3"},
+        {"method": "PATCH", "path": "/groups(*", "times": 8, "action": "answer", "status": 503},
     ],
-    ids=["team 404", "team 504", "team reset", "group 503", "channel 502", "throttled", "throttled again and again"],
+    ids=[
+        "team 404",
+        "team 504",
+        "team reset",
+        "group 503",
+        "channel 502",
+        "throttled",
+        "throttled again and again",
+        "group 503 again and again",
+    ],
 )
 def test_a_write_that_was_executed_and_denied_leaves_one_object(tmp_path, fault):
     text = rows(row("ward-1", channels="Rotas"), row("ward-2", channels="Rotas"))
