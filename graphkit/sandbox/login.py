@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from graphkit.sandbox.apps import App, LoginRefusal
+from graphkit.sandbox.areas import LEAST
 from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.ids import guid, instant, random_guid
-from graphkit.sandbox.permissions import APP_ROLES, LEAST, unknown
+from graphkit.sandbox.permissions import APP_ROLES, unknown
 from graphkit.sandbox.seed import GRAPH_APP, OWN_APP, plant_app
 from graphkit.sandbox.tokens import Signer
 

@@ -1,4 +1,4 @@
-"""Which permission allows which operation, and what each permission is called.
+"""Permissions: sets of them that the operations need, and what each is called.
 
 The rows are those of microsoftgraph/microsoft-graph-devx-content permissions/new/permissions.json (application
 permissions), the identifiers those of permissions/new/provisioningInfo.json; names that only resource-specific consent
@@ -15,234 +15,81 @@ from graphkit.sandbox.call import Call, Refusal
 Need = tuple[str, ...]
 """Any one of these will do."""
 
-_DIRECTORY: Need = ("Directory.Read.All", "Directory.ReadWrite.All")
-_USERS: Need = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", *_DIRECTORY)
-_USERS_WRITE: Need = ("User.ReadWrite.All", "Directory.ReadWrite.All")
-_GROUP_RECORDS: Need = (
+DIRECTORY: Need = ("Directory.Read.All", "Directory.ReadWrite.All")
+USERS: Need = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", *DIRECTORY)
+USERS_WRITE: Need = ("User.ReadWrite.All", "Directory.ReadWrite.All")
+GROUP_RECORDS: Need = (
     "Group.ReadBasic.All",
     "GroupMember.Read.All",
     "Group.Read.All",
     "Group.ReadWrite.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_MEMBERS: Need = (
+MEMBERS: Need = (
     "GroupMember.ReadBasic.All",
     "GroupMember.Read.All",
     "GroupMember.ReadWrite.All",
     "Group.ReadBasic.All",
     "Group.Read.All",
     "Group.ReadWrite.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_OWNERS: Need = (
+OWNERS: Need = (
     "GroupMember.Read.All",
     "GroupMember.ReadWrite.All",
     "Group.Read.All",
     "Group.ReadWrite.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_GROUP_WRITE: Need = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
-_MEMBERS_WRITE: Need = ("GroupMember.ReadWrite.All", *_GROUP_WRITE)
-_LICENSES: Need = (
+GROUP_WRITE: Need = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
+MEMBERS_WRITE: Need = ("GroupMember.ReadWrite.All", *GROUP_WRITE)
+LICENSES: Need = (
     "LicenseAssignment.Read.All",
     "LicenseAssignment.ReadWrite.All",
     "Organization.Read.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_TEAM: Need = (
+TEAM: Need = (
     "Team.ReadBasic.All",
     "TeamSettings.Read.All",
     "TeamSettings.ReadWrite.All",
     "Group.Read.All",
     "Group.ReadWrite.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_CHANNELS: Need = (
+CHANNELS: Need = (
     "Channel.ReadBasic.All",
     "ChannelSettings.Read.All",
     "ChannelSettings.ReadWrite.All",
     "Group.Read.All",
     "Group.ReadWrite.All",
-    *_DIRECTORY,
+    *DIRECTORY,
 )
-_ROLES: Need = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *_DIRECTORY)
-_APPS: Need = ("Application.Read.All", "Application.ReadWrite.All", *_DIRECTORY)
-_POLICIES: Need = ("Policy.Read.All",)
-_ACCESS: Need = ("Policy.Read.ConditionalAccess", "Policy.Read.All")
-_ACCESS_WRITE: Need = ("Policy.ReadWrite.ConditionalAccess",)
-_STRENGTHS: Need = (
+ROLES: Need = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *DIRECTORY)
+APPS: Need = ("Application.Read.All", "Application.ReadWrite.All", *DIRECTORY)
+POLICIES: Need = ("Policy.Read.All",)
+ACCESS: Need = ("Policy.Read.ConditionalAccess", "Policy.Read.All")
+ACCESS_WRITE: Need = ("Policy.ReadWrite.ConditionalAccess",)
+STRENGTHS: Need = (
     "Policy.Read.AuthenticationMethod",
     "Policy.Read.All",
     "Policy.ReadWrite.AuthenticationMethod",
     "Policy.ReadWrite.ConditionalAccess",
 )
-_AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
-_INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
-_INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
-
-_TABLE: tuple[tuple[tuple[Need, ...], str], ...] = (
-    ((_USERS,), """
-        GET /users
-        GET /users/$count
-        GET /users/{user}
-    """),
-    ((_USERS_WRITE,), """
-        POST /users
-        PATCH /users/{user}
-        POST /users/{user}/reprocessLicenseAssignment
-    """),
-    ((("User.RevokeSessions.All", *_USERS_WRITE),), "POST /users/{user}/revokeSignInSessions"),
-    ((("User.DeleteRestore.All", "User.ReadWrite.All"),), "DELETE /users/{user}"),
-    ((("User.Read.All", "User.ReadWrite.All", *_DIRECTORY),), "GET /directory/deletedItems/microsoft.graph.user"),
-    ((("LicenseAssignment.ReadWrite.All", *_USERS_WRITE),), "POST /users/{user}/assignLicense"),
-    (((*_LICENSES, "User.Read.All", "User.ReadWrite.All"),), "GET /users/{user}/licenseDetails"),
-    (((*_MEMBERS, "User.Read.All", "User.ReadWrite.All"),), """
-        GET /users/{user}/memberOf
-        GET /users/{user}/memberOf/microsoft.graph.group
-        GET /users/{user}/transitiveMemberOf
-        GET /users/{user}/transitiveMemberOf/microsoft.graph.group
-    """),
-    ((_GROUP_RECORDS,), """
-        GET /groups
-        GET /groups/$count
-        GET /groups/{group}
-        GET /groups(uniqueName)/{key}
-    """),
-    ((("Group.Create", *_GROUP_WRITE),), "POST /groups"),
-    ((_GROUP_WRITE,), """
-        PATCH /groups/{group}
-        PATCH /groups(uniqueName)/{key}
-        POST /groups/{group}/owners/$ref
-        DELETE /groups/{group}/owners/{object}/$ref
-        PUT /groups/{group}/team
-    """),
-    ((("Group.ReadWrite.All",),), "DELETE /groups/{group}"),
-    ((("LicenseAssignment.ReadWrite.All", *_GROUP_WRITE),), "POST /groups/{group}/assignLicense"),
-    ((_MEMBERS,), """
-        GET /groups/{group}/members
-        GET /groups/{group}/members/microsoft.graph.user
-        GET /groups/{group}/members/$count
-        GET /groups/{group}/transitiveMembers
-        GET /groups/{group}/membersWithLicenseErrors
-        GET /groups/{group}/memberOf
-        GET /groups/{group}/transitiveMemberOf
-    """),
-    ((_OWNERS,), "GET /groups/{group}/owners"),
-    ((_MEMBERS_WRITE,), """
-        POST /groups/{group}/members/$ref
-        DELETE /groups/{group}/members/{object}/$ref
-    """),
-    ((_LICENSES,), """
-        GET /subscribedSkus
-        GET /subscribedSkus/{sku}
-    """),
-    ((("Organization.Read.All", "User.Read.All", *_INTUNE, *_DIRECTORY),), """
-        GET /organization
-        GET /organization/{organization}
-    """),
-    ((("Domain.Read.All", *_DIRECTORY),), "GET /domains"),
-    ((_DIRECTORY,), "POST /directoryObjects/getByIds"),
-    ((_ROLES,), """
-        GET /directoryRoles
-        GET /directoryRoles/{role}/members
-        GET /directoryRoles(roleTemplateId)/{template}/members
-        GET /directoryRoleTemplates
-        GET /roleManagement/directory/roleDefinitions
-        GET /roleManagement/directory/roleAssignments
-    """),
-    ((_APPS,), """
-        GET /servicePrincipals
-        GET /servicePrincipals/{principal}
-        GET /servicePrincipals(appId)/{app}
-        GET /servicePrincipals/{principal}/appRoleAssignments
-        GET /servicePrincipals(appId)/{app}/appRoleAssignments
-    """),
-    ((_ACCESS,), """
-        GET /identity/conditionalAccess/policies
-        GET /identity/conditionalAccess/policies/{policy}
-        GET /identity/conditionalAccess/namedLocations
-        GET /identity/conditionalAccess/namedLocations/{location}
-    """),
-    ((_POLICIES, _ACCESS_WRITE, _APPS), """
-        POST /identity/conditionalAccess/policies
-        PATCH /identity/conditionalAccess/policies/{policy}
-    """),
-    ((_POLICIES, _ACCESS_WRITE), """
-        DELETE /identity/conditionalAccess/policies/{policy}
-        POST /identity/conditionalAccess/namedLocations
-        PATCH /identity/conditionalAccess/namedLocations/{location}
-        DELETE /identity/conditionalAccess/namedLocations/{location}
-    """),
-    ((_STRENGTHS,), """
-        GET /identity/conditionalAccess/authenticationStrength/policies
-        GET /identity/conditionalAccess/authenticationStrength/policies/{strength}
-        GET /policies/authenticationStrengthPolicies
-        GET /policies/authenticationStrengthPolicies/{strength}
-    """),
-    ((_AGREEMENTS,), """
-        GET /identityGovernance/termsOfUse/agreements
-        GET /agreements
-    """),
-    ((("Agreement.ReadWrite.All",),), """
-        POST /identityGovernance/termsOfUse/agreements
-        POST /agreements
-    """),
-    (((*_POLICIES, "Policy.ReadWrite.SecurityDefaults"),), "GET /policies/identitySecurityDefaultsEnforcementPolicy"),
-    ((_INTUNE,), """
-        GET /deviceManagement/deviceCompliancePolicies
-        GET /deviceManagement/deviceCompliancePolicies/{policy}
-        GET /deviceManagement/deviceCompliancePolicies/{policy}/scheduledActionsForRule
-        GET /deviceManagement/deviceCompliancePolicies/{policy}/assignments
-    """),
-    ((_INTUNE_WRITE,), """
-        POST /deviceManagement/deviceCompliancePolicies
-        PATCH /deviceManagement/deviceCompliancePolicies/{policy}
-        DELETE /deviceManagement/deviceCompliancePolicies/{policy}
-        POST /deviceManagement/deviceCompliancePolicies/{policy}/scheduleActionsForRules
-        POST /deviceManagement/deviceCompliancePolicies/{policy}/assign
-    """),
-    ((("Team.Create", *_GROUP_WRITE),), "POST /teams"),
-    ((_TEAM,), """
-        GET /teams/{team}
-        GET /groups/{group}/team
-        GET /teams/{team}/operations/{operation}
-    """),
-    ((("TeamSettings.ReadWrite.All", *_GROUP_WRITE),), "PATCH /teams/{team}"),
-    ((_CHANNELS,), """
-        GET /teams/{team}/channels
-        GET /teams/{team}/primaryChannel
-        GET /teams/{team}/channels/{channel}
-    """),
-    ((("Channel.Create", *_GROUP_WRITE),), "POST /teams/{team}/channels"),
-    ((("ChannelSettings.ReadWrite.All", *_GROUP_WRITE),), "PATCH /teams/{team}/channels/{channel}"),
-    ((("Channel.Delete.All", *_GROUP_WRITE),), "DELETE /teams/{team}/channels/{channel}"),
-    ((("TeamMember.Read.All", "TeamMember.ReadWrite.All"),), "GET /teams/{team}/members"),
-    ((("TeamMember.ReadWriteNonOwnerRole.All", "TeamMember.ReadWrite.All"),), """
-        POST /teams/{team}/members
-        DELETE /teams/{team}/members/{membership}
-    """),
-)  # fmt: skip
-
-NEEDS: Mapping[str, tuple[Need, ...]] = {
-    route.strip(): needs for needs, routes in _TABLE for route in routes.strip().splitlines()
-}
-"""What each operation needs, by method and path template: of each need, one permission."""
-
-LEAST: frozenset[str] = frozenset(need[0] for needs in NEEDS.values() for need in needs)
-"""One permission for each need: enough for everything that is modelled."""
+AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
+INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
+INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
 
 
-def check(call: Call, template: str) -> None:
+def check(call: Call, template: str, needs: Iterable[Need]) -> None:
     """Raises :class:`Refusal` (403) if the caller's token does not allow this operation."""
     held = call.permissions
-    if held is not None and not _allowed(call, template, held):
-        raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-
-
-def _allowed(call: Call, template: str, held: frozenset[str]) -> bool:
+    if held is None:
+        return
     if template == "/groups/{group}" and call.method == "PATCH" and _only_members(call.body):
-        return not held.isdisjoint(_MEMBERS_WRITE)
-    return all(not held.isdisjoint(need) for need in NEEDS[f"{call.method} {template}"])
+        needs = (MEMBERS_WRITE,)
+    if any(held.isdisjoint(need) for need in needs):
+        raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
 def _only_members(body: object) -> bool:

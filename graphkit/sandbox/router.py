@@ -1,8 +1,9 @@
 """The router table: ``(method, path template) -> handler``.
 
-Adding an endpoint is one decorated function in the module of its service area::
+Adding an endpoint is one decorated function in the module of its service area: its path, what a token must hold to
+call it, and the page of the API reference that describes it::
 
-    @routes.get("/users/{user}/licenseDetails")
+    @routes.get("/users/{user}/licenseDetails", LICENSES, page="user-list-licensedetails")
     def license_details(call: Call) -> Reply: ...
 """
 
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from graphkit.sandbox.call import Call, Refusal, Reply
+from graphkit.sandbox.permissions import Need
 from graphkit.sandbox.schema import is_real_path
 
 Handler = Callable[[Call], Reply]
@@ -25,36 +27,51 @@ _NAMED_KEY = re.compile(r"^(\w+)='(.*)'$", re.DOTALL)
 
 
 class Route(NamedTuple):
+    """An endpoint. ``needs``: of each, one permission; ``page`` is a page of learn.microsoft.com/graph/api."""
+
     method: str
     template: str
     handler: Handler
+    needs: tuple[Need, ...]
+    page: str
     beta_only: bool
+
+    @property
+    def source(self) -> str:
+        view = "beta" if self.beta_only else "1.0"
+        return f"https://learn.microsoft.com/graph/api/{self.page}?view=graph-rest-{view}"
 
 
 class Routes(list[Route]):
-    """The endpoints of one service area."""
+    """The endpoints of one service area; with ``beta_only`` all of them are."""
 
-    def add(self, method: str, template: str, *, beta_only: bool = False) -> Callable[[Handler], Handler]:
+    def __init__(self, *, beta_only: bool = False) -> None:
+        super().__init__()
+        self._beta_only = beta_only
+
+    def add(
+        self, method: str, template: str, *needs: Need, page: str, beta_only: bool = False
+    ) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            self.append(Route(method, template, handler, beta_only))
+            self.append(Route(method, template, handler, needs, page, beta_only or self._beta_only))
             return handler
 
         return register
 
-    def get(self, template: str) -> Callable[[Handler], Handler]:
-        return self.add("GET", template)
+    def get(self, template: str, *needs: Need, page: str, beta_only: bool = False) -> Callable[[Handler], Handler]:
+        return self.add("GET", template, *needs, page=page, beta_only=beta_only)
 
-    def post(self, template: str) -> Callable[[Handler], Handler]:
-        return self.add("POST", template)
+    def post(self, template: str, *needs: Need, page: str, beta_only: bool = False) -> Callable[[Handler], Handler]:
+        return self.add("POST", template, *needs, page=page, beta_only=beta_only)
 
-    def patch(self, template: str) -> Callable[[Handler], Handler]:
-        return self.add("PATCH", template)
+    def patch(self, template: str, *needs: Need, page: str, beta_only: bool = False) -> Callable[[Handler], Handler]:
+        return self.add("PATCH", template, *needs, page=page, beta_only=beta_only)
 
-    def put(self, template: str) -> Callable[[Handler], Handler]:
-        return self.add("PUT", template)
+    def put(self, template: str, *needs: Need, page: str, beta_only: bool = False) -> Callable[[Handler], Handler]:
+        return self.add("PUT", template, *needs, page=page, beta_only=beta_only)
 
-    def delete(self, template: str) -> Callable[[Handler], Handler]:
-        return self.add("DELETE", template)
+    def delete(self, template: str, *needs: Need, page: str, beta_only: bool = False) -> Callable[[Handler], Handler]:
+        return self.add("DELETE", template, *needs, page=page, beta_only=beta_only)
 
 
 class _Node:
@@ -87,6 +104,8 @@ class Router:
                 node.name = segment[1:-1]
             else:
                 node = node.literals.setdefault(segment.lower(), _Node())
+        if route.method in node.routes:
+            raise ValueError(f"{route.method} {route.template} is there twice")
         node.routes[route.method] = route
 
     def find(self, method: str, path: str, version: str) -> tuple[Route, dict[str, str]]:

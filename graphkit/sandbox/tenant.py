@@ -14,10 +14,10 @@ import msgspec
 
 from graphkit.sandbox import batch, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
+from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
-from graphkit.sandbox.licensing import count_seats
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
@@ -214,7 +214,7 @@ class SimulatedTenant:
     def _operate(self, call: Call, fault: dict[str, Any] | None) -> Reply:
         route, call.params = ROUTER.find(call.method, call.path, call.version)
         headers: dict[str, str] = {}
-        permissions.check(call, route.template)
+        permissions.check(call, route.template, route.needs)
         try:
             if self.throttling:
                 self.throttle.charge(call, route.template, headers)

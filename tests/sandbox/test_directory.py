@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphkit.sandbox.permissions import LEAST
+from graphkit.sandbox.areas import LEAST
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.pending import work
+from graphkit.sandbox.permissions import LICENSES
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, is_guid
@@ -122,13 +123,13 @@ def state_of(sku: str, group: str | None, disabled: Iterable[str], now: float, e
     }
 
 
-@routes.get("/subscribedSkus")
+@routes.get("/subscribedSkus", LICENSES, page="subscribedsku-list")
 def list_skus(call: Call) -> Reply:
     shown = [with_consumed(call.tenant, sku) for sku in call.tenant.state.table("subscribedSkus").objects.values()]
     return listing(call, SKU_KIND, shown, pages=False)
 
 
-@routes.get("/subscribedSkus/{sku}")
+@routes.get("/subscribedSkus/{sku}", LICENSES, page="subscribedsku-get")
 def get_sku(call: Call) -> Reply:
     sku = call.tenant.state.get("subscribedSkus", call.params["sku"])
     if sku is None:

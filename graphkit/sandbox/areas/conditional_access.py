@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphkit.sandbox.areas.groups import directory_object
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
-from graphkit.sandbox.groups import directory_object
 from graphkit.sandbox.ids import instant
+from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE, AGREEMENTS, APPS, POLICIES, STRENGTHS
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable, is_guid
@@ -45,12 +46,12 @@ def _missing(what: str, key: str) -> Refusal:
 # -- policies ----------------------------------------------------------------------------------------------------
 
 
-@routes.get("/identity/conditionalAccess/policies")
+@routes.get("/identity/conditionalAccess/policies", ACCESS, page="conditionalaccessroot-list-policies")
 def list_policies(call: Call) -> Reply:
     return listing(call, POLICY_KIND, call.tenant.state.table("policies").in_order())
 
 
-@routes.get("/identity/conditionalAccess/policies/{policy}")
+@routes.get("/identity/conditionalAccess/policies/{policy}", ACCESS, page="conditionalaccesspolicy-get")
 def get_policy(call: Call) -> Reply:
     return entity(call, POLICY_KIND, _policy(call))
 
@@ -63,7 +64,9 @@ def _policy(call: Call) -> Json:
     return found
 
 
-@routes.post("/identity/conditionalAccess/policies")
+@routes.post(
+    "/identity/conditionalAccess/policies", POLICIES, ACCESS_WRITE, APPS, page="conditionalaccessroot-post-policies"
+)
 def create_policy(call: Call) -> Reply:
     """Not idempotent: displayName is not unique, so a repeated POST makes a second policy."""
     body = call.json
@@ -88,7 +91,9 @@ def create_policy(call: Call) -> Reply:
     return entity(call, POLICY_KIND, policy, status=201)
 
 
-@routes.patch("/identity/conditionalAccess/policies/{policy}")
+@routes.patch(
+    "/identity/conditionalAccess/policies/{policy}", POLICIES, ACCESS_WRITE, APPS, page="conditionalaccesspolicy-update"
+)
 def update_policy(call: Call) -> Reply:
     policy = _policy(call)
     body = call.json
@@ -102,7 +107,9 @@ def update_policy(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.delete("/identity/conditionalAccess/policies/{policy}")
+@routes.delete(
+    "/identity/conditionalAccess/policies/{policy}", POLICIES, ACCESS_WRITE, page="conditionalaccesspolicy-delete"
+)
 def delete_policy(call: Call) -> Reply:
     policy = _policy(call)
     call.tenant.state.delete("policies", policy["id"])
@@ -256,12 +263,12 @@ def _check_location(call: Call, key: str) -> None:
 # -- named locations ---------------------------------------------------------------------------------------------
 
 
-@routes.get("/identity/conditionalAccess/namedLocations")
+@routes.get("/identity/conditionalAccess/namedLocations", ACCESS, page="conditionalaccessroot-list-namedlocations")
 def list_locations(call: Call) -> Reply:
     return listing(call, LOCATION_KIND, call.tenant.state.table("locations").in_order())
 
 
-@routes.get("/identity/conditionalAccess/namedLocations/{location}")
+@routes.get("/identity/conditionalAccess/namedLocations/{location}", ACCESS, page="namedlocation-get")
 def get_location(call: Call) -> Reply:
     return entity(call, LOCATION_KIND, _location(call))
 
@@ -274,7 +281,12 @@ def _location(call: Call) -> Json:
     return found
 
 
-@routes.post("/identity/conditionalAccess/namedLocations")
+@routes.post(
+    "/identity/conditionalAccess/namedLocations",
+    POLICIES,
+    ACCESS_WRITE,
+    page="conditionalaccessroot-post-namedlocations",
+)
 def create_location(call: Call) -> Reply:
     body = call.json
     found = check(body, "namedLocation", call.version, code="BadRequest")
@@ -314,7 +326,9 @@ def _check_location_values(location: Json, type_name: str) -> None:
             raise _refuse("1043: An IP range needs a cidrAddress such as 203.0.113.0/24.")
 
 
-@routes.patch("/identity/conditionalAccess/namedLocations/{location}")
+@routes.patch(
+    "/identity/conditionalAccess/namedLocations/{location}", POLICIES, ACCESS_WRITE, page="ipnamedlocation-update"
+)
 def update_location(call: Call) -> Reply:
     location = _location(call)
     own_type = location["@odata.type"].removeprefix("#microsoft.graph.")
@@ -330,7 +344,9 @@ def update_location(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.delete("/identity/conditionalAccess/namedLocations/{location}")
+@routes.delete(
+    "/identity/conditionalAccess/namedLocations/{location}", POLICIES, ACCESS_WRITE, page="ipnamedlocation-delete"
+)
 def delete_location(call: Call) -> Reply:
     """Refused while a policy refers to it; a trusted one must be untrusted first (namedlocation-delete)."""
     location = _location(call)
@@ -348,14 +364,22 @@ def delete_location(call: Call) -> Reply:
 # -- what policies refer to --------------------------------------------------------------------------------------
 
 
-@routes.get("/policies/authenticationStrengthPolicies")
-@routes.get("/identity/conditionalAccess/authenticationStrength/policies")
+@routes.get("/policies/authenticationStrengthPolicies", STRENGTHS, page="authenticationstrengthroot-list-policies")
+@routes.get(
+    "/identity/conditionalAccess/authenticationStrength/policies",
+    STRENGTHS,
+    page="authenticationstrengthroot-list-policies",
+)
 def list_strengths(call: Call) -> Reply:
     return listing(call, STRENGTH_KIND, call.tenant.state.table("strengths").in_order())
 
 
-@routes.get("/policies/authenticationStrengthPolicies/{strength}")
-@routes.get("/identity/conditionalAccess/authenticationStrength/policies/{strength}")
+@routes.get("/policies/authenticationStrengthPolicies/{strength}", STRENGTHS, page="authenticationstrengthpolicy-get")
+@routes.get(
+    "/identity/conditionalAccess/authenticationStrength/policies/{strength}",
+    STRENGTHS,
+    page="authenticationstrengthpolicy-get",
+)
 def get_strength(call: Call) -> Reply:
     found = call.tenant.state.get("strengths", call.params["strength"])
     if found is None:
@@ -363,14 +387,18 @@ def get_strength(call: Call) -> Reply:
     return entity(call, STRENGTH_KIND, found)
 
 
-@routes.get("/agreements")
-@routes.get("/identityGovernance/termsOfUse/agreements")
+@routes.get("/agreements", AGREEMENTS, page="termsofusecontainer-list-agreements")
+@routes.get("/identityGovernance/termsOfUse/agreements", AGREEMENTS, page="termsofusecontainer-list-agreements")
 def list_agreements(call: Call) -> Reply:
     return listing(call, AGREEMENT_KIND, call.tenant.state.table("agreements").in_order())
 
 
-@routes.post("/agreements")
-@routes.post("/identityGovernance/termsOfUse/agreements")
+@routes.post("/agreements", ("Agreement.ReadWrite.All",), page="termsofusecontainer-post-agreements")
+@routes.post(
+    "/identityGovernance/termsOfUse/agreements",
+    ("Agreement.ReadWrite.All",),
+    page="termsofusecontainer-post-agreements",
+)
 def create_agreement(call: Call) -> Reply:
     body = call.json
     check(body, "agreement", call.version, code="BadRequest")
@@ -381,6 +409,10 @@ def create_agreement(call: Call) -> Reply:
     return entity(call, AGREEMENT_KIND, agreement, status=201)
 
 
-@routes.get("/policies/identitySecurityDefaultsEnforcementPolicy")
+@routes.get(
+    "/policies/identitySecurityDefaultsEnforcementPolicy",
+    (*POLICIES, "Policy.ReadWrite.SecurityDefaults"),
+    page="identitysecuritydefaultsenforcementpolicy-get",
+)
 def get_security_defaults(call: Call) -> Reply:
     return entity(call, DEFAULTS_KIND, call.tenant.state.table("securityDefaults").objects["securityDefaults"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.ids import instant
+from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable, find_type, first_value, is_guid
@@ -59,17 +60,17 @@ def _defaults(type_name: str, version: str) -> Json:
     return filled
 
 
-@routes.get(ROOT)
+@routes.get(ROOT, INTUNE, page="intune-deviceconfig-devicecompliancepolicy-list")
 def list_policies(call: Call) -> Reply:
     return listing(call, POLICY_KIND, call.tenant.state.table("compliancePolicies").in_order())
 
 
-@routes.get(ROOT + "/{policy}")
+@routes.get(ROOT + "/{policy}", INTUNE, page="intune-deviceconfig-devicecompliancepolicy-get")
 def get_policy(call: Call) -> Reply:
     return entity(call, POLICY_KIND, find(call))
 
 
-@routes.post(ROOT)
+@routes.post(ROOT, INTUNE_WRITE, page="intune-deviceconfig-windows10compliancepolicy-create")
 def create_policy(call: Call) -> Reply:
     """displayName is not unique, so a repeated POST makes a second policy."""
     body = call.json
@@ -121,7 +122,7 @@ def _read_actions(call: Call, rules: Any) -> list[Json]:
     ]
 
 
-@routes.patch(ROOT + "/{policy}")
+@routes.patch(ROOT + "/{policy}", INTUNE_WRITE, page="intune-deviceconfig-windows10compliancepolicy-update")
 def update_policy(call: Call) -> Reply:
     """The platform cannot change; scheduled actions have an action of their own (scheduleActionsForRules)."""
     policy = find(call)
@@ -144,13 +145,17 @@ def update_policy(call: Call) -> Reply:
     return entity(call, POLICY_KIND, changed)
 
 
-@routes.delete(ROOT + "/{policy}")
+@routes.delete(ROOT + "/{policy}", INTUNE_WRITE, page="intune-deviceconfig-windows10compliancepolicy-delete")
 def delete_policy(call: Call) -> Reply:
     call.tenant.state.delete("compliancePolicies", find(call)["id"])
     return Reply(204)
 
 
-@routes.post(ROOT + "/{policy}/scheduleActionsForRules")
+@routes.post(
+    ROOT + "/{policy}/scheduleActionsForRules",
+    INTUNE_WRITE,
+    page="intune-deviceconfig-devicecompliancepolicy-scheduleactionsforrules",
+)
 def schedule_actions(call: Call) -> Reply:
     policy = find(call)
     rules = call.json.get("deviceComplianceScheduledActionForRules")
@@ -161,18 +166,22 @@ def schedule_actions(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.get(ROOT + "/{policy}/scheduledActionsForRule")
+@routes.get(
+    ROOT + "/{policy}/scheduledActionsForRule",
+    INTUNE,
+    page="intune-deviceconfig-devicecompliancescheduledactionforrule-list",
+)
 def get_scheduled_actions(call: Call) -> Reply:
     """Not a path of its own, whatever the documentation says: microsoftgraph/microsoft-graph-docs#4104."""
     raise _refuse("No method match route template")
 
 
-@routes.get(ROOT + "/{policy}/assignments")
+@routes.get(ROOT + "/{policy}/assignments", INTUNE, page="intune-deviceconfig-devicecompliancepolicyassignment-list")
 def list_assignments(call: Call) -> Reply:
     return listing(call, ASSIGNMENT_KIND, list(find(call).get("assignments") or []))
 
 
-@routes.post(ROOT + "/{policy}/assign")
+@routes.post(ROOT + "/{policy}/assign", INTUNE_WRITE, page="intune-deviceconfig-devicecompliancepolicy-assign")
 def assign(call: Call) -> Reply:
     """REPLACES the set; of two entries for one target the later is ignored."""
     policy = find(call)

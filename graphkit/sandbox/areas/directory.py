@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from graphkit.sandbox.areas.groups import directory_object, view
 from graphkit.sandbox.call import Call, Json, Reply, bad_request, not_found
-from graphkit.sandbox.groups import directory_object, view
 from graphkit.sandbox.ids import SEEDED_AT
-from graphkit.sandbox.permissions import APP_ROLES
+from graphkit.sandbox.permissions import APP_ROLES, APPS, DIRECTORY, INTUNE, ROLES
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.seed import GRAPH_APP
@@ -30,12 +30,16 @@ APP_ROLE_KIND = Kind("appRoleAssignments", "appRoleAssignment")
 MAX_IDS = 1000
 
 
-@routes.get("/organization")
+@routes.get("/organization", ("Organization.Read.All", "User.Read.All", *INTUNE, *DIRECTORY), page="organization-list")
 def list_organizations(call: Call) -> Reply:
     return listing(call, ORGANISATION_KIND, call.tenant.state.table("organization").in_order())
 
 
-@routes.get("/organization/{organization}")
+@routes.get(
+    "/organization/{organization}",
+    ("Organization.Read.All", "User.Read.All", *INTUNE, *DIRECTORY),
+    page="organization-get",
+)
 def get_organization(call: Call) -> Reply:
     found = call.tenant.state.get("organization", call.params["organization"])
     if found is None:
@@ -43,7 +47,7 @@ def get_organization(call: Call) -> Reply:
     return entity(call, ORGANISATION_KIND, found)
 
 
-@routes.get("/domains")
+@routes.get("/domains", ("Domain.Read.All", *DIRECTORY), page="domain-list")
 def list_domains(call: Call) -> Reply:
     organisation = call.tenant.state.table("organization").objects[call.tenant.tenant_id]
     found = [
@@ -54,7 +58,7 @@ def list_domains(call: Call) -> Reply:
     return Reply(200, {"@odata.context": call.context("domains"), "value": found})
 
 
-@routes.post("/directoryObjects/getByIds")
+@routes.post("/directoryObjects/getByIds", DIRECTORY, page="directoryobject-getbyids")
 def get_by_ids(call: Call) -> Reply:
     """api-reference/v1.0/api/directoryobject-getbyids.md: up to 1000 ids; the absent are left out."""
     ids = call.json.get("ids")
@@ -73,7 +77,7 @@ def get_by_ids(call: Call) -> Reply:
     return Reply(200, {"@odata.context": call.context("directoryObjects"), "value": shown})
 
 
-@routes.get("/directoryRoles")
+@routes.get("/directoryRoles", ROLES, page="directoryrole-list")
 def list_roles(call: Call) -> Reply:
     """Roles in use; this list never pages (concepts/paging.md)."""
     roles = call.tenant.state.table("roles").objects.values()
@@ -81,7 +85,7 @@ def list_roles(call: Call) -> Reply:
     return listing(call, ROLE_KIND, list(active), pages=False)
 
 
-@routes.get("/directoryRoles/{role}/members")
+@routes.get("/directoryRoles/{role}/members", ROLES, page="directoryrole-list-members")
 def list_role_members(call: Call) -> Reply:
     role = call.tenant.state.get("roles", call.params["role"])
     if role is None:
@@ -89,7 +93,7 @@ def list_role_members(call: Call) -> Reply:
     return _role_members(call, role["roleTemplateId"])
 
 
-@routes.get("/directoryRoles(roleTemplateId)/{template}/members")
+@routes.get("/directoryRoles(roleTemplateId)/{template}/members", ROLES, page="directoryrole-list-members")
 def list_template_members(call: Call) -> Reply:
     return _role_members(call, call.params["template"])
 
@@ -109,12 +113,12 @@ def _templates(call: Call) -> list[Json | None]:
     ]
 
 
-@routes.get("/directoryRoleTemplates")
+@routes.get("/directoryRoleTemplates", ROLES, page="directoryroletemplate-list")
 def list_templates(call: Call) -> Reply:
     return listing(call, TEMPLATE_KIND, _templates(call), pages=False)
 
 
-@routes.get("/roleManagement/directory/roleDefinitions")
+@routes.get("/roleManagement/directory/roleDefinitions", ROLES, page="rbacapplication-list-roledefinitions")
 def list_definitions(call: Call) -> Reply:
     found: list[Json | None] = [
         {**role, "templateId": role["id"], "isBuiltIn": True, "isEnabled": True} for role in _templates(call) if role
@@ -122,7 +126,7 @@ def list_definitions(call: Call) -> Reply:
     return listing(call, DEFINITION_KIND, found)
 
 
-@routes.get("/roleManagement/directory/roleAssignments")
+@routes.get("/roleManagement/directory/roleAssignments", ROLES, page="rbacapplication-list-roleassignments")
 def list_role_assignments(call: Call) -> Reply:
     found: list[Json | None] = [
         {
@@ -137,17 +141,17 @@ def list_role_assignments(call: Call) -> Reply:
     return listing(call, ASSIGNMENT_KIND, found)
 
 
-@routes.get("/servicePrincipals")
+@routes.get("/servicePrincipals", APPS, page="serviceprincipal-list")
 def list_principals(call: Call) -> Reply:
     return listing(call, PRINCIPAL_KIND, call.tenant.state.table("servicePrincipals").in_order())
 
 
-@routes.get("/servicePrincipals/{principal}")
+@routes.get("/servicePrincipals/{principal}", APPS, page="serviceprincipal-get")
 def get_principal(call: Call) -> Reply:
     return entity(call, PRINCIPAL_KIND, _principal(call, call.params["principal"]))
 
 
-@routes.get("/servicePrincipals(appId)/{app}")
+@routes.get("/servicePrincipals(appId)/{app}", APPS, page="serviceprincipal-get")
 def get_principal_by_app(call: Call) -> Reply:
     return entity(call, PRINCIPAL_KIND, _principal_of_app(call, call.params["app"]))
 
@@ -166,12 +170,12 @@ def _principal_of_app(call: Call, app_id: str) -> Json:
     return found[0]
 
 
-@routes.get("/servicePrincipals/{principal}/appRoleAssignments")
+@routes.get("/servicePrincipals/{principal}/appRoleAssignments", APPS, page="serviceprincipal-list-approleassignments")
 def list_app_roles(call: Call) -> Reply:
     return _app_roles(call, _principal(call, call.params["principal"]))
 
 
-@routes.get("/servicePrincipals(appId)/{app}/appRoleAssignments")
+@routes.get("/servicePrincipals(appId)/{app}/appRoleAssignments", APPS, page="serviceprincipal-list-approleassignments")
 def list_app_roles_of_app(call: Call) -> Reply:
     return _app_roles(call, _principal_of_app(call, call.params["app"]))
 

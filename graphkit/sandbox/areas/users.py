@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from graphkit.sandbox import licensing
+from graphkit.sandbox.areas import licensing
+from graphkit.sandbox.areas.groups import GROUP_KIND, groups_of
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
-from graphkit.sandbox.groups import GROUP_KIND, groups_of
 from graphkit.sandbox.ids import instant
+from graphkit.sandbox.permissions import DIRECTORY, LICENSES, MEMBERS, USERS, USERS_WRITE
 from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable
@@ -60,7 +61,7 @@ def find(call: Call, *, to_write: bool = False) -> Json:
     return user
 
 
-@routes.get("/users")
+@routes.get("/users", USERS, page="user-list")
 def list_users(call: Call) -> Reply:
     elsewhere = ELSEWHERE.intersection(call.query.select)
     if elsewhere:
@@ -68,17 +69,17 @@ def list_users(call: Call) -> Reply:
     return listing(call, USER_KIND, candidates(call, "users"))
 
 
-@routes.get("/users/$count")
+@routes.get("/users/$count", USERS, page="user-list")
 def count_users(call: Call) -> Reply:
     return Reply(200, str(matching(call, USER_KIND, call.tenant.state.table("users").in_order())))
 
 
-@routes.get("/users/{user}")
+@routes.get("/users/{user}", USERS, page="user-get")
 def get_user(call: Call) -> Reply:
     return entity(call, USER_KIND, find(call))
 
 
-@routes.post("/users")
+@routes.post("/users", USERS_WRITE, page="user-post-users")
 def create_user(call: Call) -> Reply:
     body = call.json
     check_writable(body, check(body, "user", call.version))
@@ -109,7 +110,7 @@ def _check_upn(call: Call, upn: str, own_id: str | None) -> None:
         raise conflict("userPrincipalName")
 
 
-@routes.patch("/users/{user}")
+@routes.patch("/users/{user}", USERS_WRITE, page="user-update")
 def update_user(call: Call) -> Reply:
     user = find(call)
     body = call.json
@@ -121,7 +122,7 @@ def update_user(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.delete("/users/{user}")
+@routes.delete("/users/{user}", ("User.DeleteRestore.All", "User.ReadWrite.All"), page="user-delete")
 def delete_user(call: Call) -> Reply:
     """Soft: the user waits 30 days among the deleted items and leaves every group and licence behind."""
     user = find(call)
@@ -135,18 +136,24 @@ def delete_user(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.get("/directory/deletedItems/microsoft.graph.user")
+@routes.get(
+    "/directory/deletedItems/microsoft.graph.user",
+    ("User.Read.All", "User.ReadWrite.All", *DIRECTORY),
+    page="directory-deleteditems-list",
+)
 def list_deleted_users(call: Call) -> Reply:
     return listing(call, DELETED_KIND, call.tenant.state.table("deletedUsers").in_order())
 
 
-@routes.post("/users/{user}/assignLicense")
+@routes.post(
+    "/users/{user}/assignLicense", ("LicenseAssignment.ReadWrite.All", *USERS_WRITE), page="user-assignlicense"
+)
 def assign_license(call: Call) -> Reply:
     changed = licensing.assign_to_user(call, find(call))
     return entity(call, USER_KIND, changed)
 
 
-@routes.post("/users/{user}/reprocessLicenseAssignment")
+@routes.post("/users/{user}/reprocessLicenseAssignment", USERS_WRITE, page="user-reprocesslicenseassignment")
 def reprocess(call: Call) -> Reply:
     user = find(call)
     for group in {s["assignedByGroup"] for s in licensing.states_of(user)} - {None}:
@@ -155,7 +162,9 @@ def reprocess(call: Call) -> Reply:
     return entity(call, USER_KIND, user)
 
 
-@routes.post("/users/{user}/revokeSignInSessions")
+@routes.post(
+    "/users/{user}/revokeSignInSessions", ("User.RevokeSessions.All", *USERS_WRITE), page="user-revokesigninsessions"
+)
 def revoke_sessions(call: Call) -> Reply:
     """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end, access tokens live on."""
     user = find(call)
@@ -163,27 +172,41 @@ def revoke_sessions(call: Call) -> Reply:
     return Reply(200, {"@odata.context": call.context("Edm.Boolean"), "value": True})
 
 
-@routes.get("/users/{user}/licenseDetails")
+@routes.get(
+    "/users/{user}/licenseDetails", (*LICENSES, "User.Read.All", "User.ReadWrite.All"), page="user-list-licensedetails"
+)
 def get_license_details(call: Call) -> Reply:
     return licensing.license_details(call, find(call))
 
 
-@routes.get("/users/{user}/memberOf")
+@routes.get("/users/{user}/memberOf", (*MEMBERS, "User.Read.All", "User.ReadWrite.All"), page="user-list-memberof")
 def member_of(call: Call) -> Reply:
     return _memberships(call, transitive=False)
 
 
-@routes.get("/users/{user}/memberOf/microsoft.graph.group")
+@routes.get(
+    "/users/{user}/memberOf/microsoft.graph.group",
+    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
+    page="user-list-memberof",
+)
 def member_of_groups(call: Call) -> Reply:
     return _memberships(call, transitive=False)
 
 
-@routes.get("/users/{user}/transitiveMemberOf")
+@routes.get(
+    "/users/{user}/transitiveMemberOf",
+    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
+    page="user-list-transitivememberof",
+)
 def transitive_member_of(call: Call) -> Reply:
     return _memberships(call, transitive=True)
 
 
-@routes.get("/users/{user}/transitiveMemberOf/microsoft.graph.group")
+@routes.get(
+    "/users/{user}/transitiveMemberOf/microsoft.graph.group",
+    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
+    page="user-list-transitivememberof",
+)
 def transitive_member_of_groups(call: Call) -> Reply:
     return _memberships(call, transitive=True)
 

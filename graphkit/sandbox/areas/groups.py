@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from graphkit.sandbox import licensing
+from graphkit.sandbox.areas import licensing
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
 from graphkit.sandbox.ids import instant
+from graphkit.sandbox.permissions import GROUP_RECORDS, GROUP_WRITE, MEMBERS, MEMBERS_WRITE, OWNERS
 from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable
@@ -99,22 +100,22 @@ def directory_object(call: Call, key: str) -> tuple[str, Json] | None:
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
-@routes.get("/groups")
+@routes.get("/groups", GROUP_RECORDS, page="group-list")
 def list_groups(call: Call) -> Reply:
     return listing(call, GROUP_KIND, candidates(call, "groups"))
 
 
-@routes.get("/groups/$count")
+@routes.get("/groups/$count", GROUP_RECORDS, page="group-list")
 def count_groups(call: Call) -> Reply:
     return Reply(200, str(matching(call, GROUP_KIND, call.tenant.state.table("groups").in_order())))
 
 
-@routes.get("/groups/{group}")
+@routes.get("/groups/{group}", GROUP_RECORDS, page="group-get")
 def get_group(call: Call) -> Reply:
     return entity(call, GROUP_KIND, find(call))
 
 
-@routes.get("/groups(uniqueName)/{key}")
+@routes.get("/groups(uniqueName)/{key}", GROUP_RECORDS, page="group-get")
 def get_group_by_name(call: Call) -> Reply:
     group = by_unique_name(call)
     if group is None or not call.tenant.replication.visible(group, call.now, call.replica):
@@ -125,7 +126,7 @@ def get_group_by_name(call: Call) -> Reply:
 # -- creating, changing, deleting --------------------------------------------------------------------------------
 
 
-@routes.post("/groups")
+@routes.post("/groups", ("Group.Create", *GROUP_WRITE), page="group-post-groups")
 def create_group(call: Call) -> Reply:
     return _create(call, call.json)
 
@@ -203,12 +204,12 @@ def _check_unique(call: Call, merged: Json, unified: bool) -> None:
         raise conflict("mailNickname")
 
 
-@routes.patch("/groups/{group}")
+@routes.patch("/groups/{group}", GROUP_WRITE, page="group-update")
 def update_group(call: Call) -> Reply:
     return _update(call, find(call), call.json)
 
 
-@routes.patch("/groups(uniqueName)/{key}")
+@routes.patch("/groups(uniqueName)/{key}", GROUP_WRITE, page="group-upsert")
 def upsert_group(call: Call) -> Reply:
     """api-reference/v1.0/api/group-upsert.md: 201 when created, 204 when updated, 404 if creating is not asked for.
 
@@ -243,7 +244,7 @@ def _update(call: Call, group: Json, body: Json) -> Reply:
     return Reply(204)
 
 
-@routes.delete("/groups/{group}")
+@routes.delete("/groups/{group}", ("Group.ReadWrite.All",), page="group-delete")
 def delete_group(call: Call) -> Reply:
     """Refused while the group holds licences (licensing-groups-resolve-problems.md)."""
     group = find(call)
@@ -263,7 +264,9 @@ def delete_group(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.post("/groups/{group}/assignLicense")
+@routes.post(
+    "/groups/{group}/assignLicense", ("LicenseAssignment.ReadWrite.All", *GROUP_WRITE), page="group-assignlicense"
+)
 def assign_group_license(call: Call) -> Reply:
     changed = licensing.assign_to_group(call, find(call))
     return entity(call, GROUP_KIND, changed, status=202)
@@ -346,30 +349,30 @@ def _type_name(call: Call, key: str) -> str:
     return f"#microsoft.graph.{known or 'servicePrincipal'}"
 
 
-@routes.get("/groups/{group}/members")
+@routes.get("/groups/{group}/members", MEMBERS, page="group-list-members")
 def list_members(call: Call) -> Reply:
     return _list_linked(call, "members")
 
 
-@routes.get("/groups/{group}/members/microsoft.graph.user")
+@routes.get("/groups/{group}/members/microsoft.graph.user", MEMBERS, page="group-list-members")
 def list_user_members(call: Call) -> Reply:
     linked = call.tenant.state.linked("members", find(call)["id"])
     return _list_linked(call, "members", [key for key in linked if call.tenant.state.get("users", key)])
 
 
-@routes.get("/groups/{group}/members/$count")
+@routes.get("/groups/{group}/members/$count", MEMBERS, page="group-list-members")
 def count_members(call: Call) -> Reply:
     if call.headers.get("consistencylevel", "").lower() != "eventual":
         raise bad_request("$count is not currently supported.")
     return Reply(200, str(len(call.tenant.state.linked("members", find(call)["id"]))))
 
 
-@routes.get("/groups/{group}/owners")
+@routes.get("/groups/{group}/owners", OWNERS, page="group-list-owners")
 def list_owners(call: Call) -> Reply:
     return _list_linked(call, "owners")
 
 
-@routes.get("/groups/{group}/transitiveMembers")
+@routes.get("/groups/{group}/transitiveMembers", MEMBERS, page="group-list-transitivemembers")
 def list_transitive_members(call: Call) -> Reply:
     return _list_linked(call, "members", list(_transitive(call, find(call)["id"])))
 
@@ -384,19 +387,19 @@ def _transitive(call: Call, group_id: str) -> dict[str, None]:
     return found
 
 
-@routes.get("/groups/{group}/membersWithLicenseErrors")
+@routes.get("/groups/{group}/membersWithLicenseErrors", MEMBERS, page="group-list-memberswithlicenseerrors")
 def members_with_errors(call: Call) -> Reply:
     group = find(call)
     found = list(licensing.members_in_error(call.tenant, group["id"]))
     return _list_linked(call, "members", found)
 
 
-@routes.get("/groups/{group}/memberOf")
+@routes.get("/groups/{group}/memberOf", MEMBERS, page="group-list-memberof")
 def group_member_of(call: Call) -> Reply:
     return listing(call, GROUP_KIND, list(groups_of(call, find(call)["id"])))
 
 
-@routes.get("/groups/{group}/transitiveMemberOf")
+@routes.get("/groups/{group}/transitiveMemberOf", MEMBERS, page="group-list-transitivememberof")
 def group_transitive_member_of(call: Call) -> Reply:
     return listing(call, GROUP_KIND, list(groups_of(call, find(call)["id"], transitive=True)))
 
@@ -427,21 +430,21 @@ def _remove_reference(call: Call, relation: str) -> Reply:
     return Reply(204)
 
 
-@routes.post("/groups/{group}/members/$ref")
+@routes.post("/groups/{group}/members/$ref", MEMBERS_WRITE, page="group-post-members")
 def add_member(call: Call) -> Reply:
     return _add_reference(call, "members")
 
 
-@routes.delete("/groups/{group}/members/{object}/$ref")
+@routes.delete("/groups/{group}/members/{object}/$ref", MEMBERS_WRITE, page="group-delete-members")
 def remove_member(call: Call) -> Reply:
     return _remove_reference(call, "members")
 
 
-@routes.post("/groups/{group}/owners/$ref")
+@routes.post("/groups/{group}/owners/$ref", GROUP_WRITE, page="group-post-owners")
 def add_owner(call: Call) -> Reply:
     return _add_reference(call, "owners")
 
 
-@routes.delete("/groups/{group}/owners/{object}/$ref")
+@routes.delete("/groups/{group}/owners/{object}/$ref", GROUP_WRITE, page="group-delete-owners")
 def remove_owner(call: Call) -> Reply:
     return _remove_reference(call, "owners")

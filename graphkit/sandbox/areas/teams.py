@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.ids import guid, instant
 from graphkit.sandbox.pending import work
+from graphkit.sandbox.permissions import CHANNELS, GROUP_WRITE, TEAM
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, check_writable
@@ -93,7 +94,7 @@ def shown(call: Call, team: Json) -> Json:
 # -- making teams ------------------------------------------------------------------------------------------------
 
 
-@routes.put("/groups/{group}/team")
+@routes.put("/groups/{group}/team", GROUP_WRITE, page="team-put-teams")
 def team_from_group(call: Call) -> Reply:
     """201 at once, but 404 while the group is young (team-put-teams.md), 409 if the team exists."""
     group = _ready_group(call, call.params["group"].lower())
@@ -144,7 +145,7 @@ def _new_team(tenant: SimulatedTenant, group: Json, now: float, given: Json) -> 
     return team
 
 
-@routes.post("/teams")
+@routes.post("/teams", ("Team.Create", *GROUP_WRITE), page="team-post")
 def create_team(call: Call) -> Reply:
     """202 with the team's id at once; the team itself comes later (team-post.md)."""
     body = call.json
@@ -231,7 +232,7 @@ def provision(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
     tenant.state.put("operations", {**operation, "status": "succeeded", "lastActionDateTime": instant(now)})
 
 
-@routes.get("/teams/{team}/operations/{operation}")
+@routes.get("/teams/{team}/operations/{operation}", TEAM, page="teamsasyncoperation-get")
 def get_operation(call: Call) -> Reply:
     operation = call.tenant.state.get("operations", call.params["operation"])
     if operation is None or operation["_team"] != call.params["team"].lower():
@@ -242,18 +243,18 @@ def get_operation(call: Call) -> Reply:
 # -- teams -------------------------------------------------------------------------------------------------------
 
 
-@routes.get("/teams/{team}")
+@routes.get("/teams/{team}", TEAM, page="team-get")
 def get_team(call: Call) -> Reply:
     return entity(call, TEAM_KIND, shown(call, find(call)))
 
 
-@routes.get("/groups/{group}/team")
+@routes.get("/groups/{group}/team", TEAM, page="team-get")
 def get_team_of_group(call: Call) -> Reply:
     call.params["team"] = call.params["group"]
     return entity(call, TEAM_KIND, shown(call, find(call)))
 
 
-@routes.patch("/teams/{team}")
+@routes.patch("/teams/{team}", ("TeamSettings.ReadWrite.All", *GROUP_WRITE), page="team-update")
 def update_team(call: Call) -> Reply:
     team = find(call)
     body = _read_settings(call, call.json)
@@ -298,18 +299,18 @@ def _new_channel(tenant: SimulatedTenant, team: Json, now: float, given: Json) -
     return channel
 
 
-@routes.get("/teams/{team}/channels")
+@routes.get("/teams/{team}/channels", CHANNELS, page="channel-list")
 def list_channels(call: Call) -> Reply:
     team = find(call)
     return listing(call, CHANNEL_KIND, list(_channels(call.tenant, team["id"])))
 
 
-@routes.get("/teams/{team}/primaryChannel")
+@routes.get("/teams/{team}/primaryChannel", CHANNELS, page="team-get-primarychannel")
 def get_primary_channel(call: Call) -> Reply:
     return entity(call, CHANNEL_KIND, _channels(call.tenant, find(call)["id"])[0])
 
 
-@routes.get("/teams/{team}/channels/{channel}")
+@routes.get("/teams/{team}/channels/{channel}", CHANNELS, page="channel-get")
 def get_channel(call: Call) -> Reply:
     return entity(call, CHANNEL_KIND, _channel(call))
 
@@ -322,7 +323,7 @@ def _channel(call: Call) -> Json:
     return found
 
 
-@routes.post("/teams/{team}/channels")
+@routes.post("/teams/{team}/channels", ("Channel.Create", *GROUP_WRITE), page="channel-post")
 def create_channel(call: Call) -> Reply:
     team = find(call)
     body = call.json
@@ -349,7 +350,7 @@ def _check_channel_name(name: object) -> None:
         raise _refuse(f"Channel name '{name}' holds characters that are not allowed.")
 
 
-@routes.patch("/teams/{team}/channels/{channel}")
+@routes.patch("/teams/{team}/channels/{channel}", ("ChannelSettings.ReadWrite.All", *GROUP_WRITE), page="channel-patch")
 def update_channel(call: Call) -> Reply:
     channel = _channel(call)
     body = call.json
@@ -364,7 +365,7 @@ def update_channel(call: Call) -> Reply:
     return Reply(204)
 
 
-@routes.delete("/teams/{team}/channels/{channel}")
+@routes.delete("/teams/{team}/channels/{channel}", ("Channel.Delete.All", *GROUP_WRITE), page="channel-delete")
 def delete_channel(call: Call) -> Reply:
     channel = _channel(call)
     if channel["displayName"] == "General":
@@ -417,12 +418,16 @@ def _read_members(call: Call, entries: list[Json]) -> list[tuple[str, list[str]]
     return found
 
 
-@routes.get("/teams/{team}/members")
+@routes.get("/teams/{team}/members", ("TeamMember.Read.All", "TeamMember.ReadWrite.All"), page="team-list-members")
 def list_members(call: Call) -> Reply:
     return listing(call, MEMBER_KIND, list(_members(call, find(call)["id"])))
 
 
-@routes.post("/teams/{team}/members")
+@routes.post(
+    "/teams/{team}/members",
+    ("TeamMember.ReadWriteNonOwnerRole.All", "TeamMember.ReadWrite.All"),
+    page="team-post-members",
+)
 def add_member(call: Call) -> Reply:
     team = find(call)
     check(call.json, "conversationMember", call.version, code="BadRequest")
@@ -434,7 +439,11 @@ def add_member(call: Call) -> Reply:
     return entity(call, MEMBER_KIND, added, status=201)
 
 
-@routes.delete("/teams/{team}/members/{membership}")
+@routes.delete(
+    "/teams/{team}/members/{membership}",
+    ("TeamMember.ReadWriteNonOwnerRole.All", "TeamMember.ReadWrite.All"),
+    page="team-delete-members",
+)
 def remove_member(call: Call) -> Reply:
     """Takes the membership id; a user id is not found."""
     team = find(call)
