@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.filter import Filter, parse_filter
 from graphkit.sandbox.schema import as_seen, find_type
+from graphkit.sandbox.state import InOrder
 
 _KNOWN = {"$select", "$filter", "$top", "$orderby", "$expand", "$count", "$search", "$skiptoken", "$skip", "$format"}
 
@@ -233,7 +234,7 @@ def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool
         items = _ordered(call, kind, [item for item in items if item is not None], order)
     found: Json = {"@odata.context": call.context(kind.name)}
     if call.query.get("$count").lower() == "true" and not call.query.get("$skiptoken"):
-        found["@odata.count"] = sum(1 for item in items if item is not None and all(test(item) for test in tests))
+        found["@odata.count"] = _count(items, tests)
     page, position = _page(items, tests, _start(call), _page_size(call, kind) if pages else 1 << 62)
     if position is not None:
         found["@odata.nextLink"] = _next_link(call, position)
@@ -254,6 +255,12 @@ def _page(
             return page, position
         page.append(item)
     return page, None
+
+
+def _count(items: Sequence[Json | None], tests: list[Callable[[Json], Any]]) -> int:
+    if not tests and isinstance(items, InOrder):
+        return items.present
+    return sum(1 for item in items if item is not None and all(test(item) for test in tests))
 
 
 def candidates(call: Call, kind: str) -> Sequence[Json | None]:
@@ -324,4 +331,4 @@ def matching(call: Call, kind: Kind, items: Sequence[Json | None]) -> int:
     wanted = parse_filter(text) if text else None
     _check_filter(call, kind, wanted)
     tests = _tests(call, kind, wanted)
-    return sum(1 for item in items if item is not None and all(test(item) for test in tests))
+    return _count(items, tests)

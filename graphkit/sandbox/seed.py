@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import SEEDED_AT, guid
 from graphkit.sandbox.permissions import APP_ROLES
+from graphkit.sandbox.population import Staff
 from graphkit.sandbox.skus import PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
-DEPARTMENTS = ("Nursing", "Medical", "Pharmacy", "Estates", "Finance", "Digital", "Therapies")
 DEFAULT_SEATS: Mapping[str, int] = {
     "SPE_E3": 7000,
     "SPE_F1": 5000,
@@ -121,7 +121,15 @@ class Seed:
 
     def id_of(self, kind: str, key: str) -> str:
         """The id of something seeded: ``id_of("user", "rx1-0001@contoso.example")``."""
+        if kind == "user":
+            position = self.staff.find("userPrincipalName", key.lower())
+            if position is not None:
+                return self.staff.key(position)
         return guid(self.tenant_id, kind, key.lower())
+
+    @cached_property
+    def staff(self) -> Staff:
+        return Staff(self, licence(self))
 
     def seats_of(self, sku: str) -> int:
         return self.seats.get(sku, DEFAULT_SEATS.get(sku, 100))
@@ -129,8 +137,7 @@ class Seed:
 
 def plant(state: State, seed: Seed) -> None:
     """Put everything that the tenant is born with into an empty state."""
-    for user in _users(seed):
-        state.table("users").put(user)
+    _plant_people(state, seed)
     _plant_organisation(state, seed)
     _plant_products(state, seed)
     _plant_break_glass(state, seed)
@@ -139,28 +146,14 @@ def plant(state: State, seed: Seed) -> None:
     _plant_strengths(state)
 
 
-def _users(seed: Seed) -> Iterator[Json]:
-    digits = max(4, len(str(seed.users // max(1, seed.organisations) + 1)))
-    held = _licence(seed)
-    for index, code in enumerate(seed.codes):
-        share = seed.users // seed.organisations + (index < seed.users % seed.organisations)
-        for number in range(1, share + 1):
-            upn = f"{code.lower()}-{number:0{digits}}@{seed.domain}"
-            user = account(seed, upn, f"{code} Staff {number:0{digits}}")
-            user.update(
-                employeeId=f"{code}{number:05}",
-                department=DEPARTMENTS[number % len(DEPARTMENTS)],
-                officeLocation=code,
-                companyName=code,
-            )
-            if held and number <= seed.licensed:
-                user["licenseAssignmentStates"] = held
-            yield user
+def _plant_people(state: State, seed: Seed) -> None:
+    held = licence(seed)
+    state.populate("users", seed.staff)
     for upn in seed.accounts:
         user = account(seed, upn, upn.partition("@")[0])
         if held:
             user["licenseAssignmentStates"] = held
-        yield user
+        state.table("users").put(user)
 
 
 def account(seed: Seed, upn: str, name: str) -> Json:
@@ -177,7 +170,7 @@ def account(seed: Seed, upn: str, name: str) -> Json:
     }
 
 
-def _licence(seed: Seed) -> list[Json]:
+def licence(seed: Seed) -> list[Json]:
     if not seed.skus or not seed.licensed:
         return []
     return [

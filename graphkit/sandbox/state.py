@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from graphkit.sandbox.call import Json
+from graphkit.sandbox.population import Population
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
@@ -30,24 +31,27 @@ CREATE TABLE IF NOT EXISTS faults (position INTEGER PRIMARY KEY, rule BLOB, matc
 
 
 class Table:
-    """All objects of one kind. ``order`` keeps the place of what was deleted, so that page tokens stay true."""
+    """All objects of one kind, in the order of their making; the places of what was deleted are kept, so that page
+    tokens stay true. With a ``population`` those come first; only what was changed of them is held.
+    """
 
-    __slots__ = ("indexes", "objects", "order")
+    __slots__ = ("_order", "indexes", "objects", "population")
 
-    def __init__(self, indexed: tuple[str, ...]) -> None:
-        self.objects: dict[str, Json] = {}
-        self.order: list[str] = []
+    def __init__(self, indexed: tuple[str, ...], population: Population | None = None) -> None:
+        self.population = population
+        self.objects: MutableMapping[str, Json] = {} if population is None else _Layered(population)
         self.indexes: dict[str, dict[str, dict[str, None]]] = {name: {} for name in indexed}
+        self._order: list[str] = []
 
     def put(self, item: Json) -> None:
         key = item["id"]
         old = self.objects.get(key)
         if old is None:
-            self.order.append(key)
+            self.hold_place(key)
         self.objects[key] = item
         for name, index in self.indexes.items():
             before, after = old.get(name) if old else None, item.get(name)
-            if before != after:
+            if before != after or self.population is not None:
                 self._unindex(index, before, key)
                 if after:
                     index.setdefault(after.lower(), {})[key] = None
@@ -57,29 +61,104 @@ class Table:
         for name, index in self.indexes.items():
             self._unindex(index, old.get(name) if old else None, key)
 
+    def hold_place(self, key: str) -> None:
+        """Give an object a place, whether it is there or was deleted."""
+        if self.population is None or self.population.position(key) is None:
+            self._order.append(key)
+
     @staticmethod
     def _unindex(index: dict[str, dict[str, None]], value: str | None, key: str) -> None:
         if value and value.lower() in index:
             index[value.lower()].pop(key, None)
 
     def find(self, name: str, value: str) -> list[Json]:
-        return [self.objects[key] for key in self.indexes[name].get(value.lower(), ())]
+        wanted = value.lower()
+        found = [self.objects[key] for key in self.indexes[name].get(wanted, ())]
+        if isinstance(self.objects, _Layered):
+            found += self.objects.unchanged(name, wanted)
+        return found
+
+    def held(self) -> Iterator[str]:
+        """The ids of what is held: everything, but for the members of a population that nobody has changed."""
+        objects = self.objects
+        return iter([*objects.deleted(), *objects.own] if isinstance(objects, _Layered) else objects)
 
     def in_order(self) -> Sequence[Json | None]:
-        return _InOrder(self)
+        return InOrder(self)
 
 
-class _InOrder(Sequence[Json | None]):
+class _Layered(MutableMapping[str, Json]):
+    """A population, and over it its changed members and what was added. ``away`` are the positions of the former,
+    deleted ones included."""
+
+    def __init__(self, population: Population) -> None:
+        self._population = population
+        self._away: set[int] = set()
+        self.own: dict[str, Json] = {}
+
+    def __getitem__(self, key: str) -> Json:
+        found = self.own.get(key)
+        if found is not None:
+            return found
+        position = self._population.position(key)
+        if position is None or position in self._away:
+            raise KeyError(key)
+        return self._population.at(position)
+
+    def at(self, position: int) -> Json | None:
+        if position in self._away:
+            return self.own.get(self._population.key(position))
+        return self._population.at(position)
+
+    def __setitem__(self, key: str, item: Json) -> None:
+        position = self._population.position(key)
+        if position is not None:
+            self._away.add(position)
+        self.own[key] = item
+
+    def __delitem__(self, key: str) -> None:
+        position = self._population.position(key)
+        if self.own.pop(key, None) is None and (position is None or position in self._away):
+            raise KeyError(key)
+        if position is not None:
+            self._away.add(position)
+
+    def __len__(self) -> int:
+        return len(self._population) - len(self._away) + len(self.own)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (self._population.key(at) for at in range(len(self._population)) if at not in self._away)
+        yield from self.own
+
+    def deleted(self) -> list[str]:
+        keys = (self._population.key(position) for position in self._away)
+        return [key for key in keys if key not in self.own]
+
+    def unchanged(self, name: str, value: str) -> list[Json]:
+        position = self._population.find(name, value)
+        return [] if position is None or position in self._away else [self._population.at(position)]
+
+
+class InOrder(Sequence[Json | None]):
     """All places of a table, in the order of creation; ``None`` where something was deleted. Copies nothing."""
 
     def __init__(self, table: Table) -> None:
-        self._table = table
+        self._objects = table.objects
+        self._order = table._order
+        self._seeded = len(table.population) if table.population is not None else 0
 
     def __len__(self) -> int:
-        return len(self._table.order)
+        return self._seeded + len(self._order)
 
     def __getitem__(self, position: Any) -> Any:
-        return self._table.objects.get(self._table.order[position])
+        if position < self._seeded:
+            return self._objects.at(position)  # type: ignore[attr-defined]  # a population makes them layered
+        return self._objects.get(self._order[position - self._seeded])
+
+    @property
+    def present(self) -> int:
+        """How many places are taken by something that is still there."""
+        return len(self._objects)
 
 
 Links = dict[str, dict[str, None]]
@@ -106,6 +185,10 @@ class State:
         if found is None:
             found = self.tables[kind] = Table(INDEXES.get(kind, ()))
         return found
+
+    def populate(self, kind: str, population: Population) -> None:
+        """Begin a table with objects that are worked out when asked for."""
+        self.tables[kind] = Table(INDEXES.get(kind, ()), population)
 
     def get(self, kind: str, key: str) -> Json | None:
         return self.table(kind).objects.get(key)
@@ -157,7 +240,7 @@ class State:
             elif key in table.objects:
                 table.drop(key)
             else:
-                table.order.append(key)
+                table.hold_place(key)
         for name, source, target, present in self.file.execute("SELECT * FROM links ORDER BY rowid"):
             (self._connect if present else self._disconnect)(name, source, target)
 

@@ -122,7 +122,7 @@ class SimulatedTenant:
         self.log.load()
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
-        self.consumed = count_seats(self.state)
+        self.consumed = count_seats(self.state, self.seed)
 
     @property
     def tenant_id(self) -> str:

@@ -17,6 +17,7 @@ from graphkit.sandbox.permissions import LICENSES
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check, is_guid
+from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.skus import EXCLUSIVE, PLANS
 from graphkit.sandbox.state import State
 
@@ -88,8 +89,16 @@ def sku_table(tenant: SimulatedTenant) -> dict[str, Json]:
     return {sku["skuId"]: sku for sku in tenant.state.table("subscribedSkus").objects.values()}
 
 
-def count_seats(state: State) -> Counter[str]:
-    return Counter(sku for user in state.table("users").objects.values() for sku in active_skus(user))
+def count_seats(state: State, seed: Seed) -> Counter[str]:
+    """Counted once, at the opening: what the seed says, corrected by what has changed since."""
+    users = state.table("users")
+    seats = Counter({state["skuId"]: seed.staff.licensed for state in seed.staff.held})
+    for key in users.held():
+        position = seed.staff.position(key)
+        if position is not None:
+            seats.subtract(active_skus(seed.staff.at(position)))
+        seats.update(active_skus(users.objects.get(key, {})))
+    return seats
 
 
 def seats_left(tenant: SimulatedTenant, sku: Json) -> int:
@@ -280,8 +289,9 @@ def process_group(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
     licences = (group or {}).get("assignedLicenses") or []
     present = tenant.state.linked("members", group_id)
     if members is None:
-        held = [u["id"] for u in tenant.state.table("users").objects.values() if inherits(u, group_id)]
-        members = [*present, *(user for user in held if user not in present)]
+        users = tenant.state.table("users")  # a person who was never touched inherits nothing
+        held = [key for key in users.held() if key not in present and inherits(users.objects.get(key, {}), group_id)]
+        members = [*present, *held]
     failed = False
     for member in members:
         user = tenant.state.get("users", member)
