@@ -20,6 +20,7 @@ check: $(VENV)/.developer
 
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/bench_tenant.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
