@@ -19,7 +19,7 @@ REQUIRED = os.environ.get("GRAPHKIT_FOREIGN_CLIENTS") == "required"  # as in .ci
 
 
 @pytest.mark.skipif(
-    MISSING and not REQUIRED, reason="needs Node and its packages: npm install --prefix tests/foreign/javascript"
+    MISSING and not REQUIRED, reason="needs Node and node_modules beside it"
 )
 def test_a_javascript_client_holds_a_whole_conversation(secure):
     environment = {
