@@ -30,6 +30,25 @@ def test_the_committed_table_is_what_the_generator_makes_of_the_metadata():
     assert (DATA / "schema.json").read_text("utf-8") == generate.dump(generate.build(root, tables.v1()["date"]))
 
 
+@functools.cache
+def models_of(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations if spec else None) or ():
+        models = Path(place) / "generated" / "models"
+        if models.is_dir():
+            return models
+    return None
+
+
+@pytest.mark.skipif(models_of("msgraph_beta") is None, reason="msgraph-beta-sdk, which is big, is not installed")
+def test_the_committed_table_of_beta_is_what_the_generator_makes_of_the_sdk():
+    version = importlib.metadata.version("msgraph-beta-sdk")
+    if version not in tables.beta()["source"]:
+        pytest.skip(f"made from {tables.beta()['source']}, not from {version}")
+    made = generate_beta.build(models_of("msgraph_beta"), version, tables.v1())
+    assert (DATA / "beta.json").read_text("utf-8") == generate.dump(made)
+
+
 MODELS = {
     "entity": """
 class Entity(AdditionalDataHolder, BackedModel, Parsable):
@@ -140,9 +159,8 @@ def test_beta_holds_the_difference_only():
 
 @functools.cache
 def sdk_files() -> dict[str, Path]:
-    spec = importlib.util.find_spec("msgraph")
-    folders = [Path(place) / "generated" / "models" for place in (spec and spec.submodule_search_locations) or ()]
-    return {path.stem.replace("_", ""): path for folder in folders for path in folder.glob("*.py")}
+    folder = models_of("msgraph")
+    return {path.stem.replace("_", ""): path for path in folder.glob("*.py")} if folder else {}
 
 
 SDK_VERSION = importlib.metadata.version("msgraph-sdk") if sdk_files() else ""
