@@ -65,7 +65,7 @@ async def applied(here: Bench, text: str, **options: Any) -> dict[str, int]:
 
 
 def live(here: Bench) -> dict[str, Any]:
-    (found,) = here.tenant.state.table("compliancePolicies").objects.values()
+    (found,) = here.tenant.state.table("deviceCompliancePolicies").objects.values()
     return found
 
 
@@ -107,7 +107,7 @@ def test_what_differs_is_patched_with_its_type_and_nothing_else(tmp_path):
         await group(here, "Kiosks")
         await applied(here, file())
         here.tenant.state.put(
-            "compliancePolicies",
+            "deviceCompliancePolicies",
             {
                 **live(here),
                 "displayName": "Ours now",
@@ -136,7 +136,7 @@ def test_grace_changes_by_its_own_action_and_other_actions_stay(tmp_path):
         (rule,) = live(here)["scheduledActionsForRule"]
         retire = {"id": "r", "actionType": "retire", "gracePeriodHours": 720, "notificationTemplateId": ""}
         rule = {**rule, "scheduledActionConfigurations": [*rule["scheduledActionConfigurations"], retire]}
-        here.tenant.state.put("compliancePolicies", {**live(here), "scheduledActionsForRule": [rule]})
+        here.tenant.state.put("deviceCompliancePolicies", {**live(here), "scheduledActionsForRule": [rule]})
         text = file(policy(grace_hours="24", notify_template=TEMPLATE))
         assert await applied(here, text) == {"done": 1, "already": 2}
         assert here.writes()[-1].endswith("/scheduleActionsForRules")
@@ -258,7 +258,7 @@ def test_two_policies_with_one_marker_are_blocked_with_what_hangs_on_them(tmp_pa
         await group(here, "Kiosks")
         await applied(here, file())
         twin = {**live(here), "id": "00000000-0000-4000-8000-000000000001"}
-        here.tenant.state.put("compliancePolicies", twin)
+        here.tenant.state.put("deviceCompliancePolicies", twin)
         with await plan(here, file()) as planned:
             assert counts(planned) == {"blocked": 3}
             assert all(twin["id"] in change.note for change in planned.changes())

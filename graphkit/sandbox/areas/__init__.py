@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox.areas import conditional_access, directory, groups, intune, licensing, teams, users
+from graphkit.sandbox.areas import (
+    compliance,
+    conditional_access,
+    configurations,
+    directory,
+    groups,
+    licensing,
+    teams,
+    users,
+)
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
+AREAS = (compliance, conditional_access, configurations, directory, groups, licensing, teams, users)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 
