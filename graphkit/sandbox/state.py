@@ -16,6 +16,8 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
     "groups": ("uniqueName", "mailNickname", "displayName"),
     "servicePrincipals": ("appId",),
+    "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
+    "devices": ("deviceId", "displayName"),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""
 

@@ -63,7 +63,8 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``intune_s`` how long an Autopilot import, an
+    exported report and a device's obedience take, ``token_s`` how long an access token lasts.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        intune_s: float = 60.0,
         token_s: float = 3600.0,
         state: State | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.intune_s = intune_s
         self.replication = Replication(replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
         self.faults = Faults(self.state, self.seed.dice)

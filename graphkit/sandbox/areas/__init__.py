@@ -5,18 +5,39 @@ from __future__ import annotations
 from itertools import chain
 
 from graphkit.sandbox.areas import (
+    assignment_filters,
     compliance,
     conditional_access,
     configurations,
     directory,
     groups,
+    intune_roles,
     licensing,
+    managed_devices,
+    scope_tags,
+    settings_catalog,
     teams,
+    update_profiles,
     users,
 )
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (compliance, conditional_access, configurations, directory, groups, licensing, teams, users)
+AREAS = (
+    assignment_filters,
+    compliance,
+    conditional_access,
+    configurations,
+    directory,
+    groups,
+    intune_roles,
+    licensing,
+    managed_devices,
+    scope_tags,
+    settings_catalog,
+    teams,
+    update_profiles,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 

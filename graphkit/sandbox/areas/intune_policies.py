@@ -44,6 +44,10 @@ def no_rule(_: Call, policy: Json, __: Json | None) -> Json:
     return policy
 
 
+def no_hindrance(_: Call, __: Json) -> None:
+    """Most policies can be deleted at any time, assigned or not."""
+
+
 def new_id(call: Call) -> str:
     return call.tenant.new_id()
 
@@ -69,6 +73,7 @@ class Collection:
     rule: Rule = no_rule
     expands: dict[str, Expand] = field(default_factory=dict)
     key: Callable[[Call], str] = new_id
+    before_delete: Callable[[Call, Json], None] = no_hindrance
 
     @property
     def table(self) -> str:
@@ -179,7 +184,9 @@ class Policies:
         return stamped
 
     def delete(self, call: Call) -> Reply:
-        call.tenant.state.delete(self.of.table, self.find(call)["id"])
+        policy = self.find(call)
+        self.of.before_delete(call, policy)
+        call.tenant.state.delete(self.of.table, policy["id"])
         return Reply(204)
 
     def assign(self, call: Call) -> Reply:
