@@ -18,6 +18,8 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "servicePrincipals": ("appId",),
     "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
     "devices": ("deviceId", "displayName"),
+    "autopilotWaiting": ("serialNumber",),
+    "windowsAutopilotDeviceIdentities": ("serialNumber",),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, permissions, seed
+from graphkit.sandbox import batch, downloads, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
@@ -152,6 +152,8 @@ class SimulatedTenant:
         try:
             if self.login.answers(parts.path):
                 return self._pack(self._at_login(incoming, parts.path, body), names)
+            if downloads.answers(parts.path):
+                return self._pack(self._download(incoming, parts.path), names)
             if version not in VERSIONS:
                 raise bad_request(f"Invalid version: {version}", "BadRequest")
             incoming.body = _decode(body, names)
@@ -174,6 +176,15 @@ class SimulatedTenant:
 
         def answer(_: object) -> Reply:
             return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+
+        return self._with_faults(incoming, answer)
+
+    def _download(self, incoming: Incoming, path: str) -> Reply:
+        """A file behind a pre-authenticated link; faults know it by its path."""
+        incoming.path = path
+
+        def answer(_: object) -> Reply:
+            return downloads.answer(self, incoming.method, path, incoming.query, incoming.headers)
 
         return self._with_faults(incoming, answer)
 

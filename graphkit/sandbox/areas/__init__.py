@@ -5,15 +5,20 @@ from __future__ import annotations
 from itertools import chain
 
 from graphkit.sandbox.areas import (
+    app_protection,
     assignment_filters,
+    autopilot,
     compliance,
     conditional_access,
     configurations,
+    device_reports,
     directory,
+    entra_devices,
     groups,
     intune_roles,
     licensing,
     managed_devices,
+    notification_templates,
     scope_tags,
     settings_catalog,
     teams,
@@ -23,15 +28,20 @@ from graphkit.sandbox.areas import (
 from graphkit.sandbox.router import Route, Router
 
 AREAS = (
+    app_protection,
     assignment_filters,
+    autopilot,
     compliance,
     conditional_access,
     configurations,
+    device_reports,
     directory,
+    entra_devices,
     groups,
     intune_roles,
     licensing,
     managed_devices,
+    notification_templates,
     scope_tags,
     settings_catalog,
     teams,

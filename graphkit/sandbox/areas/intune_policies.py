@@ -246,4 +246,3 @@ def defaults(type_name: str) -> Json:
     if "supportsScopeTags" in filled:
         filled["supportsScopeTags"] = True
     return filled
-

@@ -48,7 +48,9 @@ def absent(call: Call) -> Refusal:
 
 
 def no_route(call: Call, template: str) -> Refusal:
-    message = f"No OData route exists that match template {template} with http verb {call.method} for request {call.path}."
+    message = (
+        f"No OData route exists that match template {template} with http verb {call.method} for request {call.path}."
+    )
     return bad_request(message, "No method match route template")
 
 

@@ -30,11 +30,12 @@ ROOT = "/deviceManagement/managedDevices"
 ONE = ROOT + "/{device}"
 PAGE = 1000
 _SLUG = "intune-devices-manageddevice"
-FILTERABLE = frozenset(
-    """azureADDeviceId complianceGracePeriodExpirationDateTime complianceState deviceCategoryDisplayName deviceName
+_FILTERABLE = """
+    azureADDeviceId complianceGracePeriodExpirationDateTime complianceState deviceCategoryDisplayName deviceName
     emailAddress enrolledDateTime exchangeAccessState imei jailBroken lastSyncDateTime managementAgent managementState
-    manufacturer model operatingSystem osVersion phoneNumber serialNumber userPrincipalName""".split()
-)
+    manufacturer model operatingSystem osVersion phoneNumber serialNumber userPrincipalName
+"""
+FILTERABLE = frozenset(_FILTERABLE.split())
 ONLY_WHEN_CHOSEN: Json = {"physicalMemoryInBytes": 17_179_869_184, "notes": None, "ethernetMacAddress": None}
 """Told of one device, by ``$select``; a list shows nothing for them (descriptions in the CSDL)."""
 
@@ -158,7 +159,7 @@ def list_policy_states(call: Call) -> Reply:
     """The built-in policy only, whose verdict is the device's own."""
     device = _found(call)
     states = {"noncompliant": "nonCompliant", "inGracePeriod": "nonCompliant", "unknown": "notAssigned"}
-    state = {
+    state: Json = {
         "id": guid(device["id"], "default-policy"),
         "displayName": "Default Device Compliance Policy",
         "platformType": "windows10AndLater",

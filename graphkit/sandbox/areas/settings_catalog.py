@@ -18,7 +18,7 @@ from graphkit.sandbox.schema import check_required
 
 ROOT = "/deviceManagement/configurationPolicies"
 FIXED = ("platforms", "technologies", "creationSource")
-SECRET = "#microsoft.graph.deviceManagementConfigurationSecretSettingValue"
+SEALED = "#microsoft.graph.deviceManagementConfigurationSecretSettingValue"
 NO_TEMPLATE = {
     "templateId": "",
     "templateFamily": "none",
@@ -64,7 +64,7 @@ def _sealed(call: Call, value: Any) -> Any:
         return [_sealed(call, item) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get("@odata.type") == SECRET and value.get("valueState") == "notEncrypted":
+    if value.get("@odata.type") == SEALED and value.get("valueState") == "notEncrypted":
         return {**value, "value": call.tenant.new_id(), "valueState": "encryptedValueToken"}
     return {name: _sealed(call, item) for name, item in value.items()}
 

@@ -39,7 +39,7 @@ def _feature(call: Call, profile: Json, _: Json | None) -> Json:
 def _quality(call: Call, profile: Json, _: Json | None) -> Json:
     """``qualityUpdateRelease`` is the time of a release; a reboot is forced within two days (admin centre)."""
     settings = profile.get("expeditedUpdateSettings") or {}
-    release, days = settings.get("qualityUpdateRelease"), settings.get("daysUntilForcedReboot")
+    release, days = str(settings.get("qualityUpdateRelease")), settings.get("daysUntilForcedReboot")
     if not PRIMITIVES["DateTimeOffset"](release) or not (days is None or 0 <= days <= MOST_DAYS_TO_REBOOT):
         raise refuse(call, "Invalid property values")
     year, month, day = release[:10].split("-")
