@@ -1,15 +1,16 @@
 """Device configurations: every heir of deviceConfiguration, and the rules that some have of their own.
 
 api-reference/v1.0/api/intune-deviceconfig-*configuration-*.md. The values of a custom configuration's settings that may
-be secret come back masked, with a reference; the reference is exchanged for the value by getOmaSettingPlainTextValue,
-which is not modelled (501).
+be secret come back masked, with a reference that getOmaSettingPlainTextValue exchanges for the value.
 """
 
 from __future__ import annotations
 
 from graphkit.sandbox.areas import update_rings
 from graphkit.sandbox.areas.intune_policies import Collection, Policies, counted
-from graphkit.sandbox.call import Call, Json
+from graphkit.sandbox.areas.intune_words import absent
+from graphkit.sandbox.call import Call, Json, Reply
+from graphkit.sandbox.permissions import INTUNE
 
 MASK = "****"
 SECRET = frozenset(["omaSettingString", "omaSettingStringXml", "omaSettingBase64"])
@@ -55,3 +56,15 @@ POLICIES = Policies(
     )
 )
 routes = POLICIES.routes()
+
+
+@routes.get(
+    "/deviceManagement/deviceConfigurations/{policy}/getOmaSettingPlainTextValue(secretReferenceValueId)/{reference}",
+    INTUNE,
+    page="intune-deviceconfig-deviceconfiguration-getomasettingplaintextvalue",
+)
+def get_secret(call: Call) -> Reply:
+    secrets = POLICIES.find(call).get("_secrets") or {}
+    if call.params["reference"] not in secrets:
+        raise absent(call)
+    return Reply(200, {"@odata.context": call.context("Edm.String"), "value": secrets[call.params["reference"]]})
