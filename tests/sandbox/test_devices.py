@@ -46,7 +46,7 @@ def every(graph, path=DEVICES):
     return [item for page in pages(graph, path) for item in page["value"]]
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------
+# -- reading ------------------------------------------------------------------------------------------------------
 
 
 def test_a_page_holds_a_thousand_and_counts_itself_only(graph):
@@ -152,7 +152,7 @@ def test_entra_knows_them_by_another_id(graph):
     assert found["id"] == by_device_id["id"]
 
 
-# -- doing --------------------------------------------------------------------------------------------------------------
+# -- doing --------------------------------------------------------------------------------------------------------
 
 
 def checking_in(graph, *, silent=False):
@@ -219,7 +219,7 @@ def test_what_became_of_devices_survives_a_restart(clock, tmp_path):
     tenant.close()
 
 
-# -- recovery keys ------------------------------------------------------------------------------------------------------
+# -- recovery keys ------------------------------------------------------------------------------------------------
 
 
 def test_keys_are_listed_without_the_key_and_a_few_drives_have_none(graph):
@@ -246,7 +246,7 @@ def test_the_key_itself_needs_more_than_the_basic_permission(graph):
         assert graph("GET", f"{KEYS}/{key}?$select=key", **bearer).status == status
 
 
-# -- exported reports ---------------------------------------------------------------------------------------------------
+# -- exported reports ---------------------------------------------------------------------------------------------
 
 
 def exported(graph, **body):

@@ -126,7 +126,7 @@ def test_imports_can_be_deleted_but_not_changed(graph):
     assert listed(graph) == []
 
 
-# -- scope tags, roles, messages ----------------------------------------------------------------------------------------
+# -- scope tags, roles, messages ----------------------------------------------------------------------------------
 
 
 def test_scope_tags_are_numbered_and_the_default_one_stays(graph):

@@ -247,7 +247,7 @@ def test_beta_collections_are_not_in_v1(graph):
     assert (told.status, told.message) == (400, "Resource not found for the segment 'configurationPolicies'.")
 
 
-# -- update rings ------------------------------------------------------------------------------------------------------
+# -- update rings -------------------------------------------------------------------------------------------------
 
 
 def test_a_pause_begins_today_and_ends_after_35_days(graph, make):
@@ -281,7 +281,7 @@ def test_a_ring_keeps_to_its_ranges(graph, change, status):
     assert graph("POST", CONFIGURATIONS, typed("windowsUpdateForBusinessConfiguration", **change)).status == status
 
 
-# -- custom configurations ----------------------------------------------------------------------------------------------
+# -- custom configurations ----------------------------------------------------------------------------------------
 
 
 def test_secret_values_come_back_masked_and_survive_being_sent_back(graph, make):
@@ -299,7 +299,7 @@ def test_secret_values_come_back_masked_and_survive_being_sent_back(graph, make)
         assert graph("GET", f"{CONFIGURATIONS}/{made['id']}/{function}").json.get("value") == value
 
 
-# -- settings catalogue -------------------------------------------------------------------------------------------------
+# -- settings catalogue -------------------------------------------------------------------------------------------
 
 
 def test_settings_are_listed_apart_and_replaced_by_put(graph, make):
@@ -337,7 +337,7 @@ def test_a_secret_setting_is_exchanged_for_a_token(graph, make):
     assert "s3" not in json.dumps(shown)
 
 
-# -- update profiles ----------------------------------------------------------------------------------------------------
+# -- update profiles ----------------------------------------------------------------------------------------------
 
 
 def test_profiles_say_what_they_deploy(graph, make):
@@ -364,7 +364,7 @@ def test_a_profile_that_breaks_a_rule_is_refused(graph, kind, change):
     assert graph("POST", path, {**BODIES[path], **change}, "beta").status == 400
 
 
-# -- app protection -----------------------------------------------------------------------------------------------------
+# -- app protection -----------------------------------------------------------------------------------------------
 
 
 def test_apps_are_targeted_by_an_action_that_replaces_them(graph, make):
@@ -395,7 +395,7 @@ def test_all_app_policies_are_listed_together_and_say_what_they_are(graph, make)
     assert graph("GET", f"{APPS}/iosManagedAppProtections/{shown[0]['id']}").json["isAssigned"] is True
 
 
-# -- published sets -----------------------------------------------------------------------------------------------------
+# -- published sets -----------------------------------------------------------------------------------------------
 
 
 def collection_of(document):
