@@ -10,7 +10,6 @@ from collections import Counter
 from datetime import datetime
 
 import pytest
-from conftest import SMALL, Client
 
 from graphkit.sandbox import Seed, SimulatedTenant
 from graphkit.sandbox.device_population import BUILDS, last_check_in
@@ -25,6 +24,12 @@ NOBODY = "00000000-0000-0000-0000-00000000dead"
 @pytest.fixture
 def tenant(clock):
     return SimulatedTenant(clock, seed=FLEET, throttling=False)
+
+
+@pytest.fixture
+def client(graph, clock):
+    """``client(tenant)`` speaks to another tenant."""
+    return lambda tenant: type(graph)(tenant, clock)
 
 
 def device(graph, number=1, org=1):
@@ -57,8 +62,8 @@ def test_a_page_holds_a_thousand_and_counts_itself_only(graph):
     assert pages(graph, f"{DEVICES}?$top=600")[0]["@odata.count"] == 600
 
 
-def test_devices_are_alike_at_every_look_and_different_from_each_other(graph, clock):
-    other = Client(SimulatedTenant(clock, seed=FLEET, throttling=False), clock)
+def test_devices_are_alike_at_every_look_and_different_from_each_other(graph, clock, client):
+    other = client(SimulatedTenant(clock, seed=FLEET, throttling=False))
     shown = every(graph)
     assert shown == every(other)
     for name in ("id", "deviceName", "serialNumber", "azureADDeviceId"):
@@ -202,16 +207,16 @@ def test_only_what_an_administrator_says_of_a_device_can_be_changed(graph):
     assert len(every(graph)) == 1499
 
 
-def test_what_became_of_devices_survives_a_restart(clock, tmp_path):
+def test_what_became_of_devices_survives_a_restart(clock, client, tmp_path):
     path = tmp_path / "tenant.db"
     tenant = SimulatedTenant.open(path, clock, seed=FLEET, throttling=False)
-    graph = Client(tenant, clock)
+    graph = client(tenant)
     retired, kept = checking_in(graph), device(graph, 9, 2)
     graph("POST", f"{DEVICES}/{retired}/retire")
     graph("PATCH", f"{DEVICES}/{kept}", {"notes": "x"})
     tenant.close()
     tenant = SimulatedTenant.open(path, clock, throttling=False)
-    graph = Client(tenant, clock)
+    graph = client(tenant)
     assert graph("GET", f"{DEVICES}/{retired}").json["managementState"] == "retirePending"
     clock.at += tenant.intune_s
     assert graph("GET", f"{DEVICES}/{retired}").status == 404
@@ -303,6 +308,6 @@ def test_jobs_cannot_be_listed(graph):
     assert graph("GET", JOBS).code == "No method match route template"
 
 
-def test_a_tenant_without_devices_has_none(clock):
-    graph = Client(SimulatedTenant(clock, seed=SMALL, throttling=False), clock)
+def test_a_tenant_without_devices_has_none(clock, client):
+    graph = client(SimulatedTenant(clock, throttling=False))
     assert every(graph) == every(graph, KEYS) == every(graph, "/devices") == []

@@ -13,7 +13,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.areas.intune_policies import NEVER
-from graphkit.sandbox.areas.intune_words import find, no_route, read, refuse
+from graphkit.sandbox.areas.intune_words import absent, no_route, read, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.device_population import last_check_in
 from graphkit.sandbox.downloads import download, link
@@ -159,8 +159,10 @@ def delete_job(call: Call) -> Reply:
 
 
 def _found(call: Call) -> Json:
-    job = call.tenant.state.get("exportJobs", call.params["job"])
-    return job if job is not None else find(call, "exportJobs", call.params["job"])
+    job = call.tenant.state.get("exportJobs", call.params["job"])  # its id begins with a name in capitals
+    if job is None:
+        raise absent(call)
+    return job
 
 
 @download("deviceReports")
