@@ -79,6 +79,29 @@ STRENGTHS: Need = (
 AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
 INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
 INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
+# Several Intune permissions allow one operation, and the file does not tell which is the least: the one that the page
+# of the API reference names stands first.
+INTUNE_ROLES: Need = ("DeviceManagementRBAC.Read.All", "DeviceManagementRBAC.ReadWrite.All", *INTUNE)
+INTUNE_ROLES_WRITE: Need = ("DeviceManagementRBAC.ReadWrite.All", *INTUNE_WRITE)
+APP_PROTECTION: Need = ("DeviceManagementApps.Read.All", "DeviceManagementApps.ReadWrite.All", *INTUNE)
+APP_PROTECTION_WRITE: Need = ("DeviceManagementApps.ReadWrite.All", *INTUNE_WRITE)
+ENROLMENT: Need = ("DeviceManagementServiceConfig.Read.All", "DeviceManagementServiceConfig.ReadWrite.All")
+ENROLMENT_WRITE: Need = ("DeviceManagementServiceConfig.ReadWrite.All",)
+MANAGED_DEVICES: Need = (
+    "DeviceManagementManagedDevices.Read.All",
+    "DeviceManagementManagedDevices.ReadWrite.All",
+    *INTUNE,
+)
+MANAGED_DEVICES_WRITE: Need = ("DeviceManagementManagedDevices.ReadWrite.All", *INTUNE_WRITE)
+DEVICE_ACTIONS: Need = ("DeviceManagementManagedDevices.PrivilegedOperations.All",)
+DEVICE_REPORTS: Need = (
+    *MANAGED_DEVICES,
+    "DeviceManagementApps.Read.All",
+    "DeviceManagementApps.ReadWrite.All",
+)
+DEVICE_REPORTS_WRITE: Need = (*MANAGED_DEVICES_WRITE, "DeviceManagementApps.ReadWrite.All")
+RECOVERY_KEYS: Need = ("BitlockerKey.ReadBasic.All", "BitlockerKey.Read.All")
+DEVICES: Need = ("Device.Read.All", "Device.ReadWrite.All", *DIRECTORY)
 
 
 def check(call: Call, template: str, needs: Iterable[Need]) -> None:
@@ -107,13 +130,26 @@ APP_ROLES: Mapping[str, str] = {
     "Agreement.ReadWrite.All": "c9090d00-6101-42f0-a729-c41074260d47",
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
     "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
+    "BitlockerKey.Read.All": "57f1cf28-c0c4-4ec3-9a30-19a2eaaf2f6e",
+    "BitlockerKey.ReadBasic.All": "f690d423-6b29-4d04-98c6-694c42282419",
     "Channel.Create": "f3a65bd4-b703-46df-8f7e-0174fea562aa",
     "Channel.Delete.All": "6a118a39-1227-45d4-af0c-ea7b40d210bc",
     "Channel.ReadBasic.All": "59a6b24b-4225-4393-8165-ebaec5f55d7a",
     "ChannelSettings.Read.All": "c97b873f-f59f-49aa-8a0e-52b32d762124",
     "ChannelSettings.ReadWrite.All": "243cded2-bd16-4fd6-a953-ff8177894c3d",
+    "Device.Read.All": "7438b122-aefc-4978-80ed-43db9fcc7715",
+    "Device.ReadWrite.All": "1138cb37-bd11-4084-a2b7-9f71582aeddb",
+    "DeviceManagementApps.Read.All": "7a6ee1e7-141e-4cec-ae74-d9db155731ff",
+    "DeviceManagementApps.ReadWrite.All": "78145de6-330d-4800-a6ce-494ff2d33d07",
     "DeviceManagementConfiguration.Read.All": "dc377aa6-52d8-4e23-b271-2a7ae04cedf3",
     "DeviceManagementConfiguration.ReadWrite.All": "9241abd9-d0e6-425a-bd4f-47ba86e767a4",
+    "DeviceManagementManagedDevices.PrivilegedOperations.All": "5b07b0dd-2377-4e44-a38d-703f09a0dc3c",
+    "DeviceManagementManagedDevices.Read.All": "2f51be20-0bb4-4fed-bf7b-db946066c75e",
+    "DeviceManagementManagedDevices.ReadWrite.All": "243333ab-4d21-40cb-a475-36241daa0842",
+    "DeviceManagementRBAC.Read.All": "58ca0d9a-1575-47e1-a3cb-007ef2e4583b",
+    "DeviceManagementRBAC.ReadWrite.All": "e330c4f0-4170-414e-a55a-2f022ec2b57b",
+    "DeviceManagementServiceConfig.Read.All": "06a5fe6d-c49d-46a7-b082-56b1b14103c7",
+    "DeviceManagementServiceConfig.ReadWrite.All": "5ac13192-7ace-4fcf-b828-1a26f28068ee",
     "Directory.Read.All": "7ab1d382-f21e-4acd-a863-ba3e13f7da61",
     "Directory.ReadWrite.All": "19dbc75e-c2e2-444c-a770-ec69d8559fc7",
     "Domain.Read.All": "dbb9058a-0e50-45d7-ae91-66909b5d4664",

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from graphkit.sandbox.call import Json
+from graphkit.sandbox.device_population import Fleet
 from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
 from graphkit.sandbox.skus import PLANS, PRODUCTS
@@ -90,8 +92,8 @@ class Seed:
     """The birth certificate of a tenant: equal seeds make equal tenants, ids included.
 
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
-    first of ``skus`` directly. ``accounts`` are further user principal names (licensed too), ``seats`` the units
-    bought per SKU, ``dice`` the seed of everything random.
+    first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
+    (licensed too), ``seats`` the units bought per SKU, ``dice`` the seed of everything random.
     """
 
     organisations: int = 3
@@ -106,6 +108,7 @@ class Seed:
     app_id: str = ""
     security_defaults: bool = False
     dice: int = 1
+    devices: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tenant", "app"):
@@ -125,11 +128,19 @@ class Seed:
             position = self.staff.find("userPrincipalName", key.lower())
             if position is not None:
                 return self.staff.key(position)
+        if kind in ("managedDevice", "device"):
+            position = self.fleet.find("deviceName", key.lower())
+            if position is not None:
+                return (self.fleet if kind == "managedDevice" else self.fleet.joined).key(position)
         return guid(self.tenant_id, kind, key.lower())
 
     @cached_property
     def staff(self) -> Staff:
         return Staff(self, licence(self))
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return Fleet(self)
 
     def seats_of(self, sku: str) -> int:
         return self.seats.get(sku, DEFAULT_SEATS.get(sku, 100))
@@ -144,6 +155,7 @@ def plant(state: State, seed: Seed) -> None:
     _plant_roles(state, seed)
     _plant_applications(state, seed)
     _plant_strengths(state)
+    plant_intune(state, seed)
 
 
 def _plant_people(state: State, seed: Seed) -> None:

@@ -16,6 +16,10 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
     "groups": ("uniqueName", "mailNickname", "displayName"),
     "servicePrincipals": ("appId",),
+    "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
+    "devices": ("deviceId", "displayName"),
+    "autopilotWaiting": ("serialNumber",),
+    "windowsAutopilotDeviceIdentities": ("serialNumber",),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, permissions, seed
+from graphkit.sandbox import batch, downloads, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
@@ -64,7 +64,8 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``intune_s`` how long an Autopilot import, an
+    exported report and a device's obedience take, ``token_s`` how long an access token lasts.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        intune_s: float = 60.0,
         token_s: float = 3600.0,
         state: State | None = None,
     ) -> None:
@@ -89,6 +91,7 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.intune_s = intune_s
         self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
         self.faults = Faults(self.state, self.seed.dice)
@@ -161,6 +164,8 @@ class SimulatedTenant:
         try:
             if self.login.answers(parts.path):
                 return self._pack(self._at_login(incoming, parts.path, body), names)
+            if downloads.answers(parts.path):
+                return self._pack(self._download(incoming, parts.path), names)
             if version not in VERSIONS:
                 raise bad_request(f"Invalid version: {version}", "BadRequest")
             incoming.body = _decode(body, names)
@@ -183,6 +188,15 @@ class SimulatedTenant:
 
         def answer(_: object) -> Reply:
             return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+
+        return self._with_faults(incoming, answer)
+
+    def _download(self, incoming: Incoming, path: str) -> Reply:
+        """A file behind a pre-authenticated link; faults know it by its path."""
+        incoming.path = path
+
+        def answer(_: object) -> Reply:
+            return downloads.answer(self, incoming.method, path, incoming.query, incoming.headers)
 
         return self._with_faults(incoming, answer)
 

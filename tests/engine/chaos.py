@@ -191,7 +191,7 @@ class World:
                 f" {item.get('description') or ''}>"
                 for kind, items in objects.items()
                 for key, item in items.items()
-                if kind not in ("users", "teams")
+                if kind not in ("users", "teams", "roleScopeTags")  # a tag's id is a number
             }
 
             def named(text: str) -> str:

@@ -4,10 +4,50 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox.areas import conditional_access, directory, groups, intune, licensing, teams, users
+from graphkit.sandbox.areas import (
+    app_protection,
+    assignment_filters,
+    autopilot,
+    compliance,
+    conditional_access,
+    configurations,
+    device_reports,
+    directory,
+    entra_devices,
+    groups,
+    intune_roles,
+    licensing,
+    managed_devices,
+    notification_templates,
+    scope_tags,
+    settings_catalog,
+    teams,
+    update_profiles,
+    users,
+)
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
+AREAS = (
+    app_protection,
+    assignment_filters,
+    autopilot,
+    compliance,
+    conditional_access,
+    configurations,
+    device_reports,
+    directory,
+    entra_devices,
+    groups,
+    intune_roles,
+    licensing,
+    managed_devices,
+    notification_templates,
+    scope_tags,
+    settings_catalog,
+    teams,
+    update_profiles,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 
