@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Pending:
     def __init__(self, state: State) -> None:
         self._state = state
         self._queue: list[tuple[float, int, str, Any]] = []
+        self._waiting: Counter[tuple[str, str]] = Counter()
         self._added: list[tuple[int, float, str, bytes]] = []
         self._done: list[tuple[int]] = []
         self._next = 1
@@ -41,13 +43,17 @@ class Pending:
         if self._state.file is None:
             return
         for seq, due, name, arguments in self._state.file.execute("SELECT seq, due, work, arguments FROM pending"):
-            heapq.heappush(self._queue, (due, seq, name, msgspec.json.decode(arguments)))
+            self._push(due, seq, name, msgspec.json.decode(arguments))
             self._next = max(self._next, seq + 1)
 
     def add(self, due: float, name: str, arguments: Any) -> None:
-        heapq.heappush(self._queue, (due, self._next, name, arguments))
+        self._push(due, self._next, name, arguments)
         self._added.append((self._next, due, name, msgspec.json.encode(arguments)))
         self._next += 1
+
+    def _push(self, due: float, seq: int, name: str, arguments: Any) -> None:
+        heapq.heappush(self._queue, (due, seq, name, arguments))
+        self._waiting[name, _first(arguments)] += 1
 
     def settle(self, tenant: SimulatedTenant, now: float) -> bool:
         """Do all that is due. True if there was anything."""
@@ -55,13 +61,14 @@ class Pending:
             return False
         while self._queue and self._queue[0][0] <= now:
             due, seq, name, arguments = heapq.heappop(self._queue)
+            self._waiting[name, _first(arguments)] -= 1
             WORK[name](tenant, due, arguments)
             self._done.append((seq,))
         return True
 
     def waiting(self, name: str, first: Any) -> bool:
         """Whether work of this name, whose first argument is ``first``, is still to be done."""
-        return any(entry[2] == name and entry[3][0] == first for entry in self._queue)
+        return self._waiting[name, str(first)] > 0
 
     def write_changes(self) -> None:
         if self._state.file is not None:
@@ -69,3 +76,7 @@ class Pending:
             self._state.file.executemany("DELETE FROM pending WHERE seq = ?", self._done)
         self._added.clear()
         self._done.clear()
+
+
+def _first(arguments: Any) -> str:
+    return str(arguments[0]) if arguments else ""

@@ -14,10 +14,10 @@ import msgspec
 
 from graphkit.sandbox import batch, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
-from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
+from graphkit.sandbox.licenses import LicenseBook
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
@@ -122,7 +122,8 @@ class SimulatedTenant:
         self.log.load()
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
-        self.consumed = count_seats(self.state, self.seed)
+        self.licenses = LicenseBook(self.state, self.seed)
+        self.consumed = self.licenses.consumed
 
     @property
     def tenant_id(self) -> str:
