@@ -95,7 +95,8 @@ class Seed:
 
     ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
     closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
-    ``country`` is the directory's, which group licensing takes for users who have no location of their own.
+    ``country`` is the directory's, which group licensing takes for users who have no location of their own;
+    ``teams_for_all`` lets a team be made whose owners have no licence for Teams.
     """
 
     organisations: int = 3
@@ -110,6 +111,7 @@ class Seed:
     locked_out: Mapping[str, int] = field(default_factory=dict)
     prohibited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     country: str = "GB"
+    teams_for_all: bool = False
     licensed: int = 20
     accounts: tuple[str, ...] = ()
     app_id: str = ""

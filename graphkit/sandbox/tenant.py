@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from graphkit.sandbox import batch, faults, permissions, seed
-from graphkit.sandbox.areas import ROUTER
+from graphkit.sandbox.areas import ROUTER, team_sync
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
@@ -63,7 +64,9 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
+    ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
+    ``token_s`` how long an access token lasts.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        team_sync_s: float = 60.0,
         token_s: float = 3600.0,
         state: State | None = None,
     ) -> None:
@@ -88,12 +92,14 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.team_sync_s = team_sync_s
         self.replication = Replication(replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
         self.faults = Faults(self.state, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
+        self.state.watch = partial(team_sync.noticed, self)
         self.login = Login(self, token_s=token_s)
 
     @classmethod
@@ -261,6 +267,7 @@ class SimulatedTenant:
         """An error as Graph words it (concepts/errors.md)."""
         request_id = random_guid(self.dice)
         inner = {
+            **refusal.inner,
             "date": instant(self.clock.now())[:-1],
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),

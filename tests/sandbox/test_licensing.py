@@ -1,4 +1,4 @@
-"""Products, and licences given directly (by group: test_group_licensing). api-reference/v1.0/api/user-assignlicense.md."""
+"""Products, and licences given directly (by group: test_group_licensing). v1.0/api/user-assignlicense.md"""
 
 from __future__ import annotations
 

@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox.areas import conditional_access, directory, groups, intune, licensing, teams, users
+from graphkit.sandbox.areas import (
+    archiving,
+    channel_members,
+    channels,
+    conditional_access,
+    directory,
+    groups,
+    intune,
+    licensing,
+    team_creation,
+    team_members,
+    team_operations,
+    team_templates,
+    teams,
+    users,
+)
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
+AREAS = (
+    archiving,
+    channel_members,
+    channels,
+    conditional_access,
+    directory,
+    groups,
+    intune,
+    licensing,
+    team_creation,
+    team_members,
+    team_operations,
+    team_templates,
+    teams,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 

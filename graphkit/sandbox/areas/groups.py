@@ -259,8 +259,6 @@ def delete_group(call: Call) -> Reply:
     state.delete("groups", group["id"])
     if "Unified" in group["groupTypes"]:
         state.put("deletedGroups", {**group, "deletedDateTime": instant(call.now)})
-    if state.get("teams", group["id"]):
-        state.delete("teams", group["id"])
     return Reply(204)
 
 

@@ -33,12 +33,17 @@ __all__ = [
     "provisioned_plans",
     "release_seats",
     "routes",
+    "sku_table",
     "state_of",
     "states_of",
 ]
 
 routes = Routes()
 SKU_KIND = Kind("subscribedSkus", "subscribedSku")
+
+
+def sku_table(tenant: SimulatedTenant) -> dict[str, Json]:
+    return tenant.licenses.skus()
 
 
 def release_seats(tenant: SimulatedTenant, user: Json) -> None:
