@@ -322,8 +322,17 @@ def _decode(body: bytes, headers: dict[str, str]) -> Any:
 def _subject(state: State) -> tuple[str, str]:
     if state.touched:
         return next(iter(state.touched))
-    _, source, _ = next(iter(state.touched_links))
-    return "groups", source
+    name, source, _ = next(iter(state.touched_links))
+    return _SOURCES.get(name, "groups"), source
+
+
+_SOURCES = {
+    "teamMembers": "teams",
+    "teamOwners": "teams",
+    "channelMembers": "channels",
+    "channelOwners": "channels",
+}
+"""Whose links these are, if not a group's."""
 
 
 def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:

@@ -25,7 +25,7 @@ from graphkit.sandbox.areas.team_operations import begin, sees_all_members, succ
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import guid, instant
 from graphkit.sandbox.pending import work
-from graphkit.sandbox.permissions import CHANNELS, GROUP_WRITE
+from graphkit.sandbox.permissions import CHANNELS, GROUP_WRITE, Need
 from graphkit.sandbox.query import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 from graphkit.sandbox.schema import check_changeable, check_writable, type_of
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant
 
 routes = Routes()
+
+BASIC: Need = ("Channel.ReadBasic.All", "ChannelSettings.Read.All", "ChannelSettings.ReadWrite.All")
 
 MAX_CHANNELS = 1000
 MAX_PRIVATE = 30
@@ -62,7 +64,7 @@ def _summary(call: Call, channel: Json) -> Json:
 
 
 def _members(call: Call, channel: Json) -> Any:
-    return list(members_of(call, roster_of(channel)))
+    return members_of(call, roster_of(channel))
 
 
 CHANNEL_KIND = Kind("channels", "channel", derived={"summary": _summary}, expands={"members": _members})
@@ -112,7 +114,7 @@ def list_channels(call: Call) -> Reply:
     return listing(call, CHANNEL_KIND, list(views(call, find_team(call)["id"])))
 
 
-@routes.get("/teams/{team}/allChannels", CHANNELS, page="team-list-allchannels")
+@routes.get("/teams/{team}/allChannels", BASIC, page="team-list-allchannels")
 def list_all_channels(call: Call) -> Reply:
     """Those of the team and those shared with it, each with its address. None is ever shared with another team here."""
     team_id = find_team(call)["id"]
@@ -122,13 +124,13 @@ def list_all_channels(call: Call) -> Reply:
     return reply
 
 
-@routes.get("/teams/{team}/incomingChannels", CHANNELS, page="team-list-incomingchannels")
+@routes.get("/teams/{team}/incomingChannels", BASIC, page="team-list-incomingchannels")
 def list_incoming_channels(call: Call) -> Reply:
     find_team(call)
     return listing(call, CHANNEL_KIND, [])
 
 
-@routes.get("/teams/{team}/primaryChannel", CHANNELS, page="team-get-primarychannel")
+@routes.get("/teams/{team}/primaryChannel", BASIC, page="team-get-primarychannel")
 def get_primary_channel(call: Call) -> Reply:
     return entity(call, CHANNEL_KIND, view(call, primary_of(call.tenant, find_team(call)["id"])))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from graphkit.sandbox.areas.team_base import missing, read_body, refused
@@ -27,6 +27,9 @@ class Roster(NamedTuple):
 
     def people(self, state: State) -> dict[str, None]:
         return {**state.linked(self.owners, self.key), **state.linked(self.members, self.key)}
+
+    def holds(self, state: State, user_id: str) -> bool:
+        return user_id in state.linked(self.members, self.key) or user_id in state.linked(self.owners, self.key)
 
     def owner_ids(self, state: State) -> dict[str, None]:
         return state.linked(self.owners, self.key)
@@ -68,7 +71,7 @@ def member_of(call: Call, roster: Roster, user_id: str) -> Json | None:
     """One person on the roster; ``None`` if they are not, or are no more."""
     state = call.tenant.state
     owner = user_id in roster.owner_ids(state)
-    user = state.get("users", user_id) if owner or user_id in state.linked(roster.members, roster.key) else None
+    user = state.get("users", user_id) if roster.holds(state, user_id) else None
     if user is None:
         return None
     return {
@@ -83,16 +86,28 @@ def member_of(call: Call, roster: Roster, user_id: str) -> Json | None:
     }
 
 
-def members_of(call: Call, roster: Roster) -> Iterator[Json]:
-    for user_id in roster.people(call.tenant.state):
-        member = member_of(call, roster, user_id)
-        if member is not None:
-            yield member
+class _People(Sequence[Json | None]):
+    """All on a roster, each made when looked at: a page of a team of 25,000 is made of a hundred."""
+
+    def __init__(self, call: Call, roster: Roster) -> None:
+        self._call = call
+        self._roster = roster
+        self._ids = list(roster.people(call.tenant.state))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, position: Any) -> Any:
+        return member_of(self._call, self._roster, self._ids[position])
+
+
+def members_of(call: Call, roster: Roster) -> list[Json]:
+    return [member for member in _People(call, roster) if member is not None]
 
 
 def list_roster(call: Call, roster: Roster) -> Reply:
     """The examples show ``@odata.count`` unasked (api/team-list-members.md, channel-list-members.md)."""
-    reply = listing(call, _kind(roster), list(members_of(call, roster)))
+    reply = listing(call, _kind(roster), _People(call, roster))
     reply.body.setdefault("@odata.count", len(reply.body["value"]))
     return reply
 

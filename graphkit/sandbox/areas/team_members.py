@@ -115,7 +115,7 @@ def remove_members(call: Call) -> Reply:
 
     def remove(entry: Json) -> str:
         person = read_person(call, entry)
-        if person.id not in roster.people(call.tenant.state):
+        if not roster.holds(call.tenant.state, person.id):
             raise missing("member")
         _remove(call, team_id, person.id)
         return person.id
@@ -168,10 +168,9 @@ def _check_addable(call: Call, team_id: str, person: Person) -> None:
         _check_owner_rights(call)
         if len(roster.owner_ids(state)) >= MAX_OWNERS and person.id not in roster.owner_ids(state):
             raise forbidden("The team has reached its limit of owners.")
-    people = roster.people(state)
-    if person.id in people:
+    if roster.holds(state, person.id):
         return
-    if len(people) >= MAX_MEMBERS:
+    if len(state.linked("teamMembers", team_id)) >= MAX_MEMBERS:
         raise forbidden("The team has reached its limit of members.")
     if len(state.linked_back("teamMembers", person.id)) >= MAX_TEAMS:
         raise forbidden("The user has reached the limit of teams that one can be a member of.")

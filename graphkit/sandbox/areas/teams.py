@@ -63,7 +63,7 @@ def _summary(call: Call, team: Json) -> Json:
 
 
 def _members(call: Call, team: Json) -> Any:
-    return list(members_of(call, of_team(team["id"])))
+    return members_of(call, of_team(team["id"]))
 
 
 def _primary(call: Call, team: Json) -> Json:
