@@ -33,6 +33,7 @@ __all__ = [
     "provisioned_plans",
     "release_seats",
     "routes",
+    "set_states",
     "sku_table",
     "state_of",
     "states_of",
@@ -44,6 +45,10 @@ SKU_KIND = Kind("subscribedSkus", "subscribedSku")
 
 def sku_table(tenant: SimulatedTenant) -> dict[str, Json]:
     return tenant.licenses.skus()
+
+
+def set_states(tenant: SimulatedTenant, user: Json, states: list[Json]) -> Json:
+    return tenant.licenses.put(user, states)
 
 
 def release_seats(tenant: SimulatedTenant, user: Json) -> None:
