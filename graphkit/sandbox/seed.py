@@ -12,7 +12,7 @@ from graphkit.sandbox.ids import SEEDED_AT, guid
 from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.skus import FOR_THE_COMPANY, PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
 DEFAULT_SEATS: Mapping[str, int] = {
@@ -94,6 +94,11 @@ class Seed:
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
     first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
     (licensed too), ``seats`` the units bought per SKU, ``dice`` the seed of everything random.
+
+    ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
+    closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
+    ``country`` is the directory's, which group licensing takes for users who have no location of their own;
+    ``teams_for_all`` lets a team be made whose owners have no licence for Teams.
     """
 
     organisations: int = 3
@@ -103,6 +108,12 @@ class Seed:
     domain: str = "contoso.example"
     name: str = "Contoso Health"
     seats: Mapping[str, int] = field(default_factory=dict)
+    warning: Mapping[str, int] = field(default_factory=dict)
+    suspended: Mapping[str, int] = field(default_factory=dict)
+    locked_out: Mapping[str, int] = field(default_factory=dict)
+    prohibited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    country: str = "GB"
+    teams_for_all: bool = False
     licensed: int = 20
     accounts: tuple[str, ...] = ()
     app_id: str = ""
@@ -204,12 +215,12 @@ def _plant_organisation(state: State, seed: Seed) -> None:
         {
             "id": seed.tenant_id,
             "displayName": seed.name,
-            "countryLetterCode": "GB",
+            "countryLetterCode": seed.country,
             "preferredLanguage": "en",
             "tenantType": "AAD",
             "createdDateTime": SEEDED_AT,
             "onPremisesSyncEnabled": None,
-            "assignedPlans": [],
+            "assignedPlans": _company_plans(seed),
             "verifiedDomains": [
                 {**domain, "isDefault": True, "isInitial": False},
                 {**domain, "name": initial, "isDefault": False, "isInitial": True},
@@ -217,6 +228,20 @@ def _plant_organisation(state: State, seed: Seed) -> None:
         }
     )
     state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
+
+
+def _company_plans(seed: Seed) -> list[Json]:
+    """All plans that the company has bought, its own and its users' (resources/organization.md)."""
+    plans = dict.fromkeys(plan for sku in seed.skus for plan in PRODUCTS[sku].plans)
+    return [
+        {
+            "assignedDateTime": SEEDED_AT,
+            "capabilityStatus": "Enabled",
+            "service": PLANS[plan].service,
+            "servicePlanId": PLANS[plan].id,
+        }
+        for plan in plans
+    ]
 
 
 def _plant_products(state: State, seed: Seed) -> None:
@@ -227,18 +252,23 @@ def _plant_products(state: State, seed: Seed) -> None:
                 "id": f"{seed.tenant_id}_{product.id}",
                 "accountId": seed.tenant_id,
                 "accountName": seed.domain.partition(".")[0],
-                "appliesTo": "User",
+                "appliesTo": product.applies_to,
                 "capabilityStatus": "Enabled",
                 "skuId": product.id,
                 "skuPartNumber": sku,
                 "subscriptionIds": [guid(seed.tenant_id, "subscription", sku)],
-                "prepaidUnits": {"enabled": seed.seats_of(sku), "suspended": 0, "warning": 0, "lockedOut": 0},
+                "prepaidUnits": {
+                    "enabled": seed.seats_of(sku),
+                    "suspended": seed.suspended.get(sku, 0),
+                    "warning": seed.warning.get(sku, 0),
+                    "lockedOut": seed.locked_out.get(sku, 0),
+                },
                 "servicePlans": [
                     {
                         "servicePlanId": PLANS[plan].id,
                         "servicePlanName": plan,
                         "provisioningStatus": "Success",
-                        "appliesTo": "Company" if plan == "EXCHANGE_S_FOUNDATION" else "User",
+                        "appliesTo": "Company" if plan in FOR_THE_COMPANY else "User",
                     }
                     for plan in product.plans
                 ],

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -14,11 +15,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from graphkit.sandbox import batch, downloads, faults, permissions, seed
-from graphkit.sandbox.areas import ROUTER
-from graphkit.sandbox.areas.licensing import count_seats
+from graphkit.sandbox.areas import ROUTER, team_sync
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
+from graphkit.sandbox.licenses import LicenseBook
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
@@ -64,8 +65,10 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``intune_s`` how long an Autopilot import, an
-    exported report and a device's obedience take, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
+    ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
+    ``intune_s`` how long an Autopilot import, an exported report and a device's obedience take, ``token_s`` how long an
+    access token lasts.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        team_sync_s: float = 60.0,
         intune_s: float = 60.0,
         token_s: float = 3600.0,
         state: State | None = None,
@@ -91,6 +95,7 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.team_sync_s = team_sync_s
         self.intune_s = intune_s
         self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
@@ -98,6 +103,7 @@ class SimulatedTenant:
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
+        self.state.watch = partial(team_sync.noticed, self)
         self.login = Login(self, token_s=token_s)
 
     @classmethod
@@ -137,7 +143,8 @@ class SimulatedTenant:
         self.log.load()
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
-        self.consumed = count_seats(self.state, self.seed)
+        self.licenses = LicenseBook(self.state, self.seed)
+        self.consumed = self.licenses.consumed
 
     @property
     def tenant_id(self) -> str:
@@ -222,8 +229,8 @@ class SimulatedTenant:
     def _settle(self, now: float) -> None:
         """Do what was put off and is due by now, each at its own time."""
         for due, settled in self.pending.settle(self, now):
-            if settled:
-                self.log.took_effect(settled, due)
+            for write in settled:
+                self.log.took_effect(write, due)
             self._commit(due)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
@@ -299,6 +306,7 @@ class SimulatedTenant:
         """An error as Graph words it (concepts/errors.md)."""
         request_id = random_guid(self.dice)
         inner = {
+            **refusal.inner,
             "date": instant(self.clock.now())[:-1],
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
@@ -355,9 +363,18 @@ def _subject(state: State, call: Call) -> tuple[str, str]:
     if state.touched:
         return next(iter(state.touched))
     if state.touched_links:
-        _, source, _ = next(iter(state.touched_links))
-        return "groups", source
+        name, source, _ = next(iter(state.touched_links))
+        return _SOURCES.get(name, "groups"), source
     return call.path.strip("/").partition("/")[0], next(iter(call.params.values()), "")
+
+
+_SOURCES = {
+    "teamMembers": "teams",
+    "teamOwners": "teams",
+    "channelMembers": "channels",
+    "channelOwners": "channels",
+}
+"""Whose links these are, if not a group's."""
 
 
 def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:

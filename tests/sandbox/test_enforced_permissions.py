@@ -14,6 +14,7 @@ from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.permissions import APP_ROLES
 
 NEEDS = {f"{route.method} {route.template}": route.needs for route in ROUTES}
+IN_BETA = {f"{route.method} {route.template}" for route in ROUTES if route.beta_only}
 
 
 @pytest.fixture

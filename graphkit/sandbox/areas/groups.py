@@ -259,8 +259,6 @@ def delete_group(call: Call) -> Reply:
     state.delete("groups", group["id"])
     if "Unified" in group["groupTypes"]:
         state.put("deletedGroups", {**group, "deletedDateTime": instant(call.now)})
-    if state.get("teams", group["id"]):
-        state.delete("teams", group["id"])
     return Reply(204)
 
 
@@ -269,7 +267,10 @@ def delete_group(call: Call) -> Reply:
 )
 def assign_group_license(call: Call) -> Reply:
     changed = licensing.assign_to_group(call, find(call))
-    return entity(call, GROUP_KIND, changed, status=202)
+    reply = entity(call, GROUP_KIND, changed, status=202)
+    where = f"{call.base}/v2/{call.tenant.tenant_id}/directoryObjects/{changed['id']}"
+    reply.headers["Location"] = f"{where}/Microsoft.DirectoryServices.Group"
+    return reply
 
 
 # -- members and owners ------------------------------------------------------------------------------------------

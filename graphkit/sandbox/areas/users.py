@@ -22,7 +22,11 @@ USER_KIND = Kind(
     "users",
     "user",
     DEFAULT_SELECT,
-    derived={"assignedLicenses": licensing.assigned_licenses, "assignedPlans": licensing.assigned_plans},
+    derived={
+        "assignedLicenses": licensing.assigned_licenses,
+        "assignedPlans": licensing.assigned_plans,
+        "provisionedPlans": licensing.provisioned_plans,
+    },
     expands={"memberOf": lambda call, user: [directory_view(g) for g in groups_of(call, user["id"])][:20]},
     advanced=True,
 )
