@@ -8,6 +8,7 @@ from __future__ import annotations
 from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.diff import Difference, differences
+from graphkit.sandbox.federation import FederatedCredential
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
 from graphkit.sandbox.seed import Seed
@@ -24,6 +25,7 @@ __all__ = [
     "Clock",
     "Difference",
     "Entry",
+    "FederatedCredential",
     "SandboxTransport",
     "Seed",
     "SimulatedTenant",

@@ -14,6 +14,7 @@ import msgspec
 
 from graphkit.sandbox import batch, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
+from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
@@ -26,7 +27,6 @@ from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
 from graphkit.sandbox.throttle import WRITES, Throttle
-from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 1
@@ -63,7 +63,8 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts
+    (none given: as long as the service's).
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
-        token_s: float = 3600.0,
+        token_s: float | None = None,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -170,7 +171,7 @@ class SimulatedTenant:
         """A request of the login service. Faults know it as ``/oauth2/v2.0/token`` and the like."""
 
         def answer(_: object) -> Reply:
-            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body, incoming.query)
 
         return self._with_faults(incoming, answer)
 
@@ -188,6 +189,7 @@ class SimulatedTenant:
         if not incoming.inside_batch and batch.is_batch(incoming.path):
             if incoming.method != "POST":
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+            self.login.caller(incoming.headers["authorization"], incoming.base)
             return batch.run(self, incoming, items=fault.get("items") if fault else None)
         now = self.clock.now()
         if self.pending.settle(self, now):
@@ -195,7 +197,7 @@ class SimulatedTenant:
         return self._operate(self._call(incoming, now), fault)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
-        caller = self.login.signer.caller(incoming.headers["authorization"], now)
+        caller = self.login.caller(incoming.headers["authorization"], incoming.base)
         return Call(
             tenant=self,
             method=incoming.method,
