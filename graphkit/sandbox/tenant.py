@@ -30,6 +30,8 @@ from graphkit.sandbox.throttle import WRITES, Throttle
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 1
+UNMET: Any = object()
+"""The fate of a request that no fault rule was asked about yet."""
 
 
 class Clock(Protocol):
@@ -52,6 +54,7 @@ class Incoming:
     body: Any
     base: str
     inside_batch: bool = False
+    fate: Any = UNMET
 
     def inner(self, method: str, path: str, headers: dict[str, str]) -> Incoming:
         return Incoming(method, self.version, path, "", headers, None, self.base, inside_batch=True)
@@ -141,12 +144,21 @@ class SimulatedTenant:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+    def foresee(self, method: str, url: str) -> dict[str, Any] | None:
+        """The fault that strikes a request, counted now: for a way in that must know before it has the body. It is to
+        hand what it got to :meth:`handle` as ``fate``.
+        """
+        if not self.faults.rules:
+            return None
+        return self.faults.match(method.upper(), unquote(_split(urlsplit(url).path)[2]), connected=True)
+
+    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"", *, fate: Any = UNMET) -> Answer:
         """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
         names = {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
         _, version, path = _split(parts.path)
         incoming = Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+        incoming.fate = fate
         try:
             if self.login.answers(parts.path):
                 return self._pack(self._at_login(incoming, parts.path, body), names)
@@ -176,7 +188,9 @@ class SimulatedTenant:
         return self._with_faults(incoming, answer)
 
     def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
-        spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
+        spec = incoming.fate
+        if spec is UNMET:
+            spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
         if spec is None:
             return serve(None)
         told = faults.instead(spec)
@@ -227,7 +241,7 @@ class SimulatedTenant:
             raise
         reply.headers.update(headers)
         if call.method in WRITES:
-            self._commit(call.now, call, _told(reply, fault))
+            self._commit(call.now, call, faults.outcome(fault, reply.status))
         return reply
 
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
@@ -270,6 +284,8 @@ class SimulatedTenant:
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:
+        if reply.bare:
+            return Answer(reply.status, reply.headers, str(reply.body).encode(), reply.delay_s, reply.failure)
         request_id = reply.headers.get("request-id") or random_guid(self.dice)
         headers = {
             "Date": formatdate(self.clock.now(), usegmt=True),
@@ -318,10 +334,3 @@ def _subject(state: State) -> tuple[str, str]:
         return next(iter(state.touched))
     _, source, _ = next(iter(state.touched_links))
     return "groups", source
-
-
-def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:
-    if fault is None or fault["action"] not in ("commit-then", "kill"):
-        return reply.status, False
-    silent = fault["action"] == "kill" or fault.get("failure")
-    return 0 if silent else int(fault.get("status", 503)), True
