@@ -11,6 +11,7 @@ from graphkit.sandbox.diff import Difference, differences
 from graphkit.sandbox.federation import FederatedCredential
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
+from graphkit.sandbox.scenarios import load_scenario, scenario_names
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.server import serve
 from graphkit.sandbox.state import stored_time
@@ -31,7 +32,9 @@ __all__ = [
     "SimulatedTenant",
     "differences",
     "instant",
+    "load_scenario",
     "make_authority",
+    "scenario_names",
     "serve",
     "stored_time",
 ]
