@@ -26,7 +26,7 @@ class Http1Connection:
         try:
             while await self._one() and not self._ending:
                 self._http.start_next_cycle()
-        except (h11.ProtocolError, ConnectionError):
+        except (h11.ProtocolError, OSError):
             pass  # the client broke the protocol or went away: there is nobody left to tell
         finally:
             await hang_up(self._writer)

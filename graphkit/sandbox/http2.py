@@ -63,7 +63,7 @@ class Http2Connection:
                 for event in self._http.receive_data(data):
                     self._on(event)
                 await self._flush()
-        except (ProtocolError, ConnectionError):
+        except (ProtocolError, OSError):
             pass  # the client broke the protocol or went away: there is nobody left to tell
         finally:
             for task in self._tasks.values():
@@ -144,7 +144,7 @@ class Http2Connection:
         if answer.failure and answer.failure.silent:
             self._strike(answer.failure, stream)
             return
-        with suppress(ProtocolError, ConnectionError):  # the client has given up on this stream
+        with suppress(ProtocolError, OSError):  # the client has given up on this stream
             await self._send(stream.id, answer)
 
     async def _send(self, stream_id: int, answer: Answer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
@@ -489,6 +490,25 @@ def test_a_guest_that_says_nothing_and_one_that_speaks_no_tls_are_let_go(authori
         silent.close()
 
     run(main())
+
+
+def test_a_guest_that_never_says_goodbye_holds_nobody_up(authority, caplog):
+    """Its TLS is left open: the server waits a second for its end, and takes it without a complaint."""
+
+    async def main():
+        tenant = SimulatedTenant(RealClock(), seed=SMALL)
+        async with served_here(tenant, authority[0]) as address:
+            host, port = address.removeprefix("https://").split(":")
+            held = await asyncio.to_thread(socket.create_connection, (host, int(port)))
+            authority[1].set_alpn_protocols(["http/1.1"])
+            guest = await asyncio.to_thread(authority[1].wrap_socket, held, server_hostname=host)
+            await asyncio.to_thread(guest.sendall, b"GET /v1.0/users HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"401" in await asyncio.to_thread(guest.recv, 4096)
+        return guest
+
+    run(main()).close()
+    gc.collect()
+    assert not caplog.records
 
 
 # -- rules --
