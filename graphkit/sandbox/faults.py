@@ -10,13 +10,15 @@ itself), then ``nth`` (a number or a list, 1 = the first call that matches), or 
 
 ==============  =====================================================================================================
 ``commit-then`` the write is executed; then ``status`` (default 503, with ``headers``) is told instead, or with
-                ``failure`` ``timeout`` or ``reset`` nothing is. For ``/$batch``, ``items`` says how many were executed.
+                ``failure`` ``timeout``, ``reset`` or ``goaway`` nothing is. For ``/$batch``, ``items`` says how many
+                were executed.
 ``answer``      nothing is executed; ``status``, ``headers`` and ``body`` are told
 ``throttle``    nothing is executed; 429, with ``retry_after`` in any form, or without the header if it is absent
 ``kill``        the process dies at once: ``when`` ``before`` or ``after`` (default) the commit
 ``delay``       the call is executed and its answer arrives ``seconds`` later
-``reset``       the connection fails before anything is executed
 ==============  =====================================================================================================
+
+The actions of the wire (``reset``, ``truncate`` ...) are in ``mishaps.py``.
 """
 
 from __future__ import annotations
@@ -25,17 +27,19 @@ import fnmatch
 import os
 import random
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from graphkit.sandbox import mishaps
 from graphkit.sandbox.call import Json, Refusal, Reply
+from graphkit.sandbox.mishaps import FAILURES, WIRE_ACTIONS, WIRE_KEYS
 from graphkit.sandbox.state import State
 
-ACTIONS = frozenset({"commit-then", "answer", "throttle", "kill", "delay", "reset"})
-KEYS = frozenset(
+ACTIONS = frozenset({"commit-then", "answer", "throttle", "kill", "delay"}) | set(WIRE_ACTIONS)
+KEYS = WIRE_KEYS | frozenset(
     [
         "name",
         "method",
@@ -91,8 +95,10 @@ def check_rule(spec: Any) -> Json:
         raise ValueError(f"unknown key in fault rule: {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}")
     if spec.get("action") not in ACTIONS:
         raise ValueError(f"a fault rule needs an action, one of {', '.join(sorted(ACTIONS))}")
-    if spec.get("failure") not in (None, "timeout", "reset"):
-        raise ValueError("failure is timeout or reset")
+    if spec.get("failure") not in (None, *FAILURES):
+        raise ValueError(f"failure is one of {', '.join(FAILURES)}")
+    if spec["action"] in WIRE_ACTIONS:
+        mishaps.check_wire(spec)
     return spec
 
 
@@ -123,12 +129,23 @@ class Faults:
         self.rules.clear()
         self._save()
 
-    def match(self, method: str, path: str) -> Json | None:
-        """Count a call against every rule that fits; the rule that spoils it, if any."""
+    def match(self, method: str, path: str, *, connected: bool = False) -> Json | None:
+        """Count a call against every rule that fits; the rule that spoils it, if any. ``connected``: on a connection
+        that those which count connections let pass.
+        """
+        return self._first_due(
+            lambda rule: rule.fits(method, path) and not (connected and mishaps.counts_connections(rule.spec))
+        )
+
+    def refuses_connection(self) -> bool:
+        """Count a connection, for a way in that has some."""
+        return self._first_due(lambda rule: mishaps.counts_connections(rule.spec)) is not None
+
+    def _first_due(self, fits: Callable[[Rule], bool]) -> Json | None:
         chosen: Json | None = None
         counted = False
         for position, rule in enumerate(self.rules):
-            if not rule.fits(method, path):
+            if not fits(rule):
                 continue
             counted = True
             rule.matched += 1
@@ -154,8 +171,8 @@ def instead(spec: Json) -> Reply | None:
     action = spec["action"]
     if action == "kill" and spec.get("when") == "before":
         die()
-    if action == "reset":
-        return Reply(0, failure="reset")
+    if action in WIRE_ACTIONS:
+        return None if mishaps.is_executed(spec) else mishaps.instead_of_executing(spec)
     if action == "throttle":
         headers = dict(spec.get("headers", {}))
         if spec.get("retry_after") is not None:
@@ -174,8 +191,10 @@ def afterwards(spec: Json, reply: Reply) -> Reply:
     if action == "delay":
         reply.delay_s += float(spec.get("seconds", 1))
         return reply
+    if action in WIRE_ACTIONS:
+        return mishaps.after_executing(spec, reply)
     if spec.get("failure"):
-        return Reply(0, failure=spec["failure"])
+        return Reply(0, failure=mishaps.failure_of(spec))
     return _told(spec, 503)
 
 
@@ -185,6 +204,16 @@ def _told(spec: Json, default: int) -> Reply:
     if "body" in spec or status < 400:
         return Reply(status, spec.get("body"), headers)
     raise Refusal(status, "ServiceUnavailable" if status == 503 else "UnknownError", "A fault was injected.", headers)
+
+
+def outcome(spec: Json | None, status: int) -> tuple[int, bool]:
+    """What the caller of a committed write is told (0: nothing), and whether a rule has a hand in it."""
+    if spec is None or spec["action"] not in {"commit-then", "kill", *WIRE_ACTIONS}:
+        return status, False
+    if spec["action"] in WIRE_ACTIONS:
+        return 0 if mishaps.mishap_of(spec).silent else status, True
+    silent = spec["action"] == "kill" or spec.get("failure")
+    return 0 if silent else int(spec.get("status", 503)), True
 
 
 def die() -> None:

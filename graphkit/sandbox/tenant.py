@@ -16,6 +16,7 @@ import msgspec
 
 from graphkit.sandbox import batch, downloads, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER, team_sync
+from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
@@ -28,10 +29,11 @@ from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
 from graphkit.sandbox.throttle import WRITES, Throttle
-from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 2
+UNMET: Any = object()
+"""The fate of a request that no fault rule was asked about yet."""
 
 
 class Clock(Protocol):
@@ -54,6 +56,7 @@ class Incoming:
     body: Any
     base: str
     inside_batch: bool = False
+    fate: Any = UNMET
 
     def inner(self, method: str, path: str, headers: dict[str, str]) -> Incoming:
         return Incoming(method, self.version, path, "", headers, None, self.base, inside_batch=True)
@@ -68,7 +71,7 @@ class SimulatedTenant:
     (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
     ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
     ``intune_s`` how long an Autopilot import, an exported report and a device's obedience take, ``token_s`` how long an
-    access token lasts.
+    access token lasts (none given: as long as the service's).
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class SimulatedTenant:
         team_s: float = 10.0,
         team_sync_s: float = 60.0,
         intune_s: float = 60.0,
-        token_s: float = 3600.0,
+        token_s: float | None = None,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -162,12 +165,21 @@ class SimulatedTenant:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+    def foresee(self, method: str, url: str) -> dict[str, Any] | None:
+        """The fault that strikes a request, counted now: for a way in that must know before it has the body. It is to
+        hand what it got to :meth:`handle` as ``fate``.
+        """
+        if not self.faults.rules:
+            return None
+        return self.faults.match(method.upper(), unquote(_split(urlsplit(url).path)[2]), connected=True)
+
+    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"", *, fate: Any = UNMET) -> Answer:
         """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
         names = {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
         _, version, path = _split(parts.path)
         incoming = Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+        incoming.fate = fate
         try:
             if self.login.answers(parts.path):
                 return self._pack(self._at_login(incoming, parts.path, body), names)
@@ -194,7 +206,7 @@ class SimulatedTenant:
         """A request of the login service. Faults know it as ``/oauth2/v2.0/token`` and the like."""
 
         def answer(_: object) -> Reply:
-            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body, incoming.query)
 
         return self._with_faults(incoming, answer)
 
@@ -208,7 +220,9 @@ class SimulatedTenant:
         return self._with_faults(incoming, answer)
 
     def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
-        spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
+        spec = incoming.fate
+        if spec is UNMET:
+            spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
         if spec is None:
             return serve(None)
         told = faults.instead(spec)
@@ -221,6 +235,7 @@ class SimulatedTenant:
         if not incoming.inside_batch and batch.is_batch(incoming.path):
             if incoming.method != "POST":
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+            self.login.caller(incoming.headers["authorization"], incoming.base)
             return batch.run(self, incoming, items=fault.get("items") if fault else None)
         now = self.clock.now()
         self._settle(now)
@@ -234,7 +249,7 @@ class SimulatedTenant:
             self._commit(due)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
-        caller = self.login.signer.caller(incoming.headers["authorization"], now)
+        caller = self.login.caller(incoming.headers["authorization"], incoming.base)
         return Call(
             tenant=self,
             method=incoming.method,
@@ -264,7 +279,7 @@ class SimulatedTenant:
             raise
         reply.headers.update(headers)
         if call.method in WRITES:
-            self._commit(call.now, call, _told(reply, fault))
+            self._commit(call.now, call, faults.outcome(fault, reply.status))
         return reply
 
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
@@ -315,6 +330,8 @@ class SimulatedTenant:
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:
+        if reply.bare:
+            return Answer(reply.status, reply.headers, str(reply.body).encode(), reply.delay_s, reply.failure)
         request_id = reply.headers.get("request-id") or random_guid(self.dice)
         headers = {
             "Date": formatdate(self.clock.now(), usegmt=True),
@@ -375,10 +392,3 @@ _SOURCES = {
     "channelOwners": "channels",
 }
 """Whose links these are, if not a group's."""
-
-
-def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:
-    if fault is None or fault["action"] not in ("commit-then", "kill"):
-        return reply.status, False
-    silent = fault["action"] == "kill" or fault.get("failure")
-    return 0 if silent else int(fault.get("status", 503)), True
