@@ -13,14 +13,22 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        details: list[Json] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.details = details or []
 
 
 def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:

@@ -125,6 +125,8 @@ class Router:
     @staticmethod
     def _step(node: _Node, name: str, params: dict[str, str]) -> _Node | None:
         lower = name.lower()
+        if lower.startswith("graph."):  # the namespace's alias, as Microsoft's SDKs write casts
+            lower = f"microsoft.{lower}"
         found = node.literals.get(lower) or node.literals.get(lower.removeprefix("microsoft.graph."))
         if found is None and node.parameter is not None and not _RESERVED.match(lower):
             found = node.parameter

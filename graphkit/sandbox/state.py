@@ -14,7 +14,8 @@ from graphkit.sandbox.population import Population
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
-    "groups": ("uniqueName", "mailNickname", "displayName"),
+    "groups": ("uniqueName", "mailNickname", "displayName", "membershipRuleProcessingState"),
+    "groupSettings": ("templateId",),
     "servicePrincipals": ("appId",),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""

@@ -14,7 +14,9 @@ import msgspec
 
 from graphkit.sandbox import batch, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
+from graphkit.sandbox.areas.dynamic_groups import people_changed
 from graphkit.sandbox.areas.licensing import count_seats
+from graphkit.sandbox.areas.service_principals import restore_grants
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
@@ -63,7 +65,8 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts,
+    ``dynamic_s`` how long dynamic groups take to notice a change.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class SimulatedTenant:
         team_window_s: float = 20.0,
         team_s: float = 10.0,
         token_s: float = 3600.0,
+        dynamic_s: float = 30.0,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -88,6 +92,7 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.dynamic_s = dynamic_s
         self.replication = Replication(replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
         self.faults = Faults(self.state, self.seed.dice)
@@ -95,6 +100,7 @@ class SimulatedTenant:
         self.pending = Pending(self.state)
         self._load()
         self.login = Login(self, token_s=token_s)
+        restore_grants(self)
 
     @classmethod
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
@@ -231,6 +237,7 @@ class SimulatedTenant:
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
+        people_changed(self, now)
         if not (state.touched or state.touched_links):
             if call is None:
                 self._store(now)
@@ -264,7 +271,9 @@ class SimulatedTenant:
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
         }
-        error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        error: dict[str, Any] = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        if refusal.details:
+            error["details"] = refusal.details
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:

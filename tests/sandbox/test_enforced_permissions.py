@@ -12,6 +12,7 @@ from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.permissions import APP_ROLES
 
 NEEDS = {f"{route.method} {route.template}": route.needs for route in ROUTES}
+IN_BETA = {f"{route.method} {route.template}" for route in ROUTES if route.beta_only}
 
 
 @pytest.fixture
@@ -42,9 +43,10 @@ def test_an_operation_is_refused_without_and_never_with_its_permissions(graph, b
     path = template.replace("(uniqueName)/{key}", "(uniqueName='x')")
     path = path.replace("(appId)/{app}", "(appId='x')").replace("(roleTemplateId)/{template}", "(roleTemplateId='x')")
     body = {} if method in ("POST", "PATCH", "PUT") else None
-    without = graph(method, path, body, **bearer(*(set(APP_ROLES) - set(NEEDS[route][0]))))
+    version = "beta" if route in IN_BETA else "v1.0"
+    without = graph(method, path, body, version, **bearer(*(set(APP_ROLES) - set(NEEDS[route][0]))))
     assert (without.status, without.code) == (403, "Authorization_RequestDenied")
-    assert graph(method, path, body, **bearer(*(need[0] for need in NEEDS[route]))).status != 403
+    assert graph(method, path, body, version, **bearer(*(need[0] for need in NEEDS[route]))).status != 403
     assert len(graph.tenant.log) == 0 or method != "GET"
 
 

@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox.areas import conditional_access, directory, groups, intune, licensing, teams, users
+from graphkit.sandbox.areas import (
+    administrative_units,
+    conditional_access,
+    directory_objects,
+    group_lifecycle,
+    group_members,
+    group_policies,
+    groups,
+    intune,
+    licensing,
+    organization,
+    roles,
+    service_principals,
+    teams,
+    users,
+)
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
+AREAS = (
+    administrative_units,
+    conditional_access,
+    directory_objects,
+    group_lifecycle,
+    group_members,
+    group_policies,
+    groups,
+    intune,
+    licensing,
+    organization,
+    roles,
+    service_principals,
+    teams,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 
