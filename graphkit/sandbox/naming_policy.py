@@ -47,7 +47,10 @@ def breaches(call: Call, names: dict[str, str]) -> list[Json]:
     prefix, suffix = affixes(values["PrefixSuffixNamingRequirement"])
     found = [_missing(target, value, prefix, suffix) for target, value in names.items()]
     missing = [detail for detail in found if detail]
-    blocked = (_blocked(target, value, values["CustomBlockedWordsList"]) for target, value in names.items())
+    words = words_of(values["CustomBlockedWordsList"])
+    blocked = (
+        _blocked(target, value.removeprefix(prefix).removesuffix(suffix), words) for target, value in names.items()
+    )
     return missing or [detail for detail in blocked if detail][:1]
 
 
@@ -72,9 +75,9 @@ def _missing(target: str, value: str, prefix: str, suffix: str) -> Json:
     }
 
 
-def _blocked(target: str, value: str, words: str) -> Json:
-    for word in words_of(words):
-        if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", value, re.IGNORECASE):
+def _blocked(target: str, value: str, words: list[str]) -> Json:
+    for word in words:
+        if re.search(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", value, re.IGNORECASE):
             return {
                 "target": target,
                 "code": "ContainsBlockedWord",  # assumption: code and words

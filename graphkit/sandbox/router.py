@@ -125,8 +125,6 @@ class Router:
     @staticmethod
     def _step(node: _Node, name: str, params: dict[str, str]) -> _Node | None:
         lower = name.lower()
-        if lower.startswith("graph."):  # the namespace's alias, as Microsoft's SDKs write casts
-            lower = f"microsoft.{lower}"
         found = node.literals.get(lower) or node.literals.get(lower.removeprefix("microsoft.graph."))
         if found is None and node.parameter is not None and not _RESERVED.match(lower):
             found = node.parameter
@@ -142,6 +140,8 @@ def segments(path: str) -> list[str]:
     found: list[str] = []
     for raw in path.strip("/").split("/"):
         name = unquote(raw)
+        if name.startswith("graph."):  # the namespace's alias, as Microsoft's SDKs write casts
+            name = f"microsoft.{name}"
         keyed = _KEYED.match(name) if name.endswith(")") else None
         if keyed is None:
             found.append(name)

@@ -30,10 +30,8 @@ def rule_changed(tenant: SimulatedTenant, group_id: str, now: float) -> None:
 
 def people_changed(tenant: SimulatedTenant, now: float) -> None:
     """Whoever is about to be stored anew is looked at again, by every rule."""
-    if not any(_followed(tenant)):
-        return
     people = [key for kind, key in tenant.state.touched if kind == "users"]
-    if people:
+    if people and any(_followed(tenant)):
         tenant.later(now + tenant.dynamic_s, "dynamic-people", people)
 
 
@@ -66,8 +64,10 @@ def evaluate_people(tenant: SimulatedTenant, now: float, arguments: Any) -> None
 
 
 def _followed(tenant: SimulatedTenant) -> Iterator[Json]:
-    return (group for group in tenant.state.table("groups").find("membershipRuleProcessingState", "On")
-            if is_dynamic(group))  # fmt: skip
+    groups = tenant.state.table("groups")
+    for key in groups.indexes["membershipRuleProcessingState"].get("on", ()):
+        if is_dynamic(groups.objects[key]):
+            yield groups.objects[key]
 
 
 def _rule(tenant: SimulatedTenant, group: Json) -> Rule | None:

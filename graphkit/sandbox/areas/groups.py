@@ -6,8 +6,6 @@ What a group may be is in ``group_rules.py``, its members and owners in ``group_
 
 from __future__ import annotations
 
-import struct
-import uuid
 from typing import Any
 
 from graphkit.sandbox.areas import directory_objects, dynamic_groups, licensing
@@ -26,7 +24,7 @@ from graphkit.sandbox.areas.group_rules import (
 from graphkit.sandbox.call import Call, Json, Reply, bad_request, not_found
 from graphkit.sandbox.group_expiry import expires
 from graphkit.sandbox.group_settings import in_force
-from graphkit.sandbox.ids import instant
+from graphkit.sandbox.ids import instant, security_identifier
 from graphkit.sandbox.permissions import GROUP_RECORDS, GROUP_WRITE
 from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
@@ -149,7 +147,7 @@ def _new_group(call: Call, given: Json) -> Json:
         **{name: value for name, value in given.items() if value is not None},
         "mail": mail,
         "proxyAddresses": [f"SMTP:{mail}"] if mail else [],
-        "securityIdentifier": _security_identifier(key),
+        "securityIdentifier": security_identifier(key),
         "createdDateTime": instant(call.now),
         "renewedDateTime": instant(call.now),
         "_created": call.now,
@@ -166,11 +164,6 @@ def _defaults(call: Call, given: Json) -> Json:
     if is_dynamic(given):
         found["membershipRuleProcessingState"] = "On"
     return found
-
-
-def _security_identifier(key: str) -> str:
-    """The id as Windows writes it: the example on group-post-groups.md has both."""
-    return "S-1-12-1-" + "-".join(str(part) for part in struct.unpack("<4I", uuid.UUID(key).bytes_le))
 
 
 def _bound(call: Call, body: Json, relation: str) -> list[str]:
