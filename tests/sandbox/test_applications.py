@@ -100,6 +100,7 @@ def test_a_permission_that_is_granted_is_in_the_next_token_and_gone_after(graph,
     assert {each["appRoleId"] for each in graph("GET", path).json["value"]} == {
         APP_ROLES[name] for name in ("User.Read.All", "Group.Read.All")
     }
+    assert graph("GET", f"{path}/{made.json['id']}").json["createdDateTime"] == "2026-01-05T09:00:00Z"
     assert graph("POST", path, grant(graph)).message == "Permission being assigned already exists on the object"
     assert graph("DELETE", f"{path}/{made.json['id']}").status == 204
     assert token_roles(graph) == {"User.Read.All"}

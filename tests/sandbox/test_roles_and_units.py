@@ -189,6 +189,13 @@ def test_a_unit_holds_people_and_groups_one_at_a_time(graph):
     assert graph("GET", f"{path}/$count", ConsistencyLevel="eventual").json == "1"
 
 
+def test_who_is_deleted_is_in_no_unit(graph):
+    path = f"{UNITS}/{unit(graph)}/members"
+    graph("POST", f"{path}/$ref", reference(graph, graph.user(1)))
+    graph("DELETE", f"/users/{graph.user(1)}")
+    assert graph("GET", f"{path}/$count", ConsistencyLevel="eventual").json == "0"
+
+
 def test_an_object_is_in_thirty_units_at_most(graph):
     for number in range(30):
         graph.tenant.state.link("unitMembers", f"unit-{number}", graph.user(1))

@@ -197,15 +197,14 @@ def list_transitive_member_of(call: Call) -> Reply:
 
 def _grants(call: Call) -> Iterator[Json]:
     """Every assignment: the permissions of apps as the login service knows them, and what was granted besides."""
-    tenant = call.tenant
-    kept = tenant.state.table("appRoleAssignments").objects
+    kept = call.tenant.state.table("appRoleAssignments").objects
     told: set[str] = set()
-    for app in tenant.login.apps.values():
-        principal = next(iter(tenant.state.table("servicePrincipals").find("appId", app.id)), None)
-        for value in sorted(app.roles, key=list(APP_ROLES).index) if principal else ():
-            key = _grant_id(tenant, str(principal and principal["id"]), APP_ROLES[value], _graph(tenant))
-            told.add(key)
-            yield kept.get(key) or _grant(call, principal or {}, APP_ROLES[value], _graph(tenant), SEEDED_AT)
+    for app in call.tenant.login.apps.values():
+        for principal in call.tenant.state.table("servicePrincipals").find("appId", app.id):
+            for role in (role for value, role in APP_ROLES.items() if value in app.roles):
+                grant = _grant(call, principal, role, _graph(call.tenant), SEEDED_AT)
+                told.add(grant["id"])
+                yield kept.get(grant["id"], grant)
     yield from (grant for key, grant in kept.items() if key not in told and not grant.get("_revoked"))
 
 
@@ -289,6 +288,20 @@ def _create_grant(call: Call, side: str, own: str) -> Reply:
     return entity(call, GRANT_KIND, grant, status=201)
 
 
+def _find_grant(call: Call) -> Json:
+    own, key = _principal(call)["id"], call.params["assignment"]
+    for grant in _grants(call):
+        if grant["id"] == key and own in (grant["principalId"], grant["resourceId"]):
+            return grant
+    raise not_found(key)
+
+
+@routes.get("/servicePrincipals/{principal}/appRoleAssignments/{assignment}", APPS, page="approleassignment-get")
+@routes.get("/servicePrincipals/{principal}/appRoleAssignedTo/{assignment}", APPS, page="approleassignment-get")
+def get_grant(call: Call) -> Reply:
+    return entity(call, GRANT_KIND, _find_grant(call))
+
+
 @routes.delete(
     "/servicePrincipals/{principal}/appRoleAssignments/{assignment}",
     ("AppRoleAssignment.ReadWrite.All",),
@@ -300,10 +313,7 @@ def _create_grant(call: Call, side: str, own: str) -> Reply:
     page="serviceprincipal-delete-approleassignedto",
 )
 def revoke(call: Call) -> Reply:
-    own, key = _principal(call)["id"], call.params["assignment"]
-    grant = next((each for each in _grants(call) if each["id"] == key), None)
-    if grant is None or own not in (grant["principalId"], grant["resourceId"]):
-        raise not_found(key)
+    grant = _find_grant(call)
     call.tenant.state.put("appRoleAssignments", {**grant, "_revoked": True})
     restore_grants(call.tenant)
     return Reply(204)
