@@ -116,11 +116,11 @@ def _check_types(merged: Json, group: Json | None) -> None:
         raise bad_request("The mailEnabled property of a Microsoft 365 group must be true.")
     if not merged.get("mailEnabled") and not merged.get("securityEnabled"):
         raise bad_request("A group must be mail-enabled, security-enabled or both.")
-    if merged.get("isAssignableToRole") and ("DynamicMembership" in types or not merged.get("securityEnabled")):
-        # microsoftgraph/microsoft-graph-docs-contrib#2815 for the first
-        raise bad_request("GroupType cannot be set for security groups assignable to roles."
-                          if "DynamicMembership" in types else
-                          "Groups assignable to roles must be security-enabled.")  # fmt: skip
+    if merged.get("isAssignableToRole") and "DynamicMembership" in types:
+        # microsoftgraph/microsoft-graph-docs-contrib#2815
+        raise bad_request("GroupType cannot be set for security groups assignable to roles.")
+    if merged.get("isAssignableToRole") and not merged.get("securityEnabled"):
+        raise bad_request("Groups assignable to roles must be security-enabled.")
 
 
 def _check_visibility(merged: Json, group: Json | None) -> None:
