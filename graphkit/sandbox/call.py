@@ -13,7 +13,9 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``; ``inner`` goes into innerError."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any;
+    ``inner`` goes into innerError.
+    """
 
     def __init__(
         self,
@@ -22,6 +24,7 @@ class Refusal(Exception):
         message: str,
         headers: dict[str, str] | None = None,
         inner: Json | None = None,
+        details: list[Json] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -29,6 +32,7 @@ class Refusal(Exception):
         self.message = message
         self.headers = headers or {}
         self.inner = inner or {}
+        self.details = details or []
 
 
 def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:

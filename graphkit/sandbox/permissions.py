@@ -65,8 +65,20 @@ CHANNELS: Need = (
     "Group.ReadWrite.All",
     *DIRECTORY,
 )
+GROUP_SETTINGS: Need = (
+    "GroupSettings.Read.All",
+    "GroupSettings.ReadWrite.All",
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    *DIRECTORY,
+)
+GROUP_SETTINGS_WRITE: Need = ("GroupSettings.ReadWrite.All", "Directory.ReadWrite.All")
+UNITS: Need = ("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *DIRECTORY)
+UNITS_WRITE: Need = ("AdministrativeUnit.ReadWrite.All",)
 ROLES: Need = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *DIRECTORY)
+ROLES_WRITE: Need = ("RoleManagement.ReadWrite.Directory",)
 APPS: Need = ("Application.Read.All", "Application.ReadWrite.All", *DIRECTORY)
+APPS_WRITE: Need = ("Application.ReadWrite.All", "Directory.ReadWrite.All")
 POLICIES: Need = ("Policy.Read.All",)
 ACCESS: Need = ("Policy.Read.ConditionalAccess", "Policy.Read.All")
 ACCESS_WRITE: Need = ("Policy.ReadWrite.ConditionalAccess",)
@@ -126,8 +138,11 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 
 APP_ROLES: Mapping[str, str] = {
+    "AdministrativeUnit.Read.All": "134fd756-38ce-4afd-ba33-e9623dbe66c2",
+    "AdministrativeUnit.ReadWrite.All": "5eb59dd3-1da2-4329-8733-9dabdc435916",
     "Agreement.Read.All": "2f3e6f8c-093b-4c57-a58b-ba5ce494a169",
     "Agreement.ReadWrite.All": "c9090d00-6101-42f0-a729-c41074260d47",
+    "AppRoleAssignment.ReadWrite.All": "06b708a9-e830-4db3-a914-8e69da51d44f",
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
     "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
     "BitlockerKey.Read.All": "57f1cf28-c0c4-4ec3-9a30-19a2eaaf2f6e",
@@ -162,9 +177,13 @@ APP_ROLES: Mapping[str, str] = {
     "GroupMember.Read.All": "98830695-27a2-44f7-8c18-0c3ebc9698f6",
     "GroupMember.ReadBasic.All": "8222c640-cae5-4860-8d11-b32cfad95e03",
     "GroupMember.ReadWrite.All": "dbaae8cf-10b5-4b86-a4a1-f871c94c6695",
+    "GroupSettings.Read.All": "f3c4f514-c65a-43f5-bfce-1735872258dd",
+    "GroupSettings.ReadWrite.All": "546168c3-1183-4281-9491-fafb24dea37e",
     "LicenseAssignment.Read.All": "e2f98668-2877-4f38-a2f4-8202e0717aa1",
     "LicenseAssignment.ReadWrite.All": "5facf0c1-8979-4e95-abcf-ff3d079771c0",
+    "Member.Read.Hidden": "658aa5d8-239f-45c4-aa12-864f4fc7e490",
     "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    "Organization.ReadWrite.All": "292d869f-3427-49a8-9dab-8c70152b74e9",
     "Policy.Read.All": "246dd0d5-5bd0-4def-940b-0421030a5b68",
     "Policy.Read.AuthenticationMethod": "8e3bc81b-d2f3-4b7b-838c-32c88218d2f0",
     "Policy.Read.ConditionalAccess": "37730810-e9ba-4e46-b07e-8ca78d182097",

@@ -140,6 +140,8 @@ def segments(path: str) -> list[str]:
     found: list[str] = []
     for raw in path.strip("/").split("/"):
         name = unquote(raw)
+        if name.startswith("graph."):  # the namespace's alias, as Microsoft's SDKs write casts
+            name = f"microsoft.{name}"
         keyed = _KEYED.match(name) if name.endswith(")") else None
         if keyed is None:
             found.append(name)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.device_population import Fleet
-from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.ids import SEEDED_AT, guid, security_identifier
 from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
@@ -95,7 +95,8 @@ class Seed:
 
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
     first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
-    (licensed too), ``seats`` the units bought per SKU, ``dice`` the seed of everything random.
+    (licensed too), ``seats`` the units bought per SKU, ``synced_groups`` the names of groups that a directory on
+    premises masters, ``dice`` the seed of everything random.
 
     ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
     closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
@@ -120,6 +121,7 @@ class Seed:
     accounts: tuple[str, ...] = ()
     app_id: str = ""
     security_defaults: bool = False
+    synced_groups: tuple[str, ...] = ()
     dice: int = 1
     devices: int = 0
 
@@ -170,6 +172,7 @@ def plant(state: State, seed: Seed) -> None:
     _plant_organisation(state, seed)
     _plant_products(state, seed)
     _plant_break_glass(state, seed)
+    _plant_synced_groups(state, seed)
     _plant_roles(state, seed)
     _plant_applications(state, seed)
     _plant_strengths(state)
@@ -284,18 +287,15 @@ def _plant_products(state: State, seed: Seed) -> None:
 
 
 def _plant_break_glass(state: State, seed: Seed) -> None:
-    group_id = seed.id_of("group", "Break glass")
+    group = _security_group(seed, "Break glass")
+    group_id = group["id"]
     state.table("groups").put(
         {
-            "id": group_id,
-            "displayName": "Break glass",
+            **group,
             "description": "Emergency access accounts",
-            "groupTypes": [],
-            "mailEnabled": False,
             "mailNickname": "break-glass",
-            "securityEnabled": True,
             "isAssignableToRole": True,
-            "createdDateTime": SEEDED_AT,
+            "visibility": "Private",
         }
     )
     for number in (1, 2):
@@ -304,6 +304,33 @@ def _plant_break_glass(state: State, seed: Seed) -> None:
         state.table("users").put(user)
         state.link("members", group_id, user["id"])
         state.link("roleMembers", GLOBAL_ADMINISTRATOR, user["id"])
+
+
+def _security_group(seed: Seed, name: str) -> Json:
+    key = seed.id_of("group", name)
+    return {
+        "id": key,
+        "displayName": name,
+        "groupTypes": [],
+        "mailEnabled": False,
+        "mailNickname": name.replace(" ", "-").lower(),
+        "securityEnabled": True,
+        "securityIdentifier": security_identifier(key),
+        "createdDateTime": SEEDED_AT,
+        "renewedDateTime": SEEDED_AT,
+    }
+
+
+def _plant_synced_groups(state: State, seed: Seed) -> None:
+    for name in seed.synced_groups:
+        group = _security_group(seed, name)
+        synced = {
+            "onPremisesSyncEnabled": True,
+            "onPremisesLastSyncDateTime": SEEDED_AT,
+            "onPremisesSamAccountName": name,
+            "onPremisesDomainName": seed.domain,
+        }
+        state.table("groups").put({**group, **synced})
 
 
 def _plant_roles(state: State, seed: Seed) -> None:

@@ -14,7 +14,8 @@ from graphkit.sandbox.population import Population
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
-    "groups": ("uniqueName", "mailNickname", "displayName"),
+    "groups": ("uniqueName", "mailNickname", "displayName", "membershipRuleProcessingState"),
+    "groupSettings": ("templateId",),
     "servicePrincipals": ("appId",),
     "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
     "devices": ("deviceId", "displayName"),

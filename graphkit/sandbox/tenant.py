@@ -16,6 +16,8 @@ import msgspec
 
 from graphkit.sandbox import batch, downloads, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER, team_sync
+from graphkit.sandbox.areas.dynamic_groups import people_changed
+from graphkit.sandbox.areas.service_principals import restore_grants
 from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import Faults
@@ -70,8 +72,9 @@ class SimulatedTenant:
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
     (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
     ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
-    ``intune_s`` how long an Autopilot import, an exported report and a device's obedience take, ``token_s`` how long an
-    access token lasts (none given: as long as the service's).
+    ``dynamic_s`` how long dynamic groups take to notice a change, ``intune_s`` how long an Autopilot import, an
+    exported report and a device's obedience take, ``token_s`` how long an access token lasts (none given: as long as
+    the service's).
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class SimulatedTenant:
         team_window_s: float = 20.0,
         team_s: float = 10.0,
         team_sync_s: float = 60.0,
+        dynamic_s: float = 30.0,
         intune_s: float = 60.0,
         token_s: float | None = None,
         state: State | None = None,
@@ -99,6 +103,7 @@ class SimulatedTenant:
         self.team_window_s = team_window_s
         self.team_s = team_s
         self.team_sync_s = team_sync_s
+        self.dynamic_s = dynamic_s
         self.intune_s = intune_s
         self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
@@ -108,6 +113,7 @@ class SimulatedTenant:
         self._load()
         self.state.watch = partial(team_sync.noticed, self)
         self.login = Login(self, token_s=token_s)
+        restore_grants(self)
 
     @classmethod
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
@@ -285,6 +291,7 @@ class SimulatedTenant:
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
+        people_changed(self, now)
         if state.touched or state.touched_links:
             self.replication.committed(now)
         elif not self.pending.changed:
@@ -326,7 +333,9 @@ class SimulatedTenant:
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
         }
-        error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        error: dict[str, Any] = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        if refusal.details:
+            error["details"] = refusal.details
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:

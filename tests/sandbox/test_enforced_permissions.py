@@ -44,9 +44,10 @@ def test_an_operation_is_refused_without_and_never_with_its_permissions(graph, b
     method, template = route.split()
     path = re.sub(r"\((\w+)\)/\{\w+\}", r"(\1='x')", template)
     body = {} if method in ("POST", "PATCH", "PUT") else None
-    without = graph(method, path, body, "beta", **bearer(*(set(APP_ROLES) - set(NEEDS[route][0]))))
+    version = "beta" if route in IN_BETA else "v1.0"
+    without = graph(method, path, body, version, **bearer(*(set(APP_ROLES) - set(NEEDS[route][0]))))
     assert (without.status, without.code) == (403, "Authorization_RequestDenied")
-    assert graph(method, path, body, "beta", **bearer(*(need[0] for need in NEEDS[route]))).status != 403
+    assert graph(method, path, body, version, **bearer(*(need[0] for need in NEEDS[route]))).status != 403
     assert len(graph.tenant.log) == 0 or method != "GET"
 
 

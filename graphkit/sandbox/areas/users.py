@@ -132,7 +132,7 @@ def delete_user(call: Call) -> Reply:
     user = find(call)
     state = call.tenant.state
     licensing.release_seats(call.tenant, user)
-    for name in ("members", "owners", "roleMembers"):
+    for name in ("members", "owners", "roleMembers", "unitMembers"):
         for source in list(state.linked_back(name, user["id"])):
             state.unlink(name, source, user["id"])
     state.delete("users", user["id"])
