@@ -32,7 +32,12 @@ routes = Routes()
 
 def _members(call: Call) -> dict[str, None]:
     group = find(call)
-    return call.tenant.state.linked("members", group["id"]) if may_see_members(call, group) else {}
+    return _linked(call, "members", group["id"]) if may_see_members(call, group) else {}
+
+
+def _linked(call: Call, relation: str, key: str) -> dict[str, None]:
+    """As the replica that answers this call holds it."""
+    return call.tenant.replication.linked(relation, key, call.now, call.replica)
 
 
 def _transitive(call: Call) -> dict[str, None]:
@@ -41,14 +46,14 @@ def _transitive(call: Call) -> dict[str, None]:
     wave = [find(call)["id"]]
     while wave:
         groups = [group for key in wave if (group := state.get("groups", key)) and may_see_members(call, group)]
-        step = [key for group in groups for key in state.linked("members", group["id"]) if key not in found]
+        step = [key for group in groups for key in _linked(call, "members", group["id"]) if key not in found]
         found.update(dict.fromkeys(step))
         wave = step
     return found
 
 
 def _owners(call: Call) -> dict[str, None]:
-    return call.tenant.state.linked("owners", find(call)["id"])
+    return _linked(call, "owners", find(call)["id"])
 
 
 @routes.get("/groups/{group}/members", MEMBERS, page="group-list-members")
