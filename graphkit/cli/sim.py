@@ -57,6 +57,14 @@ def command() -> None:
     metavar="SECONDS",
     help="How long an access token lasts.",
 )
+@click.option(
+    "--other-load",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="What other apps use up of the quotas that all share.",
+)
 @click.pass_obj
 def serve_tenant(
     invocation: Invocation,
@@ -67,6 +75,7 @@ def serve_tenant(
     https: bool,
     ca_folder: Path | None,
     token_lifetime: float,
+    other_load: float,
 ) -> None:
     """Answer Microsoft Graph on a local address until Ctrl-C; --state FILE keeps the tenant."""
     if "virtual_time" in invocation.given:
@@ -78,9 +87,9 @@ def serve_tenant(
 
     async def main() -> None:
         if state:
-            tenant = SimulatedTenant.open(state, wall, seed=seed, token_s=token_lifetime)
+            tenant = SimulatedTenant.open(state, wall, seed=seed, token_s=token_lifetime, other_load=other_load)
         else:
-            tenant = SimulatedTenant(wall, seed=seed, token_s=token_lifetime)
+            tenant = SimulatedTenant(wall, seed=seed, token_s=token_lifetime, other_load=other_load)
         try:
             tls, environment = _secured(tenant, host, ca_folder) if ca_folder else (None, {})
             await serve(

@@ -13,14 +13,18 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``; ``inner`` is what its
+    ``innerError`` holds besides the usual."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None, inner: Json | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.inner = inner or {}
 
 
 def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:

@@ -65,6 +65,7 @@ class SimulatedTenant:
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
     (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    ``other_load`` is the share of the tenant-wide quotas that other apps use up, ``quota_scale`` multiplies all quotas.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class SimulatedTenant:
         team_window_s: float = 20.0,
         team_s: float = 10.0,
         token_s: float = 3600.0,
+        other_load: float = 0.0,
+        quota_scale: float = 1.0,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -90,7 +93,7 @@ class SimulatedTenant:
         self.team_window_s = team_window_s
         self.team_s = team_s
         self.replication = Replication(self.state, replication_s)
-        self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
+        self.throttle = Throttle(self.seed.tenant_id, self.seed.users, other_load=other_load, quota_scale=quota_scale)
         self.faults = Faults(self.state, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
@@ -288,6 +291,7 @@ class SimulatedTenant:
             "date": instant(self.clock.now())[:-1],
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
+            **refusal.inner,
         }
         error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
