@@ -50,7 +50,7 @@ class Reply:
     """A handler's answer; ``body`` is JSON-able, ``None`` for none.
 
     ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` (``timeout`` or ``reset``)
-    means that the answer never arrives.
+    means that the answer never arrives; ``last`` that the process dies once the caller has it.
     """
 
     status: int = 200
@@ -58,16 +58,18 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     failure: str = ""
+    last: bool = False
 
 
 class Answer(NamedTuple):
-    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and ``failure`` as in :class:`Reply`."""
+    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and the rest as in :class:`Reply`."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     delay_s: float = 0.0
     failure: str = ""
+    last: bool = False
 
 
 @dataclass(slots=True)

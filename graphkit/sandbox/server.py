@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Answer
+from graphkit.sandbox.faults import die
 from graphkit.sandbox.tenant import SimulatedTenant
 
 if TYPE_CHECKING:
@@ -110,7 +111,10 @@ class _Connection:
         if answer.failure:
             await self._fail(answer.failure)
             return False
-        return await self._send(answer)
+        goes_on = await self._send(answer)
+        if answer.last:
+            die()
+        return goes_on
 
     async def _ask(self, request: Any, headers: dict[str, str], body: bytes) -> Answer:
         tenant = self._tenant

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, permissions, seed
+from graphkit.sandbox import batch, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
-from graphkit.sandbox.faults import Faults
+from graphkit.sandbox.faults import NOTHING, Asked, Faults, Strikes, die
 from graphkit.sandbox.ids import instant, random_guid
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
@@ -53,6 +53,8 @@ class Incoming:
     body: Any
     base: str
     inside_batch: bool = False
+    fate: tuple[int, bool] | None = None
+    """What the log says that the caller was told, if that is decided already."""
 
     def inner(self, method: str, path: str, headers: dict[str, str]) -> Incoming:
         return Incoming(method, self.version, path, "", headers, None, self.base, inside_batch=True)
@@ -94,7 +96,7 @@ class SimulatedTenant:
         self.team_s = team_s
         self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users, other_load=other_load, quota_scale=quota_scale)
-        self.faults = Faults(self.state, self.seed.dice)
+        self.faults = Faults(self, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
@@ -135,8 +137,10 @@ class SimulatedTenant:
         self.pending.load()
         self.faults.load()
         self.log.load()
+        self.replication.load()
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
+        self._doomed = False
         self.consumed = count_seats(self.state, self.seed)
 
     @property
@@ -157,6 +161,8 @@ class SimulatedTenant:
 
     def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> Answer:
         """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
+        if self._doomed:  # the last answer was to be the last, and nobody has ended the process since
+            die()
         names = {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
         _, version, path = _split(parts.path)
@@ -177,36 +183,41 @@ class SimulatedTenant:
         try:
             if not incoming.headers.get("authorization"):
                 raise unauthorised("Access token is empty.")
-            return self._with_faults(incoming, lambda fault: self._serve(incoming, fault))
+            return self._with_faults(incoming, lambda strikes: self._serve(incoming, strikes))
         except Refusal as refusal:
             return self.refused(refusal, incoming)
 
     def _at_login(self, incoming: Incoming, path: str, body: bytes) -> Reply:
         """A request of the login service. Faults know it as ``/oauth2/v2.0/token`` and the like."""
 
+        incoming.body = dict(parse_qsl(body.decode("utf-8", "replace")))
+
         def answer(_: object) -> Reply:
             return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
 
-        return self._with_faults(incoming, answer)
+        return self._with_faults(incoming, answer, login=True)
 
-    def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
-        spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
-        if spec is None:
-            return serve(None)
-        told = faults.instead(spec)
+    def _with_faults(self, incoming: Incoming, serve: Callable[[Strikes], Reply], *, login: bool = False) -> Reply:
+        if not self.faults.rules:
+            return serve(NOTHING)
+        strikes = self.faults.match(Asked(self, incoming, login=login))
+        told = strikes.before()
         if told is not None:
-            return told
-        reply = serve(spec)
-        return faults.afterwards(spec, reply)
+            return strikes.delayed(told)
+        try:
+            reply = serve(strikes)
+        except Refusal as refusal:
+            return strikes.after(self.refused(refusal, incoming), refused=True)
+        return strikes.after(reply)
 
-    def _serve(self, incoming: Incoming, fault: dict[str, Any] | None) -> Reply:
+    def _serve(self, incoming: Incoming, strikes: Strikes) -> Reply:
         if not incoming.inside_batch and batch.is_batch(incoming.path):
             if incoming.method != "POST":
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
-            return batch.run(self, incoming, items=fault.get("items") if fault else None)
+            return batch.run(self, incoming, strikes)
         now = self.clock.now()
         self._settle(now)
-        return self._operate(self._call(incoming, now), fault)
+        return self._operate(self._call(incoming, now), strikes, incoming.fate)
 
     def _settle(self, now: float) -> None:
         """Do what was put off and is due by now, each at its own time."""
@@ -215,8 +226,36 @@ class SimulatedTenant:
                 self.log.took_effect(settled, due)
             self._commit(due)
 
+    def put_off_call(self, due: float, name: str, kept: dict[str, Any]) -> None:
+        """Put off a call that was told otherwise. No write in the log is its cause."""
+        self.pending.add(due, name, (kept,), 0)
+        self._commit(self.clock.now())
+
+    def execute_late(self, kept: dict[str, Any], due: float) -> None:
+        """A call that was told otherwise long ago. The log says if it is refused."""
+        self._commit(due)
+        told = (kept.pop("told"), True)
+        app, held = kept.pop("app", ""), kept.pop("permissions", None)
+        incoming = Incoming(**kept, fate=told)
+        if batch.is_batch(incoming.path):
+            batch.run(self, incoming, NOTHING)
+            return
+        call = self._new_call(incoming, due, app, None if held is None else frozenset(held))
+        route, call.params = ROUTER.find(call.method, call.path, call.version)
+        try:
+            route.handler(call)
+        except Refusal as refusal:
+            self.state.forget_changes()
+            self._log(call, ("refused", refusal.code), told, due, due)
+        else:
+            self._commit(due, call, told)
+
     def _call(self, incoming: Incoming, now: float) -> Call:
         caller = self.login.signer.caller(incoming.headers["authorization"], now)
+        return self._new_call(incoming, now, caller.app, caller.permissions)
+
+    def _new_call(self, incoming: Incoming, now: float, app: str, held: frozenset[str] | None) -> Call:
+        self.replication.turn += 1
         return Call(
             tenant=self,
             method=incoming.method,
@@ -226,27 +265,32 @@ class SimulatedTenant:
             headers=incoming.headers,
             body=incoming.body,
             base=incoming.base,
-            app=caller.app,
-            permissions=caller.permissions,
+            app=app,
+            permissions=held,
             now=now,
             replica=self.dice.randrange(REPLICAS),
         )
 
-    def _operate(self, call: Call, fault: dict[str, Any] | None) -> Reply:
+    def _operate(self, call: Call, strikes: Strikes, fate: tuple[int, bool] | None) -> Reply:
         route, call.params = ROUTER.find(call.method, call.path, call.version)
         headers: dict[str, str] = {}
         permissions.check(call, route.template, route.needs)
         try:
             if self.throttling:
                 self.throttle.charge(call, route.template, headers)
+            told = strikes.at_the_door(call) if strikes else None
+            if told is not None:
+                return told
             reply = route.handler(call)
+            if strikes:
+                strikes.executed(call, reply)
         except Refusal as refusal:
             self.state.forget_changes()
             refusal.headers = {**headers, **refusal.headers}
             raise
         reply.headers.update(headers)
         if call.method in WRITES:
-            self._commit(call.now, call, _told(reply, fault))
+            self._commit(call.now, call, fate or strikes.told(reply.status))
         return reply
 
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
@@ -257,17 +301,19 @@ class SimulatedTenant:
         elif not self.pending.changed:
             return
         if call is not None:
-            self._note(call, *told)
+            self._note(call, told)
         self._store()
 
-    def _note(self, call: Call, status: int, faulted: bool) -> None:
-        now = call.now
-        kind, object_id = _subject(self.state, call)
+    def _note(self, call: Call, told: tuple[int, bool]) -> None:
+        effective = 0.0 if self.pending.put_off(self.log.next) else call.now
+        self._log(call, _subject(self.state, call), told, self.replication.arrival(call.now), effective)
+
+    def _log(
+        self, call: Call, subject: tuple[str, str], told: tuple[int, bool], visible: float, effective: float
+    ) -> None:
         request_id = call.headers.get("client-request-id", "")
-        visible = now + self.replication.window_s
-        effective = 0.0 if self.pending.put_off(self.log.next) else now
-        entry = Entry(0, now, call.method, call.path, kind, object_id, request_id, status, faulted, visible, effective)
-        self.log.append(entry)
+        what = (0, call.now, call.method, call.path, *subject, request_id, *told, visible, effective)
+        self.log.append(Entry._make(what))
 
     def _store(self) -> None:
         file = self.state.file
@@ -317,7 +363,8 @@ class SimulatedTenant:
                 "Content-Type",
                 "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8",
             )
-        return Answer(reply.status, headers, body, reply.delay_s, reply.failure)
+        self._doomed = reply.last
+        return Answer(reply.status, headers, body, reply.delay_s, reply.failure, reply.last)
 
 
 def _split(path: str) -> tuple[str, str, str]:
@@ -348,10 +395,3 @@ def _subject(state: State, call: Call) -> tuple[str, str]:
         _, source, _ = next(iter(state.touched_links))
         return "groups", source
     return call.path.strip("/").partition("/")[0], next(iter(call.params.values()), "")
-
-
-def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:
-    if fault is None or fault["action"] not in ("commit-then", "kill"):
-        return reply.status, False
-    silent = fault["action"] == "kill" or fault.get("failure")
-    return 0 if silent else int(fault.get("status", 503)), True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 
+from graphkit.sandbox.faults import die
 from graphkit.sandbox.tenant import SimulatedTenant
 
 
@@ -29,4 +32,6 @@ class SandboxTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("the simulated tenant does not answer", request=request)
         if answer.failure:
             raise httpx.ReadError("the simulated tenant reset the connection", request=request)
+        if answer.last:  # when the client waits for something next, it has the answer
+            asyncio.get_running_loop().call_soon(die)
         return httpx.Response(answer.status, headers=answer.headers, content=answer.body, request=request)
