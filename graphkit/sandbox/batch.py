@@ -34,7 +34,7 @@ def run(tenant: SimulatedTenant, outer: Incoming, strikes: Strikes) -> Reply:
         reply.delay_s = max(reply.delay_s, inner.delay_s)
         reply.failure = reply.failure or inner.failure
         reply.last = reply.last or inner.last
-        if inner.status >= 400 or inner.failure:
+        if inner.status >= 400 or (inner.failure and inner.failure.silent):
             failed.add(key.lower())
         answers.append(answer_of(key, inner))
     tenant.dice.shuffle(answers)
@@ -70,14 +70,14 @@ def _check_item(request: Any, seen: set[str]) -> None:
 
 
 def _one(
-    tenant: SimulatedTenant, outer: Incoming, request: Json, failed: set[str], fate: tuple[int, bool] | None
+    tenant: SimulatedTenant, outer: Incoming, request: Json, failed: set[str], told: tuple[int, bool] | None
 ) -> Reply:
     if failed and any(str(parent).lower() in failed for parent in request.get("dependsOn") or ()):
         return tenant.refused(Refusal(424, "FailedDependency", "A request that this one depends on failed."), outer)
     headers = {str(name).lower(): str(value) for name, value in (request.get("headers") or {}).items()}
     headers.setdefault("authorization", outer.headers.get("authorization", ""))
     inner = outer.inner(request["method"].upper(), request["url"], headers)
-    inner.fate = fate or outer.fate
+    inner.told = told or outer.told
     try:
         inner.path, inner.query = _address(request["url"])
         inner.body = _body(request, headers)

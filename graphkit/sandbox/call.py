@@ -45,19 +45,48 @@ def conflict(prop: str) -> Refusal:
     return bad_request(f"Another object with the same value for property {prop} already exists.")
 
 
+SILENT = frozenset({"timeout", "reset", "refuse", "goaway"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """What befalls an answer, or the connection, on its way to the client. The ways in make it happen; the kinds and
+    what their figures mean are in ``mishaps.py``.
+    """
+
+    kind: str
+    early: bool = False
+    processed: bool = False
+    share: float = 0.5
+    pieces: int = 1
+    seconds: float = 0.0
+    size: int = 0
+    gzip: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the client is told nothing at all."""
+        return self.kind in SILENT
+
+
+TIMEOUT, RESET = Mishap("timeout"), Mishap("reset")
+
+
 @dataclass(slots=True)
 class Reply:
     """A handler's answer; ``body`` is JSON-able, ``None`` for none.
 
-    ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` (``timeout`` or ``reset``)
-    means that the answer never arrives; ``last`` that the process dies once the caller has it.
+    ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` is what happens to it then.
+    ``bare``: it does not come from the service, nor with its headers. ``last``: the process dies once the caller has
+    it.
     """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
-    failure: str = ""
+    failure: Mishap | None = None
+    bare: bool = False
     last: bool = False
 
 
@@ -68,7 +97,7 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     body: bytes
     delay_s: float = 0.0
-    failure: str = ""
+    failure: Mishap | None = None
     last: bool = False
 
 

@@ -62,6 +62,8 @@ APPLICATIONS: Mapping[str, str] = {
 
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OWN_APP = "Bulk administration"
+HOST_IDENTITY = "bulk-administration-host"
+"""The machine on which the own app would run, as its system-assigned managed identity is named."""
 
 # learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
 STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -118,6 +120,11 @@ class Seed:
     @cached_property
     def codes(self) -> tuple[str, ...]:
         return tuple(f"RX{number}" for number in range(1, self.organisations + 1))
+
+    @property
+    def identity_id(self) -> str:
+        """The application id of the managed identity."""
+        return guid("managed-identity", self.domain)
 
     def id_of(self, kind: str, key: str) -> str:
         """The id of something seeded: ``id_of("user", "rx1-0001@contoso.example")``."""
@@ -267,24 +274,36 @@ def _plant_roles(state: State, seed: Seed) -> None:
 def _plant_applications(state: State, seed: Seed) -> None:
     for app_id, name in {**APPLICATIONS, seed.app_id: OWN_APP}.items():
         plant_app(state, seed, app_id, name)
+    plant_app(state, seed, seed.identity_id, HOST_IDENTITY, "ManagedIdentity")
 
 
-def plant_app(state: State, seed: Seed, app_id: str, name: str) -> None:
-    """The service principal of an application, made anew at every opening."""
+def plant_app(state: State, seed: Seed, app_id: str, name: str, kind: str = "Application") -> None:
+    """The service principal of an application, made anew at every opening; one that was disabled stays so."""
+    found = state.table("servicePrincipals").find("appId", app_id)
     principal: Json = {
         "id": seed.id_of("servicePrincipal", app_id),
         "appId": app_id,
         "displayName": name,
-        "accountEnabled": True,
-        "servicePrincipalType": "Application",
+        "accountEnabled": found[0]["accountEnabled"] if found else True,
+        "servicePrincipalType": kind,
         "appOwnerOrganizationId": seed.tenant_id,
     }
+    if kind == "ManagedIdentity":
+        principal["alternativeNames"] = [f"isExplicit={app_id != seed.identity_id}", resource_id(seed, name)]
     if app_id == GRAPH_APP:
         principal["appRoles"] = [
             {"id": role, "value": value, "displayName": value, "isEnabled": True, "allowedMemberTypes": ["Application"]}
             for value, role in APP_ROLES.items()
         ]
     state.table("servicePrincipals").put(principal)
+
+
+def resource_id(seed: Seed, name: str) -> str:
+    """The Azure resource that a managed identity belongs to, or is."""
+    group = f"/subscriptions/{guid(seed.tenant_id, 'azure')}/resourcegroups/bulk-administration/providers"
+    if name == HOST_IDENTITY:
+        return f"{group}/Microsoft.Web/sites/{name}"
+    return f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
 
 
 def _plant_strengths(state: State) -> None:

@@ -16,8 +16,9 @@ import msgspec
 from graphkit.sandbox import batch, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.areas.licensing import count_seats
+from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
-from graphkit.sandbox.faults import NOTHING, Asked, Faults, Strikes, die
+from graphkit.sandbox.faults import NOTHING, Asked, Faults, Foreseen, Strikes, die
 from graphkit.sandbox.ids import instant, random_guid
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
@@ -27,7 +28,6 @@ from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
 from graphkit.sandbox.throttle import WRITES, Throttle
-from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 2
@@ -53,11 +53,16 @@ class Incoming:
     body: Any
     base: str
     inside_batch: bool = False
-    fate: tuple[int, bool] | None = None
+    told: tuple[int, bool] | None = None
     """What the log says that the caller was told, if that is decided already."""
+    foreseen: Foreseen | None = None
+    connected: bool = False
+    """Whether it came over a connection, which rules may count."""
 
     def inner(self, method: str, path: str, headers: dict[str, str]) -> Incoming:
-        return Incoming(method, self.version, path, "", headers, None, self.base, inside_batch=True)
+        return Incoming(
+            method, self.version, path, "", headers, None, self.base, inside_batch=True, connected=self.connected
+        )
 
 
 class SimulatedTenant:
@@ -66,7 +71,8 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts
+    (none given: as long as the service's).
     ``other_load`` is the share of the tenant-wide quotas that other apps use up, ``quota_scale`` multiplies all quotas.
     """
 
@@ -81,7 +87,7 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
-        token_s: float = 3600.0,
+        token_s: float | None = None,
         other_load: float = 0.0,
         quota_scale: float = 1.0,
         state: State | None = None,
@@ -159,19 +165,36 @@ class SimulatedTenant:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> Answer:
-        """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
-        if self._doomed:  # the last answer was to be the last, and nobody has ended the process since
-            die()
+    def foresee(self, method: str, url: str, headers: dict[str, str]) -> Foreseen:
+        """What befalls a request before its body is read, for a way in that has connections. It is to hand what it got
+        to :meth:`handle`.
+        """
+        incoming = self._incoming(method, url, headers)
+        if not self.faults.rules:
+            return Foreseen()
+        return self.faults.foresee(Asked(self, incoming, login=self.login.answers(urlsplit(url).path)))
+
+    @staticmethod
+    def _incoming(method: str, url: str, headers: dict[str, str]) -> Incoming:
         names = {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
         _, version, path = _split(parts.path)
-        incoming = Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+        return Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+
+    def handle(
+        self, method: str, url: str, headers: dict[str, str], body: bytes = b"", *, fate: Foreseen | None = None
+    ) -> Answer:
+        """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
+        if self._doomed:  # the last answer was to be the last, and nobody has ended the process since
+            die()
+        incoming = self._incoming(method, url, headers)
+        incoming.foreseen, incoming.connected = fate, fate is not None
+        names, path = incoming.headers, urlsplit(url).path
         try:
-            if self.login.answers(parts.path):
-                return self._pack(self._at_login(incoming, parts.path, body), names)
-            if version not in VERSIONS:
-                raise bad_request(f"Invalid version: {version}", "BadRequest")
+            if self.login.answers(path):
+                return self._pack(self._at_login(incoming, path, body), names)
+            if incoming.version not in VERSIONS:
+                raise bad_request(f"Invalid version: {incoming.version}", "BadRequest")
             incoming.body = _decode(body, names)
             reply = self.execute(incoming)
         except Refusal as refusal:
@@ -193,7 +216,7 @@ class SimulatedTenant:
         incoming.body = dict(parse_qsl(body.decode("utf-8", "replace")))
 
         def answer(_: object) -> Reply:
-            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body, incoming.query)
 
         return self._with_faults(incoming, answer, login=True)
 
@@ -214,10 +237,11 @@ class SimulatedTenant:
         if not incoming.inside_batch and batch.is_batch(incoming.path):
             if incoming.method != "POST":
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
+            self.login.caller(incoming.headers["authorization"], incoming.base)
             return batch.run(self, incoming, strikes)
         now = self.clock.now()
         self._settle(now)
-        return self._operate(self._call(incoming, now), strikes, incoming.fate)
+        return self._operate(self._call(incoming, now), strikes, incoming.told)
 
     def _settle(self, now: float) -> None:
         """Do what was put off and is due by now, each at its own time."""
@@ -236,7 +260,7 @@ class SimulatedTenant:
         self._commit(due)
         told = (kept.pop("told"), True)
         app, held = kept.pop("app", ""), kept.pop("permissions", None)
-        incoming = Incoming(**kept, fate=told)
+        incoming = Incoming(**kept, told=told)
         if batch.is_batch(incoming.path):
             batch.run(self, incoming, NOTHING)
             return
@@ -251,7 +275,7 @@ class SimulatedTenant:
             self._commit(due, call, told)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
-        caller = self.login.signer.caller(incoming.headers["authorization"], now)
+        caller = self.login.caller(incoming.headers["authorization"], incoming.base)
         return self._new_call(incoming, now, caller.app, caller.permissions)
 
     def _new_call(self, incoming: Incoming, now: float, app: str, held: frozenset[str] | None) -> Call:
@@ -271,7 +295,7 @@ class SimulatedTenant:
             replica=self.dice.randrange(REPLICAS),
         )
 
-    def _operate(self, call: Call, strikes: Strikes, fate: tuple[int, bool] | None) -> Reply:
+    def _operate(self, call: Call, strikes: Strikes, decided: tuple[int, bool] | None) -> Reply:
         route, call.params = ROUTER.find(call.method, call.path, call.version)
         headers: dict[str, str] = {}
         permissions.check(call, route.template, route.needs)
@@ -290,7 +314,7 @@ class SimulatedTenant:
             raise
         reply.headers.update(headers)
         if call.method in WRITES:
-            self._commit(call.now, call, fate or strikes.told(reply.status))
+            self._commit(call.now, call, decided or strikes.told(reply.status))
         return reply
 
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
@@ -343,6 +367,8 @@ class SimulatedTenant:
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:
+        if reply.bare:
+            return Answer(reply.status, reply.headers, str(reply.body).encode(), reply.delay_s, reply.failure)
         request_id = reply.headers.get("request-id") or random_guid(self.dice)
         headers = {
             "Date": formatdate(self.clock.now(), usegmt=True),

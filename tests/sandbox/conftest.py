@@ -57,7 +57,7 @@ class Client:
             json.dumps(body).encode() if body is not None else b"",
         )
         document = json.loads(answer.body) if answer.body[:1] == b"{" else answer.body.decode()
-        return Told(answer.status, document, answer.headers, answer.failure)
+        return Told(answer.status, document, answer.headers, answer.failure.kind if answer.failure else "")
 
     @staticmethod
     def link(key: str) -> str:

@@ -20,7 +20,7 @@ What happens: outcomes, of which the first that is due strikes
 ``answer``              nothing is executed; ``status`` (500), ``headers``, ``retry_after``, ``body`` or ``code`` and
                         ``message`` are told, or with ``failure`` (timeout, reset) nothing; ``aadsts`` for logins
 ``throttle``            the same with 429 and no ``Retry-After`` unless ``retry_after`` has one
-``reset``               the connection fails, and nothing is executed
+``reset`` ``refuse``    and ``goaway`` ``html``, of the wire (``mishaps.py``): nothing is executed
 ``commit-then``         the call is executed and committed, then told as by ``answer`` (503); of ``/$batch`` ``items``
 ``answer-then-commit``  told as by ``answer`` (504), and executed ``after`` seconds (5)
 ``kill``                the process dies at once: ``when`` ``before`` the call, ``after`` the commit (default), or
@@ -40,6 +40,7 @@ and changes to calls that are executed, which all add up
                         no-headers, no-body, or fail (with what ``answer`` has; ``executed``); ``items`` says which
 ``page``                ``mode`` loop, cycle (``length``), empty, repeat, foreign (``link``), truncate, count (``by``),
                         or expire, an outcome: the page token is too old (``status``, ``code``, ``message``)
+``truncate`` ``drip``   and ``bomb`` ``gzip``, of the wire: what becomes of the answer's body
 ``concurrency``         a write within ``ms`` of another to the same object is refused with 409
 ======================  =============================================================================================
 """
@@ -47,10 +48,12 @@ and changes to calls that are executed, which all add up
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.faults import batches, conflicts, identity, late, pages, replicas  # noqa: F401 - they register
+from graphkit.sandbox import mishaps
+from graphkit.sandbox.call import Call, Json, Mishap, Reply
+from graphkit.sandbox.faults import batches, conflicts, identity, late, pages, replicas, wire  # noqa: F401 - they register
 from graphkit.sandbox.faults.actions import ACTIONS, Struck, Told, die
 from graphkit.sandbox.faults.checks import check_keys, where
 from graphkit.sandbox.faults.rules import Asked, Rule, shown
@@ -58,7 +61,7 @@ from graphkit.sandbox.faults.rules import Asked, Rule, shown
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant
 
-__all__ = ["ACTIONS", "NOTHING", "Asked", "Faults", "Rule", "Strikes", "check_rule", "die"]
+__all__ = ["ACTIONS", "NOTHING", "Asked", "Faults", "Foreseen", "Rule", "Strikes", "check_rule", "die"]
 
 
 def check_rule(spec: Any, number: int = 1) -> Json:
@@ -93,6 +96,13 @@ class Strikes:
         if self._outcome is not None:
             yield self._outcome
         yield from self._changes
+
+    @property
+    def early(self) -> Mishap | None:
+        """What happens before the body of the request is read."""
+        spec = self._outcome.spec if self._outcome is not None else None
+        mishap = mishaps.mishap_of(spec) if spec and spec["action"] in mishaps.WIRE_ACTIONS else None
+        return mishap if mishap and mishap.early else None
 
     def before(self) -> Reply | None:
         """What is told instead of executing the call."""
@@ -161,6 +171,23 @@ class Strikes:
 NOTHING = Strikes()
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What strikes a request of which only the head is known, if it was asked for then."""
+
+    strikes: Strikes = NOTHING
+    asked: Asked | None = None
+
+    @property
+    def early(self) -> Mishap | None:
+        """What happens before the body is read."""
+        return self.strikes.early
+
+
+def _early(rule: Rule) -> bool:
+    return rule.spec["action"] in mishaps.WIRE_ACTIONS and mishaps.mishap_of(rule.spec).early
+
+
 class Faults:
     """The rules in force, in order. Counts and memories live in the state file."""
 
@@ -192,8 +219,28 @@ class Faults:
         self.rules.clear()
         self._store()
 
+    def foresee(self, asked: Asked) -> Foreseen:
+        """What strikes a call before its body is read; if nothing can, the rules are asked when it is."""
+        asked.incoming.connected = True
+        return Foreseen(self.match(asked), asked) if any(_early(rule) for rule in self.rules) else Foreseen()
+
+    def refuses_connection(self) -> bool:
+        """Count a connection, for a way in that has some."""
+        counting = [(place, rule) for place, rule in enumerate(self.rules) if mishaps.counts_connections(rule.spec)]
+        for _, rule in counting:
+            rule.matched += 1
+        struck = next((rule for place, rule in counting if rule.due(f"{self._seed}/{place}")), None)
+        if struck is not None:
+            struck.fired += 1
+        self.save([rule for _, rule in counting])
+        return struck is not None
+
     def match(self, asked: Asked) -> Strikes:
         """Count a call against every rule that fits; those that strike it."""
+        foreseen = asked.incoming.foreseen
+        if foreseen is not None and foreseen.asked is not None:
+            foreseen.asked.incoming = asked.incoming  # with its body, by now
+            return foreseen.strikes
         fitting = [(place, rule) for place, rule in enumerate(self.rules) if self._fits(rule, asked)]
         if not fitting:
             return NOTHING

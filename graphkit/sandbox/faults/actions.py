@@ -7,15 +7,16 @@ import random
 import signal
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from graphkit.sandbox.apps import LoginRefusal
-from graphkit.sandbox.call import Call, Json, Refusal, Reply
+from graphkit.sandbox.bearer import unauthorised
+from graphkit.sandbox.call import Call, Json, Mishap, Refusal, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.checks import Kind
 from graphkit.sandbox.faults.rules import Asked, Rule, dice
+from graphkit.sandbox.mishaps import FAILURES
+from graphkit.sandbox.refusal import LoginRefusal
 from graphkit.sandbox.throttle import too_many
-from graphkit.sandbox.tokens import unauthorised
 
 if TYPE_CHECKING:
     from graphkit.sandbox.faults import Faults
@@ -72,8 +73,8 @@ class Action:
     call that is executed (with ``always``: of its answer, whatever that is), and is counted when it has.
     """
 
-    keys: ClassVar[dict[str, Kind]] = {}
-    required: ClassVar[tuple[str, ...]] = ()
+    keys: dict[str, Kind] = {}  # noqa: RUF012 - replaced, never changed
+    required: tuple[str, ...] = ()
     outcome = True
     always = False
 
@@ -139,6 +140,7 @@ TELLING: dict[str, Kind] = {
     "message": ("text", lambda value: isinstance(value, str)),
     "failure": checks.one_of("timeout", "reset"),
 }
+"""Of ``commit-then`` the failure may be a GOAWAY as well: of a call that was executed HTTP/2 tells one."""
 
 
 def telling(*names: str) -> dict[str, Kind]:
@@ -222,7 +224,7 @@ def tell(struck: Struck, default: int) -> Reply:
     """What a rule says instead of the true answer."""
     spec = struck.spec
     if spec.get("failure"):
-        return Reply(0, failure=spec["failure"])
+        return Reply(0, failure=Mishap(spec["failure"], processed=True))
     status = int(spec.get("status", default))
     if "body" in spec or (status < 400 and "aadsts" not in spec):
         return Reply(status, spec.get("body"), stated(spec, struck.asked.now))
@@ -252,17 +254,13 @@ class ThrottleAction(AnswerAction):
         return tell(struck, 429)
 
 
-@action("reset")
-class ResetAction(Action):
-    """The connection fails, and nothing is executed."""
-
-    def before(self, struck: Struck) -> Reply | None:
-        return Reply(0, failure="reset")
-
-
 @action(
     "commit-then",
-    TELLING | {"items": ("a whole number, 0 or more", lambda value: isinstance(value, int) and value >= 0)},
+    {
+        **TELLING,
+        "failure": checks.one_of(*FAILURES),
+        "items": ("a whole number, 0 or more", lambda value: isinstance(value, int) and value >= 0),
+    },
 )
 class CommitThenAction(Action):
     """The call is executed, and something else is told of it. What the service itself refuses it refuses."""

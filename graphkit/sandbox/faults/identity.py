@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 
-from graphkit.sandbox.call import Json, Refusal, Reply
+from graphkit.sandbox.bearer import challenge, issued_at
+from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action, tell, telling
 from graphkit.sandbox.faults.rules import Asked, Rule
-from graphkit.sandbox.tokens import issued_at, unauthorised
 
 
 @action("challenge")
@@ -36,22 +35,11 @@ class ChallengeAction(Action):
 
     def before(self, struck: Struck) -> Reply | None:
         since = struck.rule.memory[struck.asked.app]["since"]
-        return struck.refuse(claims_challenge(since))
+        return struck.refuse(challenge(since))
 
 
 def _token(asked: Asked) -> str:
     return hashlib.sha256(asked.incoming.headers.get("authorization", "").encode()).hexdigest()[:16]
-
-
-def claims_challenge(since: int) -> Refusal:
-    """entra-docs docs/identity-platform/claims-challenge.md."""
-    told = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: " \
-           "TokenIssuedBeforeRevocationTimestamp"  # fmt: skip
-    wanted = base64.b64encode(b'{"access_token":{"nbf":{"essential":true, "value":"%d"}}}' % since).decode()
-    header = unauthorised("").headers["WWW-Authenticate"]
-    header += f', client_id="00000003-0000-0000-c000-000000000000", error_description="{told}", '
-    header += f'error="insufficient_claims", claims="{wanted}"'
-    return Refusal(401, "InvalidAuthenticationToken", told, {"WWW-Authenticate": header})
 
 
 @action("forbid", {"seconds": checks.SECONDS, **telling("code", "message", "headers")})

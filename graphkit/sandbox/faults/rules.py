@@ -15,10 +15,10 @@ from urllib.parse import unquote
 import msgspec
 
 from graphkit.sandbox.batch import is_batch
+from graphkit.sandbox.bearer import app_of
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import guid
 from graphkit.sandbox.throttle_table import workload
-from graphkit.sandbox.tokens import app_of
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import Incoming, SimulatedTenant
