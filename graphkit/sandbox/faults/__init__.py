@@ -7,10 +7,11 @@ A rule is a plain JSON object; several make a scenario, and they add up. See ``d
 Which calls
 ===========  ========================================================================================================
 ``method``   one or a list; ``path`` a glob over the path without version and query (``/$batch`` is the batch itself,
-             ``/oauth2/v2.0/token`` the login service's); ``workload`` a service of ``data/limits.txt``, or ``login``;
-             ``app`` an application's id, or an opaque token's text
+             ``/oauth2/v2.0/token`` the login service's)
+``workload`` a service of ``data/limits.txt``, or ``graph``, ``login`` or ``batch`` (the envelope); ``in_batch``: only
+             items of a batch, or (false) none of them; ``app`` an application's id, or an opaque token's text
 ``from``     and ``until``: seconds since the rule was loaded, or times; outside, calls are not counted either
-``nth``      a number or a list, 1 = the first call that matches; or ``probability``; or all
+``nth``      1 = the first call that matches, a list, or ``from`` and ``every``; or ``probability``; or all
 ``times``    how often at most
 ``name``     for messages
 ===========  ========================================================================================================

@@ -6,7 +6,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from graphkit.sandbox.faults.rules import moment, shown
+from graphkit.sandbox.throttle_table import table
 
+WORKLOADS = ("graph", "login", "batch", *dict.fromkeys(section.workload for section in table().sections))
+"""Whose call it is: Graph's or the login service's, the envelope of a batch, or by the service that answers."""
 Check = Callable[[Any], bool]
 Kind = tuple[str, Check]
 """What a value must be, in words, and whether it is."""
@@ -51,6 +54,16 @@ def _methods(value: Any) -> bool:
     return isinstance(texts, list) and bool(texts) and all(isinstance(each, str) and each for each in texts)
 
 
+def _nth(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "from" in value and set(value) <= {"from", "every"} and all(map(_count, value.values()))
+    return _count(value) or _counts(value)
+
+
+def _workload(value: Any) -> bool:
+    return value in WORKLOADS
+
+
 def one_of(*words: str) -> Kind:
     return f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words
 
@@ -80,9 +93,10 @@ MATCHING: dict[str, Kind] = {
     "action": TEXT,
     "method": ("a method or a list of them", _methods),
     "path": TEXT,
-    "workload": TEXT,
+    "workload": (f"one of {', '.join(WORKLOADS)}", _workload),
+    "in_batch": FLAG,
     "app": TEXT,
-    "nth": ("a whole number from 1, or a list of them", lambda value: _count(value) or _counts(value)),
+    "nth": ('a whole number from 1, a list of them, or {"from": number, "every": number}', _nth),
     "probability": ("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
     "times": COUNT,
     "from": ("seconds since the rule was loaded, or a time with its zone", _moment),

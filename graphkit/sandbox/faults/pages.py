@@ -50,12 +50,10 @@ class PageAction(Action):
         return bool(spec["mode"] == "expire")
 
     def fits(self, spec: Json, asked: Asked) -> bool:
-        query = asked.incoming.query
-        return (
-            asked.incoming.method == "GET"
-            and not asked.login
-            and (spec["mode"] != "expire" or any(token in query for token in TOKENS))
-        )
+        incoming = asked.incoming
+        if incoming.method != "GET" or asked.login or not _is_list(incoming.path, incoming.version):
+            return False
+        return spec["mode"] != "expire" or any(token in incoming.query for token in TOKENS)
 
     def before(self, struck: Struck) -> Reply | None:
         return _expired(struck)
@@ -66,6 +64,17 @@ class PageAction(Action):
             return
         if _MODES[struck.spec["mode"]](struck, call, page):
             struck.hit()
+
+
+def _is_list(path: str, version: str) -> bool:
+    """Whether the path is that of a collection: what it ends with is no key."""
+    if path.lower().endswith("/delta"):
+        return True
+    try:
+        route, _ = ROUTER.find("GET", path, version)
+    except Refusal:
+        return False
+    return not route.template.endswith("}")
 
 
 def _expired(struck: Struck) -> Reply:

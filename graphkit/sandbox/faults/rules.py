@@ -70,6 +70,7 @@ class Rule:
         self._methods = {each.upper() for each in ([methods] if isinstance(methods, str) else methods)}
         self._path = re.compile(fnmatch.translate(str(self.spec.get("path", "*")).lower())).match
         self._workload = self.spec.get("workload")
+        self._in_batch = self.spec.get("in_batch")
         self._from, self._until = 0.0, NEVER
         if self.loaded is not None:
             self.begin(self.loaded)
@@ -95,9 +96,15 @@ class Rule:
             ("*" in self._methods or asked.incoming.method in self._methods)
             and self._path(asked.lower) is not None
             and self._from <= asked.now < self._until
-            and self._workload in (None, asked.workload)
+            and self._in_batch in (None, asked.incoming.inside_batch)
+            and (self._workload is None or self._serves(asked))
             and (self._apps is None or asked.app in self._apps)
         )
+
+    def _serves(self, asked: Asked) -> bool:
+        if self._workload == "graph":
+            return not asked.login
+        return asked.batch if self._workload == "batch" else self._workload == asked.workload
 
     @property
     def selective(self) -> bool:
@@ -109,6 +116,9 @@ class Rule:
         if self.fired >= self.spec.get("times", NEVER):
             return False
         nth = self.spec.get("nth")
+        if isinstance(nth, dict):
+            past = self.matched - int(nth["from"])
+            return past >= 0 and past % int(nth.get("every", 1)) == 0
         if nth is not None:
             return self.matched in (nth if isinstance(nth, list) else [nth])
         chance = self.spec.get("probability")
