@@ -55,8 +55,9 @@ from typing import TYPE_CHECKING, Any
 from graphkit.sandbox import mishaps
 from graphkit.sandbox.call import Call, Json, Mishap, Reply
 from graphkit.sandbox.faults import batches, conflicts, identity, late, pages, replicas, wire  # noqa: F401 - they register
-from graphkit.sandbox.faults.actions import ACTIONS, Struck, Told, die
+from graphkit.sandbox.faults.actions import ACTIONS, Struck, Told
 from graphkit.sandbox.faults.checks import check_keys, where
+from graphkit.sandbox.faults.outcomes import die
 from graphkit.sandbox.faults.rules import Asked, Rule, shown
 
 if TYPE_CHECKING:

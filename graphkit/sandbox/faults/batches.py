@@ -12,8 +12,9 @@ from typing import Any
 from graphkit.sandbox.batch import answer_of
 from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.faults import checks
-from graphkit.sandbox.faults.actions import Action, Struck, Told, action, tell, telling
+from graphkit.sandbox.faults.actions import Action, Struck, Told, action
 from graphkit.sandbox.faults.rules import Asked
+from graphkit.sandbox.faults.telling import tell, telling
 
 FAILING = ("status", "headers", "retry_after", "body", "code", "message")
 

@@ -7,8 +7,9 @@ import hashlib
 from graphkit.sandbox.bearer import challenge, issued_at
 from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.faults import checks
-from graphkit.sandbox.faults.actions import Action, Struck, action, tell, telling
+from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked, Rule
+from graphkit.sandbox.faults.telling import refuse, tell, telling
 
 
 @action("challenge")
@@ -35,7 +36,7 @@ class ChallengeAction(Action):
 
     def before(self, struck: Struck) -> Reply | None:
         since = struck.rule.memory[struck.asked.app]["since"]
-        return struck.refuse(challenge(since))
+        return refuse(struck, challenge(since))
 
 
 def _token(asked: Asked) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.faults import checks
-from graphkit.sandbox.faults.actions import TELLING, Action, Struck, action, tell
+from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked
+from graphkit.sandbox.faults.telling import TELLING, tell
 from graphkit.sandbox.pending import work
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.faults import checks
-from graphkit.sandbox.faults.actions import Action, Struck, action, stated, telling
+from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked
+from graphkit.sandbox.faults.telling import refuse, stated, telling
 from graphkit.sandbox.query import Query, next_link, position, without_token
 
 NEXT = "@odata.nextLink"
@@ -90,8 +91,8 @@ def _expired(struck: Struck) -> Reply:
         status, code = 400, "Directory_ExpiredPageToken"
         message = "The specified page token value has expired and can no longer be included in your request."
     headers |= stated(spec, asked.now)
-    return struck.refuse(
-        Refusal(spec.get("status", status), spec.get("code", code), spec.get("message", message), headers)
+    return refuse(
+        struck, Refusal(spec.get("status", status), spec.get("code", code), spec.get("message", message), headers)
     )
 
 
