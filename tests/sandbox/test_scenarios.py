@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,11 @@ def test_there_are_these_and_each_is_described():
     for scenario in scenarios():
         assert 3 <= len(scenario.rules) <= 10 or scenario.name in ("throttled-day", "replica-lag")
         assert scenario.description.endswith(".")
+
+
+def test_the_manual_describes_them_in_the_same_words():
+    manual = (Path(__file__).parents[2] / "docs" / "simulated-tenant.md").read_text(encoding="utf-8")
+    assert [each.name for each in scenarios() if f"| `{each.name}` | {each.description} |" not in manual] == []
 
 
 def test_monday_morning(under, clock):

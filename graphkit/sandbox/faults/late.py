@@ -51,7 +51,8 @@ class LateAction(Action):
             "base": incoming.base,
             "told": told.status,
         }
-        if call is not None:
+        if call is not None:  # who it is has been found out, and no token need be kept
+            kept["headers"] = {name: value for name, value in incoming.headers.items() if name != "authorization"}
             kept["app"] = call.app
             kept["permissions"] = None if call.permissions is None else sorted(call.permissions)
         asked.tenant.put_off_call(asked.now + float(struck.spec.get("after", 5)), LATE, kept)
