@@ -145,7 +145,7 @@ def test_ctrl_c_lets_an_answer_go_out(served, tmp_path):
         answer = pool.submit(ask, told, "/v1.0/organization")
         # Its count is in the file before the answer is: then the request is in hand.
         while not fired(tmp_path / "a.db"):
-            process.poll()
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert answer.result().status_code == 200
     assert (process.wait(20), process.stderr.read()) == (0, "stopped\n")
