@@ -13,11 +13,18 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``; ``inner`` is what its
-    ``innerError`` holds besides the usual."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any;
+    ``inner`` goes into innerError.
+    """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: dict[str, str] | None = None, inner: Json | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        inner: Json | None = None,
+        details: list[Json] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -25,6 +32,7 @@ class Refusal(Exception):
         self.message = message
         self.headers = headers or {}
         self.inner = inner or {}
+        self.details = details or []
 
 
 def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:

@@ -180,7 +180,8 @@ class _Parser:
             kind, name = self._take()
             if kind != "name":
                 raise self._wrong(f"A property was expected near '{name}'")
-        parts = name.split("/")
+        # A cast to a derived type (concepts/query-parameters.md) picks properties, which have one name here anyway.
+        parts = [part for part in name.split("/") if not part.startswith("microsoft.graph.")]
         if self.variable and parts[0] == self.variable:
             return _read(parts[1:]) if len(parts) > 1 else _fold
         self.properties.add(parts[0])

@@ -61,7 +61,8 @@ class Kind:
 
     ``default_select`` is what an answer holds without ``$select`` (everything, if ``None``); ``derived`` are
     properties worked out when asked for; ``expands`` the navigation properties that ``$expand`` may name.
-    ``advanced`` marks directory objects, where some queries need ``ConsistencyLevel: eventual``.
+    ``advanced`` marks directory objects, where some queries need ``ConsistencyLevel: eventual``. ``variants``, by
+    ``@odata.type``, are for a list of objects of several kinds: each says its type and is shown as its own kind.
     """
 
     name: str
@@ -74,10 +75,14 @@ class Kind:
     advanced: bool = False
     show_type: bool = False
     indexed: frozenset[str] = frozenset()
+    variants: dict[str, Kind] = field(default_factory=dict)
 
 
 def empties(kind: Kind, version: str) -> dict[str, Any]:
-    return _empties(kind.type, version)
+    known = _empties(kind.type, version)
+    for variant in kind.variants.values():
+        known = {**known, **_empties(variant.type, version)}
+    return known
 
 
 @lru_cache(maxsize=64)
@@ -101,8 +106,7 @@ def shape(call: Call, kind: Kind) -> Callable[[Json], Json]:
                     f"'microsoft.graph.{kind.type}'.",
                     "BadRequest",
                 )
-    names = tuple(name.partition("/")[0] for name in select if name != "*") or kind.default_select
-    show = _by_names(call, kind, names) if names is not None else _whole(kind, call.version)
+    show = _of_variants(call, kind) if kind.variants else _selected(call, kind)
     if not expand:
         return show
 
@@ -113,6 +117,21 @@ def shape(call: Call, kind: Kind) -> Callable[[Json], Json]:
         return shown
 
     return with_expansions
+
+
+def _selected(call: Call, kind: Kind) -> Callable[[Json], Json]:
+    """What ``$select`` asks for, as far as this kind has it."""
+    chosen = [name.partition("/")[0] for name in call.query.select if name != "*"]
+    if not chosen:
+        default = kind.default_select
+        return _by_names(call, kind, default) if default is not None else _whole(kind, call.version)
+    known = empties(kind, call.version)
+    return _by_names(call, kind, tuple(name for name in chosen if name in known))
+
+
+def _of_variants(call: Call, kind: Kind) -> Callable[[Json], Json]:
+    shows = {told: _selected(call, variant) for told, variant in kind.variants.items()}
+    return lambda item: {"@odata.type": item["@odata.type"], **shows[item["@odata.type"]](item)}
 
 
 def _by_names(call: Call, kind: Kind, names: tuple[str, ...]) -> Callable[[Json], Json]:

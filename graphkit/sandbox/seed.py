@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from graphkit.sandbox.call import Json
-from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.device_population import Fleet
+from graphkit.sandbox.ids import SEEDED_AT, guid, security_identifier
+from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.skus import FOR_THE_COMPANY, PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
 DEFAULT_SEATS: Mapping[str, int] = {
@@ -92,8 +94,14 @@ class Seed:
     """The birth certificate of a tenant: equal seeds make equal tenants, ids included.
 
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
-    first of ``skus`` directly. ``accounts`` are further user principal names (licensed too), ``seats`` the units
-    bought per SKU, ``dice`` the seed of everything random.
+    first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
+    (licensed too), ``seats`` the units bought per SKU, ``synced_groups`` the names of groups that a directory on
+    premises masters, ``dice`` the seed of everything random.
+
+    ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
+    closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
+    ``country`` is the directory's, which group licensing takes for users who have no location of their own;
+    ``teams_for_all`` lets a team be made whose owners have no licence for Teams.
     """
 
     organisations: int = 3
@@ -103,11 +111,19 @@ class Seed:
     domain: str = "contoso.example"
     name: str = "Contoso Health"
     seats: Mapping[str, int] = field(default_factory=dict)
+    warning: Mapping[str, int] = field(default_factory=dict)
+    suspended: Mapping[str, int] = field(default_factory=dict)
+    locked_out: Mapping[str, int] = field(default_factory=dict)
+    prohibited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    country: str = "GB"
+    teams_for_all: bool = False
     licensed: int = 20
     accounts: tuple[str, ...] = ()
     app_id: str = ""
     security_defaults: bool = False
+    synced_groups: tuple[str, ...] = ()
     dice: int = 1
+    devices: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tenant", "app"):
@@ -132,11 +148,19 @@ class Seed:
             position = self.staff.find("userPrincipalName", key.lower())
             if position is not None:
                 return self.staff.key(position)
+        if kind in ("managedDevice", "device"):
+            position = self.fleet.find("deviceName", key.lower())
+            if position is not None:
+                return (self.fleet if kind == "managedDevice" else self.fleet.joined).key(position)
         return guid(self.tenant_id, kind, key.lower())
 
     @cached_property
     def staff(self) -> Staff:
         return Staff(self, licence(self))
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return Fleet(self)
 
     def seats_of(self, sku: str) -> int:
         return self.seats.get(sku, DEFAULT_SEATS.get(sku, 100))
@@ -148,9 +172,11 @@ def plant(state: State, seed: Seed) -> None:
     _plant_organisation(state, seed)
     _plant_products(state, seed)
     _plant_break_glass(state, seed)
+    _plant_synced_groups(state, seed)
     _plant_roles(state, seed)
     _plant_applications(state, seed)
     _plant_strengths(state)
+    plant_intune(state, seed)
 
 
 def _plant_people(state: State, seed: Seed) -> None:
@@ -199,12 +225,12 @@ def _plant_organisation(state: State, seed: Seed) -> None:
         {
             "id": seed.tenant_id,
             "displayName": seed.name,
-            "countryLetterCode": "GB",
+            "countryLetterCode": seed.country,
             "preferredLanguage": "en",
             "tenantType": "AAD",
             "createdDateTime": SEEDED_AT,
             "onPremisesSyncEnabled": None,
-            "assignedPlans": [],
+            "assignedPlans": _company_plans(seed),
             "verifiedDomains": [
                 {**domain, "isDefault": True, "isInitial": False},
                 {**domain, "name": initial, "isDefault": False, "isInitial": True},
@@ -212,6 +238,20 @@ def _plant_organisation(state: State, seed: Seed) -> None:
         }
     )
     state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
+
+
+def _company_plans(seed: Seed) -> list[Json]:
+    """All plans that the company has bought, its own and its users' (resources/organization.md)."""
+    plans = dict.fromkeys(plan for sku in seed.skus for plan in PRODUCTS[sku].plans)
+    return [
+        {
+            "assignedDateTime": SEEDED_AT,
+            "capabilityStatus": "Enabled",
+            "service": PLANS[plan].service,
+            "servicePlanId": PLANS[plan].id,
+        }
+        for plan in plans
+    ]
 
 
 def _plant_products(state: State, seed: Seed) -> None:
@@ -222,18 +262,23 @@ def _plant_products(state: State, seed: Seed) -> None:
                 "id": f"{seed.tenant_id}_{product.id}",
                 "accountId": seed.tenant_id,
                 "accountName": seed.domain.partition(".")[0],
-                "appliesTo": "User",
+                "appliesTo": product.applies_to,
                 "capabilityStatus": "Enabled",
                 "skuId": product.id,
                 "skuPartNumber": sku,
                 "subscriptionIds": [guid(seed.tenant_id, "subscription", sku)],
-                "prepaidUnits": {"enabled": seed.seats_of(sku), "suspended": 0, "warning": 0, "lockedOut": 0},
+                "prepaidUnits": {
+                    "enabled": seed.seats_of(sku),
+                    "suspended": seed.suspended.get(sku, 0),
+                    "warning": seed.warning.get(sku, 0),
+                    "lockedOut": seed.locked_out.get(sku, 0),
+                },
                 "servicePlans": [
                     {
                         "servicePlanId": PLANS[plan].id,
                         "servicePlanName": plan,
                         "provisioningStatus": "Success",
-                        "appliesTo": "Company" if plan == "EXCHANGE_S_FOUNDATION" else "User",
+                        "appliesTo": "Company" if plan in FOR_THE_COMPANY else "User",
                     }
                     for plan in product.plans
                 ],
@@ -242,18 +287,15 @@ def _plant_products(state: State, seed: Seed) -> None:
 
 
 def _plant_break_glass(state: State, seed: Seed) -> None:
-    group_id = seed.id_of("group", "Break glass")
+    group = _security_group(seed, "Break glass")
+    group_id = group["id"]
     state.table("groups").put(
         {
-            "id": group_id,
-            "displayName": "Break glass",
+            **group,
             "description": "Emergency access accounts",
-            "groupTypes": [],
-            "mailEnabled": False,
             "mailNickname": "break-glass",
-            "securityEnabled": True,
             "isAssignableToRole": True,
-            "createdDateTime": SEEDED_AT,
+            "visibility": "Private",
         }
     )
     for number in (1, 2):
@@ -262,6 +304,33 @@ def _plant_break_glass(state: State, seed: Seed) -> None:
         state.table("users").put(user)
         state.link("members", group_id, user["id"])
         state.link("roleMembers", GLOBAL_ADMINISTRATOR, user["id"])
+
+
+def _security_group(seed: Seed, name: str) -> Json:
+    key = seed.id_of("group", name)
+    return {
+        "id": key,
+        "displayName": name,
+        "groupTypes": [],
+        "mailEnabled": False,
+        "mailNickname": name.replace(" ", "-").lower(),
+        "securityEnabled": True,
+        "securityIdentifier": security_identifier(key),
+        "createdDateTime": SEEDED_AT,
+        "renewedDateTime": SEEDED_AT,
+    }
+
+
+def _plant_synced_groups(state: State, seed: Seed) -> None:
+    for name in seed.synced_groups:
+        group = _security_group(seed, name)
+        synced = {
+            "onPremisesSyncEnabled": True,
+            "onPremisesLastSyncDateTime": SEEDED_AT,
+            "onPremisesSamAccountName": name,
+            "onPremisesDomainName": seed.domain,
+        }
+        state.table("groups").put({**group, **synced})
 
 
 def _plant_roles(state: State, seed: Seed) -> None:

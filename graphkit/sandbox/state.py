@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,13 @@ from graphkit.sandbox.population import Population
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail"),
-    "groups": ("uniqueName", "mailNickname", "displayName"),
+    "groups": ("uniqueName", "mailNickname", "displayName", "membershipRuleProcessingState"),
+    "groupSettings": ("templateId",),
     "servicePrincipals": ("appId",),
+    "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
+    "devices": ("deviceId", "displayName"),
+    "autopilotWaiting": ("serialNumber",),
+    "windowsAutopilotDeviceIdentities": ("serialNumber",),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""
 
@@ -173,6 +178,8 @@ class State:
         self.backlinks: dict[str, Links] = {}
         self.touched: dict[tuple[str, str], Json | None] = {}
         self.touched_links: dict[tuple[str, str, str], bool] = {}
+        self.watch: Callable[[str, str, str, bool], None] | None = None
+        """Told of each link that is made or cut: its name, both ends, and whether it is there now."""
         self.file = _open(path) if path else None
         self._version = self._file_version()
 
@@ -217,10 +224,14 @@ class State:
     def link(self, name: str, source: str, target: str) -> None:
         self._connect(name, source, target)
         self.touched_links[name, source, target] = True
+        if self.watch is not None:
+            self.watch(name, source, target, True)
 
     def unlink(self, name: str, source: str, target: str) -> None:
         self._disconnect(name, source, target)
         self.touched_links[name, source, target] = False
+        if self.watch is not None:
+            self.watch(name, source, target, False)
 
     def _connect(self, name: str, source: str, target: str) -> None:
         self.links.setdefault(name, {}).setdefault(source, {})[target] = None

@@ -7,19 +7,22 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, permissions, seed
-from graphkit.sandbox.areas import ROUTER
-from graphkit.sandbox.areas.licensing import count_seats
+from graphkit.sandbox import batch, downloads, permissions, seed
+from graphkit.sandbox.areas import ROUTER, team_sync
+from graphkit.sandbox.areas.dynamic_groups import people_changed
+from graphkit.sandbox.areas.service_principals import restore_grants
 from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import NOTHING, Asked, Faults, Foreseen, Strikes, die
 from graphkit.sandbox.ids import instant, random_guid
+from graphkit.sandbox.licenses import LicenseBook
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
@@ -71,9 +74,12 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts
-    (none given: as long as the service's).
-    ``other_load`` is the share of the tenant-wide quotas that other apps use up, ``quota_scale`` multiplies all quotas.
+    (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
+    ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
+    ``dynamic_s`` how long dynamic groups take to notice a change, ``intune_s`` how long an Autopilot import, an
+    exported report and a device's obedience take, ``token_s`` how long an access token lasts (none given: as long as
+    the service's). ``other_load`` is the share of the tenant-wide quotas that other apps use up,
+    ``quota_scale`` multiplies all quotas.
     """
 
     def __init__(
@@ -87,6 +93,9 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
+        team_sync_s: float = 60.0,
+        dynamic_s: float = 30.0,
+        intune_s: float = 60.0,
         token_s: float | None = None,
         other_load: float = 0.0,
         quota_scale: float = 1.0,
@@ -100,13 +109,18 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.team_sync_s = team_sync_s
+        self.dynamic_s = dynamic_s
+        self.intune_s = intune_s
         self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users, other_load=other_load, quota_scale=quota_scale)
         self.faults = Faults(self, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
+        self.state.watch = partial(team_sync.noticed, self)
         self.login = Login(self, token_s=token_s)
+        restore_grants(self)
 
     @classmethod
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
@@ -147,7 +161,8 @@ class SimulatedTenant:
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
         self._doomed = False
-        self.consumed = count_seats(self.state, self.seed)
+        self.licenses = LicenseBook(self.state, self.seed)
+        self.consumed = self.licenses.consumed
 
     @property
     def tenant_id(self) -> str:
@@ -193,6 +208,8 @@ class SimulatedTenant:
         try:
             if self.login.answers(path):
                 return self._pack(self._at_login(incoming, path, body), names)
+            if downloads.answers(path):
+                return self._pack(self._download(incoming, path), names)
             if incoming.version not in VERSIONS:
                 raise bad_request(f"Invalid version: {incoming.version}", "BadRequest")
             incoming.body = _decode(body, names)
@@ -220,6 +237,15 @@ class SimulatedTenant:
 
         return self._with_faults(incoming, answer, login=True)
 
+    def _download(self, incoming: Incoming, path: str) -> Reply:
+        """A file behind a pre-authenticated link; faults know it by its path."""
+        incoming.path = path
+
+        def answer(_: object) -> Reply:
+            return downloads.answer(self, incoming.method, path, incoming.query, incoming.headers)
+
+        return self._with_faults(incoming, answer)
+
     def _with_faults(self, incoming: Incoming, serve: Callable[[Strikes], Reply], *, login: bool = False) -> Reply:
         if not self.faults.rules:
             return serve(NOTHING)
@@ -246,13 +272,13 @@ class SimulatedTenant:
     def _settle(self, now: float) -> None:
         """Do what was put off and is due by now, each at its own time."""
         for due, settled in self.pending.settle(self, now):
-            if settled:
-                self.log.took_effect(settled, due)
+            for write in settled:
+                self.log.took_effect(write, due)
             self._commit(due)
 
     def put_off_call(self, due: float, name: str, kept: dict[str, Any]) -> None:
         """Put off a call that was told otherwise. No write in the log is its cause."""
-        self.pending.add(due, name, (kept,), 0)
+        self.pending.add(due, name, (kept["path"], kept), 0)
         self._commit(self.clock.now())
 
     def execute_late(self, kept: dict[str, Any], due: float) -> None:
@@ -320,6 +346,7 @@ class SimulatedTenant:
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
+        people_changed(self, now)
         if state.touched or state.touched_links:
             self.replication.committed(now)
         elif not self.pending.changed:
@@ -358,12 +385,14 @@ class SimulatedTenant:
         """An error as Graph words it (concepts/errors.md)."""
         request_id = random_guid(self.dice)
         inner = {
+            **refusal.inner,
             "date": instant(self.clock.now())[:-1],
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
-            **refusal.inner,
         }
-        error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        error: dict[str, Any] = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        if refusal.details:
+            error["details"] = refusal.details
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:
@@ -418,6 +447,15 @@ def _subject(state: State, call: Call) -> tuple[str, str]:
     if state.touched:
         return next(iter(state.touched))
     if state.touched_links:
-        _, source, _ = next(iter(state.touched_links))
-        return "groups", source
+        name, source, _ = next(iter(state.touched_links))
+        return _SOURCES.get(name, "groups"), source
     return call.path.strip("/").partition("/")[0], next(iter(call.params.values()), "")
+
+
+_SOURCES = {
+    "teamMembers": "teams",
+    "teamOwners": "teams",
+    "channelMembers": "channels",
+    "channelOwners": "channels",
+}
+"""Whose links these are, if not a group's."""

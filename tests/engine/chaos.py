@@ -98,7 +98,7 @@ def _changed(recipe: str) -> dict[str, str]:
 SEED = Seed(organisations=1, users=40, licensed=10)
 MADE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|19:[0-9a-f]+@thread.tacv2")
 SEEDED: set[str] = set()
-OF_THE_MOMENT = ("DateTime", "webUrl", "lastUpdated", "version", "@odata.etag")
+OF_THE_MOMENT = ("DateTime", "securityIdentifier", "webUrl", "lastUpdated", "version", "@odata.etag")
 REJECTED = (400, 403, 404, 409, 412, 423)
 FAILED = (500, 502, 503, 504, 509)
 RETRY_AFTER = (None, "0", "0.249", "3", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "40", "86400")
@@ -191,7 +191,7 @@ class World:
                 f" {item.get('description') or ''}>"
                 for kind, items in objects.items()
                 for key, item in items.items()
-                if kind not in ("users", "teams")
+                if kind not in ("users", "teams", "roleScopeTags")  # a tag's id is a number
             }
 
             def named(text: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -85,6 +86,12 @@ def clock() -> ManualClock:
 @pytest.fixture
 def tenant(clock: ManualClock) -> SimulatedTenant:
     return SimulatedTenant(clock, seed=SMALL, throttling=False, replication_s=0)
+
+
+@pytest.fixture
+def speak(clock: ManualClock) -> Callable[[SimulatedTenant], Client]:
+    """A client of another tenant."""
+    return lambda tenant: Client(tenant, clock)
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ USER_KIND = Kind(
     "users",
     "user",
     DEFAULT_SELECT,
-    derived={"assignedLicenses": licensing.assigned_licenses, "assignedPlans": licensing.assigned_plans},
+    derived={
+        "assignedLicenses": licensing.assigned_licenses,
+        "assignedPlans": licensing.assigned_plans,
+        "provisionedPlans": licensing.provisioned_plans,
+    },
     expands={"memberOf": lambda call, user: [directory_view(g) for g in groups_of(call, user["id"])][:20]},
     advanced=True,
 )
@@ -128,7 +132,7 @@ def delete_user(call: Call) -> Reply:
     user = find(call)
     state = call.tenant.state
     licensing.release_seats(call.tenant, user)
-    for name in ("members", "owners", "roleMembers"):
+    for name in ("members", "owners", "roleMembers", "unitMembers"):
         for source in list(state.linked_back(name, user["id"])):
             state.unlink(name, source, user["id"])
     state.delete("users", user["id"])

@@ -69,6 +69,6 @@ def _restored(body: Any) -> Any:
 
 @work(LATE)
 def execute(tenant: SimulatedTenant, due: float, arguments: Any) -> None:
-    (kept,) = arguments
+    _, kept = arguments
     kept["body"] = _restored(kept["body"])
     tenant.execute_late(kept, due)
