@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +23,7 @@ from graphkit.sandbox import (
     instant,
     load_scenario,
     make_authority,
+    scenarios,
     serve,
     stored_time,
 )
@@ -58,7 +58,6 @@ def command() -> None:
 )
 @click.option(
     "--faults",
-    "scenarios",
     multiple=True,
     metavar="FILE|NAME",
     help="A scenario: what goes wrong. Can be repeated.",
@@ -79,6 +78,14 @@ def command() -> None:
     metavar="MS",
     help="How long each answer takes, in the tenant's time.",
 )
+@click.option(
+    "--other-load",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="What other apps use up of the quotas that all share.",
+)
 @click.pass_obj
 def serve_tenant(
     invocation: Invocation,
@@ -89,9 +96,10 @@ def serve_tenant(
     https: bool,
     ca_folder: Path | None,
     token_lifetime: float | None,
-    scenarios: tuple[str, ...],
+    faults: tuple[str, ...],
     time_scale: float,
     latency: float,
+    other_load: float,
 ) -> None:
     """Answer Microsoft Graph on a local address until Ctrl-C; --state FILE keeps the tenant."""
     if "virtual_time" in invocation.given:
@@ -99,11 +107,16 @@ def serve_tenant(
     if https != (ca_folder is not None):
         raise UsageError("--https and --ca-folder belong together")
     state = invocation.load_settings(target="simulated").target.state
-    given = {"seed": Seed(users=users), "token_s": token_lifetime, "latency_s": latency / 1000}
+    given = {
+        "seed": Seed(users=users),
+        "token_s": token_lifetime,
+        "latency_s": latency / 1000,
+        "other_load": other_load,
+    }
 
     async def main() -> None:
         with closing(_begin(state, time_scale, given)) as tenant:
-            _add_faults(tenant, scenarios)
+            _add_faults(tenant, faults)
             tls, environment = _secured(tenant, host, ca_folder) if ca_folder else (None, {})
             await serve(
                 tenant,
@@ -150,11 +163,11 @@ def _begin(state: Path | None, time_scale: float, given: dict[str, Any]) -> Simu
     return tenant
 
 
-def _add_faults(tenant: SimulatedTenant, scenarios: Iterable[str]) -> None:
+def _add_faults(tenant: SimulatedTenant, wanted: Iterable[str]) -> None:
     """Rules that a kept tenant has already go on with their counts."""
     kept = [rule.spec for rule in tenant.faults.rules]
-    wanted = [rule for scenario in scenarios for rule in load_scenario(scenario)]
-    tenant.faults.extend(rule for rule in wanted if rule not in kept)
+    rules = [rule for scenario in wanted for rule in load_scenario(scenario)]
+    tenant.faults.extend(rule for rule in rules if rule not in kept)
 
 
 def _secured(tenant: SimulatedTenant, host: str, folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
@@ -248,17 +261,29 @@ def faults() -> None:
 
 
 @faults.command("load")
-@click.argument("scenario", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("scenario", metavar="FILE|NAME")
 @click.pass_obj
-def load_faults(invocation: Invocation, /, scenario: Path) -> None:
-    """Add the rules of SCENARIO, a JSON array, to those in force."""
+def load_faults(invocation: Invocation, /, scenario: str) -> None:
+    """Add the rules of a scenario, in a file or by the name of one that comes with graphkit, to those in force."""
     with _kept(_state_file(invocation)) as tenant:
         try:
-            rules = json.loads(scenario.read_text(encoding="utf-8"))
-            tenant.faults.extend(rules if isinstance(rules, list) else [rules])
+            tenant.faults.extend(load_scenario(scenario))
         except ValueError as error:
-            raise UsageError(f"{scenario}: {error}") from error
+            raise UsageError(str(error)) from error
         invocation.say(f"{len(tenant.faults.rules)} rules in force")
+
+
+@faults.command("scenarios")
+@click.pass_obj
+def list_scenarios(invocation: Invocation, /) -> None:
+    """The scenarios that come with graphkit, and what goes wrong in each."""
+    invocation.output.emit(
+        [
+            {"name": each.name, "description": each.description, "rules": len(each.rules), "seed": each.seed}
+            for each in scenarios()
+        ],
+        lambda: [f"{each.name}: {each.description}" for each in scenarios()],
+    )
 
 
 @faults.command("list")

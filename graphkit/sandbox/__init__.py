@@ -11,7 +11,7 @@ from graphkit.sandbox.diff import Difference, differences
 from graphkit.sandbox.federation import FederatedCredential
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
-from graphkit.sandbox.scenarios import load_scenario, scenario_names
+from graphkit.sandbox.scenarios import Scenario, load_scenario, scenario_names, scenarios
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.server import serve
 from graphkit.sandbox.state import stored_time
@@ -28,6 +28,7 @@ __all__ = [
     "Entry",
     "FederatedCredential",
     "SandboxTransport",
+    "Scenario",
     "Seed",
     "SimulatedTenant",
     "differences",
@@ -35,6 +36,7 @@ __all__ = [
     "load_scenario",
     "make_authority",
     "scenario_names",
+    "scenarios",
     "serve",
     "stored_time",
 ]

@@ -185,3 +185,17 @@ def _peek(token: str) -> tuple[str, str, str]:
         return str(found.get("iss", "")), app, str(found.get("aud", ""))
     except (IndexError, ValueError, AttributeError):
         return "", guid("token", token), ""
+
+
+def app_of(authorization: str) -> str:
+    """The application of a bearer token, verified or not."""
+    return _peek(authorization.partition(" ")[2])[1]
+
+
+def issued_at(authorization: str) -> float | None:
+    """When a JWT says that it was issued; ``None`` for an opaque token."""
+    parts = authorization.partition(" ")[2].split(".")
+    try:
+        return float(msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=="))["iat"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None

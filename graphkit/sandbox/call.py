@@ -85,7 +85,8 @@ class Reply:
     """A handler's answer; ``body`` is JSON-able, ``None`` for none.
 
     ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` is what happens to it then.
-    ``bare``: it does not come from the service, nor with its headers.
+    ``bare``: it does not come from the service, nor with its headers. ``last``: the process dies once the caller has
+    it.
     """
 
     status: int = 200
@@ -94,16 +95,18 @@ class Reply:
     delay_s: float = 0.0
     failure: Mishap | None = None
     bare: bool = False
+    last: bool = False
 
 
 class Answer(NamedTuple):
-    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and ``failure`` as in :class:`Reply`."""
+    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and the rest as in :class:`Reply`."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     delay_s: float = 0.0
     failure: Mishap | None = None
+    last: bool = False
 
 
 @dataclass(slots=True)

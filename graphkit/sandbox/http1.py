@@ -9,7 +9,7 @@ from typing import Any
 import h11
 
 from graphkit.sandbox.call import Answer, Mishap
-from graphkit.sandbox.mishaps import strikes_early
+from graphkit.sandbox.faults import die
 from graphkit.sandbox.wire import MAX_BODY, Door, hang_up, is_cut, pieces, slam
 
 
@@ -55,8 +55,8 @@ class Http1Connection:
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.headers}
         method = request.method.decode()
         url = f"{self._door.scheme}://{headers.get('host', 'localhost')}{request.target.decode()}"
-        fate = self._door.tenant.foresee(method, url)
-        early = strikes_early(fate)
+        fate = self._door.tenant.foresee(method, url, headers)
+        early = fate.early
         if early and early.kind == "reset":
             slam(self._writer)
             return False
@@ -77,7 +77,10 @@ class Http1Connection:
         if answer.failure and answer.failure.silent:
             await self._strike(answer.failure)
             return False
-        return await self._send(answer)
+        goes_on = await self._send(answer)
+        if answer.last:
+            die()
+        return goes_on
 
     async def _strike(self, mishap: Mishap) -> None:
         """Say nothing. HTTP/1.1 has no word for what GOAWAY tells, nor for a refusal once a request is read: then the

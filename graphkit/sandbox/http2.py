@@ -25,7 +25,7 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame
 
 from graphkit.sandbox.call import Answer, Mishap
-from graphkit.sandbox.mishaps import strikes_early
+from graphkit.sandbox.faults import die
 from graphkit.sandbox.wire import MAX_BODY, Door, hang_up, is_cut, pieces, slam
 
 
@@ -99,8 +99,8 @@ class Http2Connection:
         url = f"{self._door.scheme}://{told.get(':authority', 'localhost')}{told[':path']}"
         headers = {name: value for name, value in told.items() if not name.startswith(":")}
         stream = _Stream(event.stream_id, told[":method"], url, headers, None)
-        stream.fate = self._door.tenant.foresee(stream.method, url)
-        early = strikes_early(stream.fate)
+        stream.fate = self._door.tenant.foresee(stream.method, url, headers)
+        early = stream.fate.early
         if early is None:
             self._highest = event.stream_id
             self._streams[event.stream_id] = stream
@@ -146,6 +146,8 @@ class Http2Connection:
             return
         with suppress(ProtocolError, OSError):  # the client has given up on this stream
             await self._send(stream.id, answer)
+            if answer.last:
+                die()
 
     async def _send(self, stream_id: int, answer: Answer) -> None:
         headers = [(":status", str(answer.status)), *((name.lower(), value) for name, value in answer.headers.items())]

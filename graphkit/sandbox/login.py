@@ -127,9 +127,9 @@ class Login:
             }
             return answer_json(200, endpoints[match[2].rpartition("/")[2]]())
         except LoginRefusal as refusal:
-            return self._refused(refusal, headers)
+            return self.refused(refusal, headers)
 
-    def _refused(self, refusal: LoginRefusal, headers: dict[str, str]) -> Reply:
+    def refused(self, refusal: LoginRefusal, headers: dict[str, str]) -> Reply:
         trace = random_guid(self.tenant.dice)
         correlation = headers.get("client-request-id", trace)
         at = instant(self.now()).replace("T", " ")

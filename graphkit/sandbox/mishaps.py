@@ -1,6 +1,6 @@
 """Faults of the wire: what can happen to a request or an answer between the client and the service.
 
-These are the ``action`` values of fault rules that ``faults.py`` does not carry out by itself:
+These are actions of fault rules as well (``faults/wire.py``):
 
 ==============  =====================================================================================================
 ``reset``       the connection is reset and nothing is executed: with ``when`` ``before``, before the request's body was
@@ -87,19 +87,6 @@ WIRE_ACTIONS: Mapping[str, WireAction] = {
     "gzip": WireAction({}, lambda spec: Mishap("gzip", gzip=True)),
     "html": WireAction({"status": _STATUS}, lambda spec: Mishap("html"), _never),
 }
-WIRE_KEYS = frozenset(key for action in WIRE_ACTIONS.values() for key in action.keys)
-
-
-def check_wire(spec: Json) -> None:
-    """Raises ``ValueError`` for a key that the rule's action does not have, or a value that the key cannot have."""
-    action = WIRE_ACTIONS[spec["action"]]
-    for key in sorted(WIRE_KEYS & set(spec)):
-        if key not in action.keys:
-            known = f"its keys are {', '.join(sorted(action.keys))}" if action.keys else "it has none"
-            raise ValueError(f"{key} is no key of {spec['action']}: {known}")
-        fits, told = action.keys[key]
-        if not fits(spec[key]):
-            raise ValueError(f"{key} of {spec['action']} is {told}, not {spec[key]!r}")
 
 
 def mishap_of(spec: Json) -> Mishap:
@@ -128,22 +115,9 @@ def after_executing(spec: Json, reply: Reply) -> Reply:
     return reply
 
 
-def failure_of(spec: Json) -> Mishap:
-    """The ``failure`` of a rule that lets the call be executed first."""
-    return Mishap(spec["failure"], processed=True)
-
-
 def counts_connections(spec: Json) -> bool:
     """Whether a rule is asked when a connection comes in, not for each request."""
     return spec["action"] == "refuse" and not {"method", "path"} & set(spec)
-
-
-def strikes_early(spec: Json | None) -> Mishap | None:
-    """What a rule does before the request's body was read, if it does."""
-    if spec is None or spec["action"] not in WIRE_ACTIONS:
-        return None
-    mishap = mishap_of(spec)
-    return mishap if mishap.early else None
 
 
 def proxy_page(status: int) -> str:

@@ -223,23 +223,34 @@ def _page_size(call: Call, kind: Kind) -> int:
 
 
 def _start(call: Call) -> int:
+    return position(call)[0]
+
+
+def position(call: Call, *, again: bool = False) -> tuple[int, int]:
+    """Where the page begins, and how many noughts its token has before that number; one more to go there ``again``."""
     token = call.query.get("$skiptoken")
     if not token:
-        return 0
+        return 0, int(again)
     try:
-        return int(base64.urlsafe_b64decode(token.encode() + b"==").decode().removeprefix("position:"))
+        text = base64.urlsafe_b64decode(token.encode() + b"==").decode().removeprefix("position:")
+        return int(text), len(text) - len(str(int(text))) + again
     except (ValueError, binascii.Error) as error:
         raise bad_request("The specified page token value is invalid.", "Directory_ExpiredPageToken") from error
 
 
-def _next_link(call: Call, position: int) -> str:
-    token = base64.urlsafe_b64encode(f"position:{position}".encode()).decode().rstrip("=")
-    kept = "&".join(
+def next_link(call: Call, position: int, noughts: int = 0) -> str:
+    token = base64.urlsafe_b64encode(f"position:{'0' * noughts}{position}".encode()).decode().rstrip("=")
+    kept = without_token(call.query)
+    return f"{call.root}{call.path}?{kept + '&' if kept else ''}$skiptoken={token}"
+
+
+def without_token(query: Query) -> str:
+    """The query of the whole list."""
+    return "&".join(
         f"{quote(name, safe='$')}={quote(value, safe='')}"
-        for name, value in call.query.options.items()
+        for name, value in query.options.items()
         if name != "$skiptoken"
     )
-    return f"{call.root}{call.path}?{kept + '&' if kept else ''}$skiptoken={token}"
 
 
 def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool = True) -> Reply:
@@ -260,7 +271,7 @@ def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool
         found["@odata.count"] = _count(items, tests)
     page, position = _page(items, tests, _start(call), _page_size(call, kind) if pages else 1 << 62)
     if position is not None:
-        found["@odata.nextLink"] = _next_link(call, position)
+        found["@odata.nextLink"] = next_link(call, position)
     found["value"] = [show(item) for item in page]
     return Reply(200, found)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
 
 from graphkit.sandbox.call import Answer, Mishap
+from graphkit.sandbox.faults import die
 from graphkit.sandbox.tenant import SimulatedTenant
 from graphkit.sandbox.wire import dress, is_cut, pieces
 
@@ -35,6 +37,8 @@ class SandboxTransport(httpx.AsyncBaseTransport):
         wait = answer.delay_s + tenant.latency_s / 2
         if wait:
             await wait_to_read(tenant, request, wait)
+        if answer.last:  # when the client waits for something next, it has the answer
+            asyncio.get_running_loop().call_soon(die)
         if answer.failure is None:
             return httpx.Response(answer.status, headers=answer.headers, content=answer.body, request=request)
         if answer.failure.silent:

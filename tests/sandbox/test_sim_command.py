@@ -104,6 +104,20 @@ def test_a_kept_tenant_that_is_served_again_goes_on_with_its_faults(served, tmp_
         process.wait(20)
 
 
+def test_a_server_told_to_die_once_it_has_answered_does(served, tmp_path):
+    (tmp_path / "last.json").write_text('{"path": "/organization", "nth": 2, "action": "kill", "when": "answered"}')
+    told, process = served("--faults", "last.json")
+    assert [ask(told, "/v1.0/organization").status_code for _ in range(2)] == [200, 200]
+    assert process.wait(20) in (-9, 137)
+
+
+def test_other_apps_take_their_share_of_what_all_have(served):
+    told, _ = served("--other-load", "0.9", "--faults", "half-done")
+    path = "/v1.0/identity/conditionalAccess/policies"
+    assert ask(told, path).status_code == 200
+    assert ask(told, path).status_code == 429  # one in ten seconds is left
+
+
 @pytest.mark.parametrize("scenario", ["no-such", "wrong.json"])
 def test_a_scenario_that_is_none_is_told_before_anything_is_served(graphkit, tmp_path, monkeypatch, scenario):
     monkeypatch.chdir(tmp_path)
@@ -184,6 +198,18 @@ def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
     assert listed == [{"matched": 0, "fired": 0, **rule} for rule in rules]
     assert sim("faults", "clear").code == 0
     assert sim("faults", "list", "-o", "json").json == []
+
+
+def test_a_scenario_that_comes_with_the_package_is_loaded_by_its_name(sim, graphkit):
+    listed = graphkit("sim", "faults", "scenarios", "-o", "json").json
+    assert "monday-morning" in {each["name"] for each in listed}
+    assert "monday-morning: The first hour of the week" in graphkit("sim", "faults", "scenarios").stdout
+    assert sim("faults", "load", "half-done").code == 0
+    assert sim("faults", "load", "throttled-day").code == 0
+    told = sim("faults", "list", "-o", "json").json
+    assert [rule["action"] for rule in told] == ["commit-then"] * 3 + ["throttle"]
+    wrong = sim("faults", "load", "tuesday")
+    assert (wrong.code, "known are ambiguous-creates" in wrong.stderr) == (5, True)
 
 
 @pytest.mark.parametrize("text", ["[{}]", "{", '[{"action": "kill"}, {"action": "dance"}]'])
