@@ -10,6 +10,7 @@ from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import SEEDED_AT, guid
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
+from graphkit.sandbox.seed_policies import plant_policies
 from graphkit.sandbox.skus import PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
@@ -62,27 +63,6 @@ APPLICATIONS: Mapping[str, str] = {
 
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OWN_APP = "Bulk administration"
-
-# learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
-STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (
-        "00000000-0000-0000-0000-000000000002",
-        "Multifactor authentication",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush",
-         "temporaryAccessPassOneTime", "temporaryAccessPassMultiUse", "password,microsoftAuthenticatorPush",
-         "password,softwareOath", "password,hardwareOath", "password,sms", "password,voice", "federatedMultiFactor"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000003",
-        "Passwordless MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000004",
-        "Phishing-resistant MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor"),
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -143,7 +123,7 @@ def plant(state: State, seed: Seed) -> None:
     _plant_break_glass(state, seed)
     _plant_roles(state, seed)
     _plant_applications(state, seed)
-    _plant_strengths(state)
+    plant_policies(state, security_defaults=seed.security_defaults)
 
 
 def _plant_people(state: State, seed: Seed) -> None:
@@ -204,7 +184,6 @@ def _plant_organisation(state: State, seed: Seed) -> None:
             ],
         }
     )
-    state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
 
 
 def _plant_products(state: State, seed: Seed) -> None:
@@ -285,19 +264,3 @@ def plant_app(state: State, seed: Seed, app_id: str, name: str) -> None:
             for value, role in APP_ROLES.items()
         ]
     state.table("servicePrincipals").put(principal)
-
-
-def _plant_strengths(state: State) -> None:
-    for key, name, combinations in STRENGTHS:
-        state.table("strengths").put(
-            {
-                "id": key,
-                "displayName": name,
-                "description": name,
-                "policyType": "builtIn",
-                "requirementsSatisfied": "mfa",
-                "allowedCombinations": list(combinations),
-                "createdDateTime": SEEDED_AT,
-                "modifiedDateTime": SEEDED_AT,
-            }
-        )

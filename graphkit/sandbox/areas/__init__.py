@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from itertools import chain
 
-from graphkit.sandbox.areas import conditional_access, directory, groups, intune, licensing, teams, users
+from graphkit.sandbox.areas import (
+    authentication_contexts,
+    authentication_strengths,
+    conditional_access,
+    conditional_access_templates,
+    deleted_policies,
+    directory,
+    groups,
+    intune,
+    licensing,
+    named_locations,
+    security_defaults,
+    teams,
+    terms_of_use,
+    users,
+)
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, teams, users)
+AREAS = (
+    authentication_contexts,
+    authentication_strengths,
+    conditional_access,
+    conditional_access_templates,
+    deleted_policies,
+    directory,
+    groups,
+    intune,
+    licensing,
+    named_locations,
+    security_defaults,
+    teams,
+    terms_of_use,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 
