@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphkit.sandbox.areas.policy_base import change_body, create_body, find, refuse
+from graphkit.sandbox.areas.policy_base import absent, change_body, create_body, find, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import STRENGTHS, STRENGTHS_WRITE
@@ -215,7 +215,7 @@ def _configuration(call: Call, strength: Json) -> Json:
     key = call.params["configuration"]
     found = next((item for item in shown(strength)["combinationConfigurations"] if item["id"] == key), None)
     if found is None:
-        raise refuse(f"AuthenticationCombinationConfiguration with id {key} does not exist.")
+        raise absent("AuthenticationCombinationConfiguration", key)
     return dict(found)
 
 

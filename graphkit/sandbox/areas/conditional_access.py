@@ -166,6 +166,7 @@ _SESSIONS = (
     "secureSignInSession",
 )
 _WORDS = {word.lower(): word for word in ("All", "None", "GuestsOrExternalUsers", "AllTrusted", "Office365")}
+_WORDED = ("users", "applications", "locations")
 
 
 def _completed(conditions: Json | None) -> Json:
@@ -176,7 +177,10 @@ def _completed(conditions: Json | None) -> Json:
         part = filled[name]
         if part is not None:
             empty: Json = {**{key: [] for key in lists}, **dict.fromkeys(others)}
-            filled[name] = {**empty, **{key: _worded(value) for key, value in _untyped(part).items()}}
+            filled[name] = {
+                **empty,
+                **{key: _worded(value) if name in _WORDED else value for key, value in _untyped(part).items()},
+            }
     return filled
 
 
