@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from served import served
 
@@ -39,8 +41,7 @@ def test_every_permission_is_a_real_one():
 @pytest.mark.parametrize("route", sorted(NEEDS))
 def test_an_operation_is_refused_without_and_never_with_its_permissions(graph, bearer, route):
     method, template = route.split()
-    path = template.replace("(uniqueName)/{key}", "(uniqueName='x')")
-    path = path.replace("(appId)/{app}", "(appId='x')").replace("(roleTemplateId)/{template}", "(roleTemplateId='x')")
+    path = re.sub(r"\((\w+)\)/\{\w+\}", r"(\1='x')", template)
     body = {} if method in ("POST", "PATCH", "PUT") else None
     without = graph(method, path, body, **bearer(*(set(APP_ROLES) - set(NEEDS[route][0]))))
     assert (without.status, without.code) == (403, "Authorization_RequestDenied")

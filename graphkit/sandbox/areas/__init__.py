@@ -6,6 +6,7 @@ from itertools import chain
 
 from graphkit.sandbox.areas import (
     authentication_contexts,
+    authentication_methods,
     authentication_strengths,
     conditional_access,
     conditional_access_templates,
@@ -15,15 +16,18 @@ from graphkit.sandbox.areas import (
     intune,
     licensing,
     named_locations,
+    registration,
     security_defaults,
     teams,
     terms_of_use,
+    user_authentication,
     users,
 )
 from graphkit.sandbox.router import Route, Router
 
 AREAS = (
     authentication_contexts,
+    authentication_methods,
     authentication_strengths,
     conditional_access,
     conditional_access_templates,
@@ -33,9 +37,11 @@ AREAS = (
     intune,
     licensing,
     named_locations,
+    registration,
     security_defaults,
     teams,
     terms_of_use,
+    user_authentication,
     users,
 )
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
