@@ -21,6 +21,7 @@ from graphkit.sandbox.areas import (
     security_defaults,
     teams,
     terms_of_use,
+    usage_reports,
     user_authentication,
     users,
 )
@@ -43,6 +44,7 @@ AREAS = (
     security_defaults,
     teams,
     terms_of_use,
+    usage_reports,
     user_authentication,
     users,
 )
