@@ -78,7 +78,9 @@ def _by_chance(user_id: str) -> int | None:
     share, rest = dice % 1000, dice // 1000
     for size, first, last in _SHARES:
         if share < size:
-            return first + rest % (last - first + 1)
+            spread, part = last - first + 1, rest % 1000
+            # Whoever works is mostly here every day; the idle are idle for any time.
+            return spread * part**3 // 1000**3 if first == 0 else first + rest % spread
         share -= size
     return None
 

@@ -19,11 +19,13 @@ from graphkit.sandbox.areas import (
     named_locations,
     registration,
     security_defaults,
+    sign_ins,
     teams,
     terms_of_use,
     usage_reports,
     user_authentication,
     users,
+    what_if,
 )
 from graphkit.sandbox.router import Route, Router
 
@@ -42,11 +44,13 @@ AREAS = (
     named_locations,
     registration,
     security_defaults,
+    sign_ins,
     teams,
     terms_of_use,
     usage_reports,
     user_authentication,
     users,
+    what_if,
 )
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
