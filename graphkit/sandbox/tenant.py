@@ -12,11 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, permissions, seed
+from graphkit.sandbox import batch, downloads, faults, permissions, seed
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.areas.licensing import count_seats
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
-from graphkit.sandbox.downloads import Downloads
 from graphkit.sandbox.faults import Faults
 from graphkit.sandbox.ids import instant, random_guid
 from graphkit.sandbox.log import Entry, WriteLog
@@ -94,7 +93,6 @@ class SimulatedTenant:
         self.faults = Faults(self.state, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
-        self.downloads = Downloads(self)
         self._load()
         self.login = Login(self, token_s=token_s)
 
@@ -151,8 +149,8 @@ class SimulatedTenant:
         try:
             if self.login.answers(parts.path):
                 return self._pack(self._at_login(incoming, parts.path, body), names)
-            if self.downloads.answers(parts.path):
-                return self._pack(self._at_downloads(incoming, parts.path), names)
+            if downloads.answers(parts.path):
+                return self._pack(self._download(incoming, parts.path), names)
             if version not in VERSIONS:
                 raise bad_request(f"Invalid version: {version}", "BadRequest")
             incoming.body = _decode(body, names)
@@ -178,10 +176,14 @@ class SimulatedTenant:
 
         return self._with_faults(incoming, answer)
 
-    def _at_downloads(self, incoming: Incoming, path: str) -> Reply:
-        """A report, at the address that was given out for it. It asks for no token and belongs to no version."""
+    def _download(self, incoming: Incoming, path: str) -> Reply:
+        """A file behind a pre-authenticated link; faults know it by its path."""
         incoming.path = path
-        return self._with_faults(incoming, lambda _: self.downloads.answer(incoming.method, path))
+
+        def answer(_: object) -> Reply:
+            return downloads.answer(self, incoming.method, path, incoming.query, incoming.headers)
+
+        return self._with_faults(incoming, answer)
 
     def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
         spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None

@@ -1,21 +1,27 @@
 """Usage reports: api-reference/v1.0/api/reportroot-get*detail.md, and the setting that conceals names.
 
-A report is answered by a redirect to a CSV (``downloads.py``). What it says is in ``usage_rows.py``. Reports are there
-for the global cloud only (the pages); the tenant is one of that cloud.
+A report is answered by a redirect to a CSV (``downloads.py``): on reports.office.com in earnest, on the tenant's own
+host here. What it says is in ``usage_rows.py``. Reports are there for the global cloud only (the pages); the tenant is
+one of that cloud.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from graphkit.sandbox.areas import usage_rows
 from graphkit.sandbox.areas.policy_base import change_body, refuse
 from graphkit.sandbox.areas.usage_rows import Asked
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
+from graphkit.sandbox.downloads import download, link
 from graphkit.sandbox.permissions import REPORT_SETTINGS, REPORT_SETTINGS_WRITE, REPORTS
 from graphkit.sandbox.query import Kind, entity
 from graphkit.sandbox.router import Routes
+
+if TYPE_CHECKING:
+    from graphkit.sandbox.tenant import SimulatedTenant
 
 routes = Routes()
 
@@ -28,7 +34,21 @@ KEPT_DAYS = 30
 _LINES = 2_000
 _BOM = b"\xef\xbb\xbf"
 
-Rows = Callable[[Asked], Iterable[tuple[str, ...]]]
+LASTS_S = 300.0
+"""How long a link is good: "a few minutes" (the pages)."""
+
+
+class Report(NamedTuple):
+    columns: str
+    rows: Callable[[Asked], Iterable[tuple[str, ...]]]
+
+
+FILES = {
+    "Office365ActiveUserDetail": Report(usage_rows.ACTIVE_USERS, usage_rows.active_users),
+    "TeamsUserActivityUserDetail": Report(usage_rows.TEAMS_USERS, usage_rows.teams_users),
+    "TeamsTeamActivityDetail": Report(usage_rows.TEAMS, usage_rows.teams),
+    "MailboxUsageDetail": Report(usage_rows.MAILBOXES, usage_rows.mailboxes),
+}
 
 
 @routes.get(
@@ -36,7 +56,7 @@ Rows = Callable[[Asked], Iterable[tuple[str, ...]]]
 )
 @routes.get("/reports/getOffice365ActiveUserDetail/{day}", REPORTS, page="reportroot-getoffice365activeuserdetail")
 def active_users(call: Call) -> Reply:
-    return _redirect(call, "Office365ActiveUserDetail", usage_rows.ACTIVE_USERS, usage_rows.active_users)
+    return _redirect(call, "Office365ActiveUserDetail")
 
 
 @routes.get(
@@ -46,7 +66,7 @@ def active_users(call: Call) -> Reply:
 )
 @routes.get("/reports/getTeamsUserActivityUserDetail/{day}", REPORTS, page="reportroot-getteamsuseractivityuserdetail")
 def teams_users(call: Call) -> Reply:
-    return _redirect(call, "TeamsUserActivityUserDetail", usage_rows.TEAMS_USERS, usage_rows.teams_users)
+    return _redirect(call, "TeamsUserActivityUserDetail")
 
 
 @routes.get(
@@ -54,49 +74,58 @@ def teams_users(call: Call) -> Reply:
 )
 @routes.get("/reports/getTeamsTeamActivityDetail/{day}", REPORTS, page="reportroot-getteamsteamactivitydetail")
 def teams(call: Call) -> Reply:
-    return _redirect(call, "TeamsTeamActivityDetail", usage_rows.TEAMS, usage_rows.teams)
+    return _redirect(call, "TeamsTeamActivityDetail")
 
 
 @routes.get("/reports/getMailboxUsageDetail(period)/{period}", REPORTS, page="reportroot-getmailboxusagedetail")
 def mailboxes(call: Call) -> Reply:
-    return _redirect(call, "MailboxUsageDetail", usage_rows.MAILBOXES, usage_rows.mailboxes)
+    return _redirect(call, "MailboxUsageDetail")
 
 
-def _redirect(call: Call, name: str, columns: str, rows: Rows) -> Reply:
+def _redirect(call: Call, report: str) -> Reply:
+    """The link says all that the file depends on: the report, what it covers, when it was asked for, and by which
+    setting of names.
+    """
     if "json" in call.query.get("$format"):
         raise Refusal(501, "NotModelled", "The simulated tenant models usage reports as CSV only.")
-    asked = _asked(call)
-    path = call.tenant.downloads.offer(f"{name}.csv", lambda: _csv(columns, rows(asked)))
-    return Reply(302, None, {"Location": call.base + path, "Content-Type": "text/plain"})
+    covered = _covered(call)
+    _read(call.tenant, covered, call.now, concealed=False)
+    names = "concealed" if _settings(call)["displayConcealedNames"] else "plain"
+    name = f"{report}/{covered}/{call.now:.0f}/{names}.csv"
+    where = link(call.tenant, call.base, "usageReports", name, call.now + LASTS_S)
+    return Reply(302, None, {"Location": where, "Content-Type": "text/plain"})
 
 
-def _asked(call: Call) -> Asked:
-    """What a report is to cover. Raises :class:`Refusal` (400), whose words are an assumption."""
-    today = datetime.fromtimestamp(call.now, UTC).date()
+def _covered(call: Call) -> str:
+    """A period, or a day that the router has left as it stands in the parentheses: ``date=2026-01-05``."""
+    period, day = call.params.get("period", ""), call.params.get("day", "")
+    if period not in PERIODS and not day.startswith("date="):
+        raise refuse(f"A report needs the parameter period, one of {', '.join(PERIODS)}, or date.")
+    return period or day.removeprefix("date=")
+
+
+@download("usageReports", redirected=True)
+def _file(tenant: SimulatedTenant, name: str) -> tuple[bytes, str] | None:
+    report, covered, asked_at, names = name.split("/")
+    columns, rows = FILES[report]
+    asked = _read(tenant, covered, float(asked_at), concealed=names.startswith("concealed"))
+    return _csv(columns, rows(asked)), "application/octet-stream"
+
+
+def _read(tenant: SimulatedTenant, covered: str, now: float, *, concealed: bool) -> Asked:
+    """What a report is to cover: a period or a day. Raises :class:`Refusal` (400), whose words are an assumption."""
+    today = datetime.fromtimestamp(now, UTC).date()
     refreshed = today - LAG
-    settings = next(iter(call.tenant.state.table("reportSettings").objects.values()))
-    concealed = bool(settings["displayConcealedNames"])
-    if "period" in call.params:
-        days = PERIODS.get(call.params["period"])
-        if days is None:
-            raise refuse(f"Invalid value for parameter 'period': '{call.params['period']}'. Valid values are "
-                         f"{', '.join(PERIODS)}.")  # fmt: skip
-        return Asked(call.tenant, call.now, refreshed, days, None, concealed)
-    day = _day(call.params["day"])
+    days = PERIODS.get(covered)
+    if days is not None:
+        return Asked(tenant, now, refreshed, days, None, concealed)
+    try:
+        day = date.fromisoformat(covered)
+    except ValueError:
+        raise refuse("Invalid value for parameter 'date': it must have the form YYYY-MM-DD.") from None
     if not refreshed - timedelta(days=KEPT_DAYS) <= day <= today:
         raise refuse(f"Invalid value for parameter 'date': it must lie within the past {KEPT_DAYS} days.")
-    return Asked(call.tenant, call.now, refreshed, 1, day, concealed)
-
-
-def _day(text: str) -> date:
-    """``date=2026-01-05``, as the router leaves what stands in the parentheses."""
-    name, _, value = text.partition("=")
-    try:
-        if name == "date":
-            return date.fromisoformat(value)
-    except ValueError:
-        pass
-    raise refuse("A report needs the parameter period, or date in the form YYYY-MM-DD.")
+    return Asked(tenant, now, refreshed, 1, day, concealed)
 
 
 def _csv(columns: str, rows: Iterable[tuple[str, ...]]) -> bytes:
