@@ -88,7 +88,32 @@ STRENGTHS: Need = (
     "Policy.ReadWrite.AuthenticationMethod",
     "Policy.ReadWrite.ConditionalAccess",
 )
+STRENGTHS_WRITE: Need = ("Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod")
+CONTEXTS: Need = (
+    "AuthenticationContext.Read.All",
+    "AuthenticationContext.ReadWrite.All",
+    "Policy.Read.ConditionalAccess",
+    "Policy.ReadWrite.ConditionalAccess",
+)
+CONTEXTS_WRITE: Need = ("AuthenticationContext.ReadWrite.All", "Policy.ReadWrite.ConditionalAccess")
+DEFAULTS_WRITE: Need = ("Policy.ReadWrite.SecurityDefaults", "Policy.ReadWrite.ConditionalAccess")
+METHODS_READ: Need = (
+    "Policy.Read.AuthenticationMethod",
+    "Policy.Read.All",
+    "Policy.ReadWrite.AuthenticationMethod",
+)
+METHODS_WRITE: Need = ("Policy.ReadWrite.AuthenticationMethod",)
+CROSS_TENANT: Need = ("Policy.Read.All", "Policy.ReadWrite.CrossTenantAccess")
+CROSS_TENANT_WRITE: Need = ("Policy.ReadWrite.CrossTenantAccess",)
+USER_METHODS: Need = ("UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All")
+PASSES: Need = ("UserAuthMethod-TAP.Read.All", "UserAuthMethod-TAP.ReadWrite.All", *USER_METHODS)
+PASSES_WRITE: Need = ("UserAuthMethod-TAP.ReadWrite.All", "UserAuthenticationMethod.ReadWrite.All")
+AUDIT: Need = ("AuditLog.Read.All",)
+REPORTS: Need = ("Reports.Read.All",)
+REPORT_SETTINGS: Need = ("ReportSettings.Read.All", "ReportSettings.ReadWrite.All")
+REPORT_SETTINGS_WRITE: Need = ("ReportSettings.ReadWrite.All",)
 AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
+AGREEMENTS_WRITE: Need = ("Agreement.ReadWrite.All",)
 INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
 INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
 # Several Intune permissions allow one operation, and the file does not tell which is the least: the one that the page
@@ -145,6 +170,9 @@ APP_ROLES: Mapping[str, str] = {
     "AppRoleAssignment.ReadWrite.All": "06b708a9-e830-4db3-a914-8e69da51d44f",
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
     "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
+    "AuditLog.Read.All": "b0afded3-3588-46d8-8b3d-9842eff778da",
+    "AuthenticationContext.Read.All": "381f742f-e1f8-4309-b4ab-e3d91ae4c5c1",
+    "AuthenticationContext.ReadWrite.All": "a88eef72-fed0-4bf7-a2a9-f19df33f8b83",
     "BitlockerKey.Read.All": "57f1cf28-c0c4-4ec3-9a30-19a2eaaf2f6e",
     "BitlockerKey.ReadBasic.All": "f690d423-6b29-4d04-98c6-694c42282419",
     "Channel.Create": "f3a65bd4-b703-46df-8f7e-0174fea562aa",
@@ -189,7 +217,11 @@ APP_ROLES: Mapping[str, str] = {
     "Policy.Read.ConditionalAccess": "37730810-e9ba-4e46-b07e-8ca78d182097",
     "Policy.ReadWrite.AuthenticationMethod": "29c18626-4985-4dcd-85c0-193eef327366",
     "Policy.ReadWrite.ConditionalAccess": "01c0a623-fc9b-48e9-b794-0756f8e8f067",
+    "Policy.ReadWrite.CrossTenantAccess": "338163d7-f101-4c92-94ba-ca46fe52447c",
     "Policy.ReadWrite.SecurityDefaults": "1c6e93a6-28e2-4cbb-9f64-1a46a821124d",
+    "ReportSettings.Read.All": "ee353f83-55ef-4b78-82da-555bfa2b4b95",
+    "ReportSettings.ReadWrite.All": "2a60023f-3219-47ad-baa4-40e17cd02a1d",
+    "Reports.Read.All": "230c1aed-a721-4c5d-9cb4-a90514e508ef",
     "RoleManagement.Read.Directory": "483bed4a-2ad3-4361-a73b-c83ccdbdc53c",
     "RoleManagement.ReadWrite.Directory": "9e3f62cf-ca93-4989-b6ce-bf83c28f9fe8",
     "Team.Create": "23fc2474-f741-46ce-8465-674744c5c361",
@@ -205,5 +237,9 @@ APP_ROLES: Mapping[str, str] = {
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
     "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
     "User.RevokeSessions.All": "77f3a031-c388-4f99-b373-dc68676a979e",
+    "UserAuthMethod-TAP.Read.All": "bf82209c-b22b-4747-ac88-a68be99032cf",
+    "UserAuthMethod-TAP.ReadWrite.All": "627169a8-8c15-451c-861a-5b80e383de5c",
+    "UserAuthenticationMethod.Read.All": "38d9df27-64da-44fd-b7c5-a6fbac20248f",
+    "UserAuthenticationMethod.ReadWrite.All": "50483e42-d915-4231-9639-7fdb7fd190e5",
 }
 """Application permissions of Microsoft Graph and their ids (learn.microsoft.com/graph/permissions-reference)."""

@@ -12,6 +12,7 @@ from graphkit.sandbox.ids import SEEDED_AT, guid, security_identifier
 from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
+from graphkit.sandbox.seed_policies import plant_policies
 from graphkit.sandbox.skus import FOR_THE_COMPANY, PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
@@ -66,27 +67,6 @@ GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OWN_APP = "Bulk administration"
 HOST_IDENTITY = "bulk-administration-host"
 """The machine on which the own app would run, as its system-assigned managed identity is named."""
-
-# learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
-STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (
-        "00000000-0000-0000-0000-000000000002",
-        "Multifactor authentication",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush",
-         "temporaryAccessPassOneTime", "temporaryAccessPassMultiUse", "password,microsoftAuthenticatorPush",
-         "password,softwareOath", "password,hardwareOath", "password,sms", "password,voice", "federatedMultiFactor"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000003",
-        "Passwordless MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000004",
-        "Phishing-resistant MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor"),
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,7 +155,7 @@ def plant(state: State, seed: Seed) -> None:
     _plant_synced_groups(state, seed)
     _plant_roles(state, seed)
     _plant_applications(state, seed)
-    _plant_strengths(state)
+    plant_policies(state, security_defaults=seed.security_defaults)
     plant_intune(state, seed)
 
 
@@ -237,7 +217,6 @@ def _plant_organisation(state: State, seed: Seed) -> None:
             ],
         }
     )
-    state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
 
 
 def _company_plans(seed: Seed) -> list[Json]:
@@ -373,19 +352,3 @@ def resource_id(seed: Seed, name: str) -> str:
     if name == HOST_IDENTITY:
         return f"{group}/Microsoft.Web/sites/{name}"
     return f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-
-
-def _plant_strengths(state: State) -> None:
-    for key, name, combinations in STRENGTHS:
-        state.table("strengths").put(
-            {
-                "id": key,
-                "displayName": name,
-                "description": name,
-                "policyType": "builtIn",
-                "requirementsSatisfied": "mfa",
-                "allowedCombinations": list(combinations),
-                "createdDateTime": SEEDED_AT,
-                "modifiedDateTime": SEEDED_AT,
-            }
-        )
