@@ -17,22 +17,36 @@ from typing import Any
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 SOURCE = "microsoftgraph/msgraph-metadata schemas/v1.0-Prod.csdl"
 
-MODELLED = [
-    "user", "group", "team", "channel", "subscribedSku", "licenseDetails", "organization", "servicePrincipal",
-    "appRoleAssignment", "directoryRole", "directoryRoleTemplate", "unifiedRoleAssignment", "unifiedRoleDefinition",
-    "conditionalAccessPolicy", "ipNamedLocation", "countryNamedLocation", "authenticationStrengthPolicy", "agreement",
-    "aadUserConversationMember", "teamsAsyncOperation", "deviceCompliancePolicy", "deviceCompliancePolicyAssignment",
-    "deviceComplianceScheduledActionForRule", "deviceComplianceActionItem", "deviceAndAppManagementAssignmentTarget",
-    "directoryObject", "application", "identitySecurityDefaultsEnforcementPolicy", "conditionalAccessSessionControl",
-    "conditionalAccessExternalTenants", "conversationMember", "namedLocation", "ipRange",
-]  # fmt: skip
-FAMILIES = {
-    "deviceCompliancePolicy",
-    "deviceAndAppManagementAssignmentTarget",
-    "namedLocation",
-    "ipRange",
-    "conditionalAccessExternalTenants",
-}
+# By area: directory, licences, authentication, conditional access, teams, devices, app protection, enrolment, roles.
+MODELLED = """
+    user group device orgContact directoryObject organization domain invitation groupSetting groupSettingTemplate
+    groupLifecyclePolicy administrativeUnit application servicePrincipal appRoleAssignment oAuth2PermissionGrant
+    directoryRole directoryRoleTemplate unifiedRoleAssignment unifiedRoleDefinition signIn adminReportSettings
+    subscribedSku licenseDetails
+    authenticationMethodsPolicy authenticationMethodConfiguration authenticationMethodTarget authenticationMethod
+    userRegistrationDetails temporaryAccessPassAuthenticationMethod authenticationContextClassReference
+    authenticationStrengthPolicy authenticationCombinationConfiguration authorizationPolicy
+    crossTenantAccessPolicy crossTenantAccessPolicyConfigurationDefault crossTenantAccessPolicyConfigurationPartner
+    crossTenantIdentitySyncPolicyPartner
+    conditionalAccessPolicy ipNamedLocation countryNamedLocation namedLocation ipRange agreement
+    conditionalAccessExternalTenants conditionalAccessSessionControl identitySecurityDefaultsEnforcementPolicy
+    team deletedTeam channel conversationMember aadUserConversationMember teamsAsyncOperation teamsTemplate
+    actionResultPart aadUserConversationMemberResult teamsApp teamsAppInstallation
+    deviceCompliancePolicy deviceCompliancePolicyAssignment deviceComplianceScheduledActionForRule
+    deviceComplianceActionItem deviceComplianceDeviceStatus deviceComplianceUserStatus deviceComplianceDeviceOverview
+    deviceConfiguration deviceConfigurationAssignment deviceConfigurationDeviceStatus deviceConfigurationUserStatus
+    deviceConfigurationDeviceOverview deviceAndAppManagementAssignmentTarget
+    deviceManagement managedDevice deviceCompliancePolicyState bitlockerRecoveryKey deviceManagementExportJob
+    notificationMessageTemplate localizedNotificationMessage
+    managedAppPolicy managedMobileApp mobileAppIdentifier targetedManagedAppPolicyAssignment
+    importedWindowsAutopilotDeviceIdentity windowsAutopilotDeviceIdentity
+    roleAssignment deviceAndAppManagementRoleAssignment roleDefinition deviceAndAppManagementRoleDefinition
+"""
+FAMILIES = """
+    deviceCompliancePolicy deviceConfiguration deviceAndAppManagementAssignmentTarget namedLocation ipRange
+    conditionalAccessExternalTenants conversationMember authenticationMethodConfiguration authenticationMethodTarget
+    authenticationMethod authenticationCombinationConfiguration managedAppPolicy mobileAppIdentifier actionResultPart
+"""
 """Types whose descendants are wanted too: the body chooses among them by ``@odata.type``."""
 
 
@@ -77,11 +91,8 @@ def describe(element: ET.Element) -> dict[str, Any]:
 
 def closure(types: dict[str, ET.Element]) -> dict[str, Any]:
     """The modelled types and everything that their bodies may hold; what they merely link to is left out."""
-    heirs: dict[str, list[str]] = {}
-    for name, element in types.items():
-        heirs.setdefault(short(element.get("BaseType", "")), []).append(name)
     found: dict[str, Any] = {}
-    wanted = list(MODELLED)
+    wanted = [*MODELLED.split(), *(heir for name in FAMILIES.split() for heir in heirs(types, name))]
     while wanted:
         name = wanted.pop()
         if name in found or name not in types:
@@ -89,9 +100,15 @@ def closure(types: dict[str, ET.Element]) -> dict[str, Any]:
         found[name] = describe(types[name])
         wanted += [found[name].get("base", "")]
         wanted += [t.strip("*!") for t in found[name]["properties"].values() if not t.startswith(">")]
-        if name in FAMILIES or found[name].get("base") in FAMILIES:
-            wanted += heirs.get(name, [])
+        if types[name].tag == f"{EDM}ComplexType":
+            wanted += heirs(types, name)
     return found
+
+
+def heirs(types: dict[str, ET.Element], ancestor: str) -> list[str]:
+    """All descendants, however far down."""
+    own = [name for name, element in types.items() if short(element.get("BaseType", "")) == ancestor]
+    return own + [later for name in own for later in heirs(types, name)]
 
 
 def segments(root: ET.Element) -> dict[str, dict[str, str]]:
@@ -125,14 +142,27 @@ def add_operation(table: dict[str, dict[str, str]], name: str, element: ET.Eleme
     table.setdefault(owner + ("*" if many else ""), {})[name.rpartition(".")[2]] = target + ("*" if lists else "")
 
 
-def main(source: Path, date: str) -> None:
-    root = read(source)
+def dump(table: dict[str, Any]) -> str:
+    """JSON with one row a line, so that new metadata reads as changed lines."""
+    parts = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            rows = ",\n".join(f"{json.dumps(n)}:{json.dumps(row, separators=(',', ':'))}" for n, row in value.items())
+            parts.append(f"{json.dumps(key)}:{{\n{rows}\n}}")
+        else:
+            parts.append(f"{json.dumps(key)}:{json.dumps(value)}")
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+def build(root: ET.Element, date: str) -> dict[str, Any]:
     named = list(definitions(root))
     types = {n: e for n, e in named if e.tag in (f"{EDM}EntityType", f"{EDM}ComplexType")}
     enums = {n: e for n, e in named if e.tag == f"{EDM}EnumType"}
+    if unknown := sorted({*MODELLED.split(), *FAMILIES.split()} - types.keys()):
+        raise SystemExit(f"not in the metadata: {', '.join(unknown)}")
     chosen = closure(types)
     used = {t.strip("*!>") for d in chosen.values() for t in d["properties"].values()}
-    table = {
+    return {
         "source": SOURCE,
         "date": date,
         "types": dict(sorted(chosen.items())),
@@ -143,9 +173,10 @@ def main(source: Path, date: str) -> None:
         },
         "segments": dict(sorted(segments(root).items())),
     }
-    Path(__file__).with_name("schema.json").write_text(
-        json.dumps(table, separators=(",", ":"), ensure_ascii=False), encoding="utf-8"
-    )
+
+
+def main(source: Path, date: str) -> None:
+    Path(__file__).with_name("schema.json").write_text(dump(build(read(source), date)), encoding="utf-8")
 
 
 if __name__ == "__main__":
