@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit import __version__
 from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id
 from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
-from graphkit.errors import ServiceError, WrongTenant
+from graphkit.errors import ServiceError, UsageError, WrongTenant
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS, Cloud
 from graphkit.protocol.odata import keyed
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from graphkit.client import GraphClient
     from graphkit.protocol.identity import TokenSource
+    from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -150,16 +151,9 @@ async def _far_end(
 
     cloud = cloud_of(target)
     if target.kind == "simulated":
-        from graphkit.sandbox import SandboxTransport, SimulatedTenant, stored_time
+        from graphkit.sandbox import SandboxTransport
 
-        stored = stored_time(target.state) if target.state else None
-        epoch = stored + BETWEEN_S if stored else VIRTUAL_EPOCH
-        clock: Clock = VirtualClock(epoch) if target.virtual_time else RealClock()
-        tenant = (
-            SimulatedTenant.open(target.state, clock, latency_s=LATENCY_S)
-            if target.state
-            else SimulatedTenant(clock, latency_s=LATENCY_S)
-        )
+        tenant, clock = _simulated(target)
         try:
             yield SandboxTransport(tenant), clock, make_token_source(settings, cloud, clock)
         finally:
@@ -171,6 +165,21 @@ async def _far_end(
     source = make_token_source(settings, cloud, clock)
     host = cloud.graph_root.partition("://")[2]
     yield make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(host) or None), clock, source
+
+
+def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:
+    """Raises :class:`UsageError` for a state file that holds no tenant."""
+    from graphkit.sandbox import SimulatedTenant, stored_time
+
+    try:
+        stored = stored_time(target.state) if target.state else None
+        epoch = stored + BETWEEN_S if stored else VIRTUAL_EPOCH
+        clock: Clock = VirtualClock(epoch) if target.virtual_time else RealClock()
+        if target.state:
+            return SimulatedTenant.open(target.state, clock, latency_s=LATENCY_S), clock
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return SimulatedTenant(clock, latency_s=LATENCY_S), clock
 
 
 async def _who_is_there(client: GraphClient, source: TokenSource, target: Target) -> Tenant:

@@ -51,6 +51,7 @@ def test_a_few_lines_of_code_read_and_write_a_tenant():
         async with graphkit.connect(target="simulated", virtual_time=True) as graph:
             user = await graph.get("/users/rx1-0001@contoso.example", params={"$select": "id,department"})
             await graph.update(f"/users/{user['id']}", {"department": "Wards"})
+            await graph.clock.sleep(10)  # no read after write is promised
             return await graph.get(f"/users/{user['id']}", params={"$select": "department"})
 
     assert run(main(), virtual=True)["department"] == "Wards"

@@ -17,6 +17,7 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group
 from graphkit.errors import UsageError
 from graphkit.sandbox import (
+    Entry,
     Seed,
     SimulatedTenant,
     differences,
@@ -149,12 +150,10 @@ def _state_file(invocation: Invocation) -> Path:
 def _kept(path: Path) -> Iterator[SimulatedTenant]:
     if not path.is_file():
         raise UsageError(f"{path}: no such tenant", hint="'graphkit sim seed --state FILE' makes one")
-    import sqlite3
-
     try:
         tenant = SimulatedTenant.open(path, _Still(stored_time(path) or 0.0))
-    except sqlite3.DatabaseError as error:
-        raise UsageError(f"{path} is not a simulated tenant: {error}") from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     try:
         yield tenant
     finally:
@@ -225,9 +224,23 @@ def clear_faults(invocation: Invocation, /) -> None:
 @command.command("log")
 @click.pass_obj
 def show_log(invocation: Invocation, /) -> None:
-    """Every write that the tenant committed, in order, with what the caller was told (status 0: nothing)."""
+    """Every write that the tenant committed, in order, with what the caller was told (status 0: nothing).
+
+    By "visible" every replica shows it. "effective" is when the service had done what it only accepted at first; it is
+    empty while there is something to do.
+    """
     with _kept(_state_file(invocation)) as tenant:
-        invocation.output.emit([{**entry._asdict(), "at": instant(entry.at)} for entry in tenant.log])
+        invocation.output.emit([_shown(entry) for entry in tenant.log])
+
+
+def _shown(entry: Entry) -> dict[str, object]:
+    effective = instant(entry.effective) if entry.effective else None
+    return {
+        **entry._asdict(),
+        "at": instant(entry.at),
+        "visible": instant(entry.visible),
+        "effective": effective,
+    }
 
 
 @command.command("diff")

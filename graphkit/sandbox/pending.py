@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,44 +29,65 @@ def work(name: str) -> Callable[[Work], Work]:
 
 
 class Pending:
-    """A queue by due time. Work is done when the first request after that time looks, in due order."""
+    """A queue by due time. Work is done when the first request after that time looks, in due order. ``cause`` is the
+    sequence number of the write that put it off; what work puts off in its turn has the same cause.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._queue: list[tuple[float, int, str, Any]] = []
-        self._added: list[tuple[int, float, str, bytes]] = []
+        self._queue: list[tuple[float, int, str, Any, int]] = []
+        self._added: list[tuple[int, float, str, bytes, int]] = []
         self._done: list[tuple[int]] = []
+        self._causes: Counter[int] = Counter()
+        self._current = 0
         self._next = 1
 
     def load(self) -> None:
         if self._state.file is None:
             return
-        for seq, due, name, arguments in self._state.file.execute("SELECT seq, due, work, arguments FROM pending"):
-            heapq.heappush(self._queue, (due, seq, name, msgspec.json.decode(arguments)))
+        for seq, due, name, arguments, cause in self._state.file.execute("SELECT * FROM pending"):
+            heapq.heappush(self._queue, (due, seq, name, msgspec.json.decode(arguments), cause))
+            self._causes[cause] += 1
             self._next = max(self._next, seq + 1)
 
-    def add(self, due: float, name: str, arguments: Any) -> None:
-        heapq.heappush(self._queue, (due, self._next, name, arguments))
-        self._added.append((self._next, due, name, msgspec.json.encode(arguments)))
+    def add(self, due: float, name: str, arguments: Any, cause: int) -> None:
+        cause = self._current or cause
+        heapq.heappush(self._queue, (due, self._next, name, arguments, cause))
+        self._added.append((self._next, due, name, msgspec.json.encode(arguments), cause))
+        self._causes[cause] += 1
         self._next += 1
 
-    def settle(self, tenant: SimulatedTenant, now: float) -> bool:
-        """Do all that is due. True if there was anything."""
-        if not self._queue or self._queue[0][0] > now:
-            return False
+    def settle(self, tenant: SimulatedTenant, now: float) -> Iterator[tuple[float, int]]:
+        """Do all that is due: each time the time at which it was done, and the write of which nothing is left to do
+        (0: there is something left).
+        """
         while self._queue and self._queue[0][0] <= now:
-            due, seq, name, arguments = heapq.heappop(self._queue)
-            WORK[name](tenant, due, arguments)
+            due, seq, name, arguments, cause = heapq.heappop(self._queue)
             self._done.append((seq,))
-        return True
+            self._current = cause
+            WORK[name](tenant, due, arguments)
+            self._current = 0
+            self._causes[cause] -= 1
+            yield due, 0 if self._causes[cause] else cause
+            if not self._causes[cause]:
+                del self._causes[cause]
 
     def waiting(self, name: str, first: Any) -> bool:
         """Whether work of this name, whose first argument is ``first``, is still to be done."""
         return any(entry[2] == name and entry[3][0] == first for entry in self._queue)
 
+    @property
+    def changed(self) -> bool:
+        """Whether anything was put off, or done, since the last commit."""
+        return bool(self._added or self._done)
+
+    def put_off(self, cause: int) -> bool:
+        """Whether a write has left anything to do."""
+        return self._causes[cause] > 0
+
     def write_changes(self) -> None:
         if self._state.file is not None:
-            self._state.file.executemany("INSERT INTO pending VALUES (?, ?, ?, ?)", self._added)
+            self._state.file.executemany("INSERT INTO pending VALUES (?, ?, ?, ?, ?)", self._added)
             self._state.file.executemany("DELETE FROM pending WHERE seq = ?", self._done)
         self._added.clear()
         self._done.clear()

@@ -168,6 +168,8 @@ def _split_expand(text: str) -> Iterator[str]:
 
 def entity(call: Call, kind: Kind, item: Json, *, status: int = 200) -> Reply:
     """One object as an answer."""
+    if call.method == "GET" and call.tenant.replication.lagging(call.now):
+        item = call.tenant.replication.as_seen(item, call.now, call.replica)
     shown = shape(call, kind)(item)
     chosen = call.query.get("$select")
     context = f"{kind.name}({chosen})/$entity" if chosen else f"{kind.name}/$entity"
@@ -229,6 +231,8 @@ def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool
     _check_advanced(call, kind, wanted)
     show = shape(call, kind)
     tests = _tests(call, kind, wanted)
+    if call.tenant.replication.lagging(call.now):
+        items = _Seen(call, items)
     order = call.query.get("$orderby")
     if order:
         items = _ordered(call, kind, [item for item in items if item is not None], order)
@@ -240,6 +244,21 @@ def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool
         found["@odata.nextLink"] = _next_link(call, position)
     found["value"] = [show(item) for item in page]
     return Reply(200, found)
+
+
+class _Seen(Sequence[Json | None]):
+    """Objects as the replica that answers a call holds them."""
+
+    def __init__(self, call: Call, items: Sequence[Json | None]) -> None:
+        self._call = call
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, position: Any) -> Any:
+        item = self._items[position]
+        return item and self._call.tenant.replication.as_seen(item, self._call.now, self._call.replica)
 
 
 def _page(

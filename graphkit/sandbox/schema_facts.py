@@ -26,9 +26,9 @@ READ_ONLY = _rows(
             lastPasswordChangeDateTime legalAgeGroupClassification licenseAssignmentStates provisionedPlans
             proxyAddresses securityIdentifier signInActivity signInSessionsValidFromDateTime
             onPremisesDistinguishedName onPremisesUserPrincipalName {_ON_PREMISES}""",
-        "group": f"""assignedLicenses createdDateTime deletedDateTime hasMembersWithLicenseErrors id
-            isManagementRestricted licenseProcessingState mail proxyAddresses renewedDateTime securityIdentifier
-            onPremisesNetBiosName {_ON_PREMISES}""",
+        "group": f"""assignedLicenses createdByAppId createdDateTime deletedDateTime hasMembersWithLicenseErrors id
+            isManagementRestricted licenseProcessingState mail onPremisesNetBiosName onPremisesObjectIdentifier
+            proxyAddresses renewedDateTime securityIdentifier {_ON_PREMISES}""",
         "device": """approximateLastSignInDateTime complianceExpirationDateTime deletedDateTime id
             isManagementRestricted manufacturer mdmAppId model onPremisesLastSyncDateTime onPremisesSecurityIdentifier
             onPremisesSyncEnabled registrationDateTime trustType""",
@@ -69,8 +69,8 @@ READ_ONLY = _rows(
         "targetedManagedAppProtection": "isAssigned",
         # resources/intune-deviceconfig-windowsupdateforbusinessconfiguration.md: "This property is read-only."
         "windowsUpdateForBusinessConfiguration": "featureUpdatesPauseStartDate qualityUpdatesPauseStartDate",
-        # resources/intune-devices-manageddevice.md: all but these four (managedDeviceName, managedDeviceOwnerType,
-        # notes, partnerReportedThreatState and the like) are reported by the device or the service.
+        # resources/intune-devices-manageddevice.md: "This property is read-only."; the states have no such mark, but
+        # are what the service makes of the device's reports. Managers set managedDeviceName, its owner type and notes.
         "managedDevice": """id activationLockBypassCode androidSecurityPatchLevel azureADDeviceId azureADRegistered
             complianceGracePeriodExpirationDateTime complianceState configurationManagerClientEnabledFeatures
             deviceActionResults deviceCategoryDisplayName deviceEnrollmentType deviceHealthAttestationState deviceName
@@ -152,5 +152,6 @@ OBSERVED_IN_BETA: dict[str, dict[str, str]] = {
     "conditionalAccessPolicy": {"partialEnablementStrategy": "Untyped"},
     "conditionalAccessConditionSet": {"times": "Untyped"},  # microsoftgraph/microsoft-graph-docs#21205 too
     "conditionalAccessSessionControls": {"blockSensitiveActions": "Untyped", "networkAccessSecurity": "Untyped"},
+    "group": {"onPremisesObjectIdentifier": "String"},
 }
 """In published exports of real tenants (beta, 2025 and 2026), unknown to the models that ``beta.json`` is made from."""

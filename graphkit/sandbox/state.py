@@ -23,9 +23,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value);
 CREATE TABLE IF NOT EXISTS objects (kind TEXT, id TEXT, body BLOB, PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS links (name TEXT, source TEXT, target TEXT, present INT, PRIMARY KEY (name, source, target));
-CREATE TABLE IF NOT EXISTS pending (seq INTEGER PRIMARY KEY, due REAL, work TEXT, arguments BLOB);
+CREATE TABLE IF NOT EXISTS pending (seq INTEGER PRIMARY KEY, due REAL, work TEXT, arguments BLOB, cause INT);
 CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, at REAL, method TEXT, path TEXT, kind TEXT, object_id TEXT,
-    client_request_id TEXT, status INT, faulted INT);
+    client_request_id TEXT, status INT, faulted INT, visible REAL, effective REAL);
 CREATE TABLE IF NOT EXISTS faults (position INTEGER PRIMARY KEY, rule BLOB, matched INT, fired INT);
 """
 
@@ -171,7 +171,7 @@ class State:
         self.tables: dict[str, Table] = {}
         self.links: dict[str, Links] = {}
         self.backlinks: dict[str, Links] = {}
-        self.touched: dict[tuple[str, str], None] = {}
+        self.touched: dict[tuple[str, str], Json | None] = {}
         self.touched_links: dict[tuple[str, str, str], bool] = {}
         self.file = _open(path) if path else None
         self._version = self._file_version()
@@ -194,12 +194,19 @@ class State:
         return self.table(kind).objects.get(key)
 
     def put(self, kind: str, item: Json) -> None:
+        self.touched.setdefault((kind, item["id"]), self.get(kind, item["id"]))
         self.table(kind).put(item)
-        self.touched[kind, item["id"]] = None
 
     def delete(self, kind: str, key: str) -> None:
+        self.touched.setdefault((kind, key), self.get(kind, key))
         self.table(kind).drop(key)
-        self.touched[kind, key] = None
+
+    def replaced(self) -> Iterator[tuple[Json, Json]]:
+        """Each object that was changed since the last commit, and what it was then."""
+        for (kind, key), old in self.touched.items():
+            item = self.get(kind, key)
+            if old is not None and item is not None and item is not old:
+                yield item, old
 
     def linked(self, name: str, source: str) -> dict[str, None]:
         return self.links.get(name, {}).get(source, {})
@@ -261,6 +268,8 @@ class State:
 
     def _encoded(self, kind: str, key: str) -> bytes | None:
         item = self.get(kind, key)
+        if item is not None and "_previous" in item:
+            item = {name: value for name, value in item.items() if name != "_previous"}
         return None if item is None else msgspec.json.encode(item)
 
     def meta(self, key: str) -> Any:
@@ -293,10 +302,15 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def stored_time(path: Path | str) -> float | None:
-    """The tenant's own time (epoch seconds) when it last accepted a write; ``None`` for a new or absent file."""
+    """The tenant's own time (epoch seconds) when it last accepted a write; ``None`` for a new or absent file. Raises
+    ``ValueError`` for a file that holds no tenant.
+    """
     if not Path(path).exists():
         return None
-    file = _open(Path(path))
+    try:
+        file = _open(Path(path))
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"{path} is not a simulated tenant: {error}") from error
     try:
         row = file.execute("SELECT value FROM meta WHERE key = 'now'").fetchone()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -29,7 +30,7 @@ from graphkit.sandbox.throttle import WRITES, Throttle
 from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
-FORMAT = 1
+FORMAT = 2
 
 
 class Clock(Protocol):
@@ -88,7 +89,7 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
-        self.replication = Replication(replication_s)
+        self.replication = Replication(self.state, replication_s)
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
         self.faults = Faults(self.state, self.seed.dice)
         self.log = WriteLog(self.state)
@@ -100,13 +101,24 @@ class SimulatedTenant:
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
         """The tenant kept in the file ``path``, created if absent; a given ``seed`` counts at creation only.
 
-        Its time goes on from :func:`stored_time`: the clock should begin there.
+        Its time goes on from :func:`stored_time`: the clock should begin there. Raises ``ValueError`` for a file that
+        holds no tenant, or one of another version.
         """
-        return cls(clock, seed=seed, state=State(Path(path)), **options)
+        try:
+            state = State(Path(path))
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{path} is not a simulated tenant: {error}") from error
+        try:
+            return cls(clock, seed=seed, state=state, **options)
+        except ValueError:
+            state.close()
+            raise
 
     def _agree_on_seed(self, wanted: Seed | None) -> Seed:
         stored = self.state.meta("seed")
         if stored is not None:
+            if self.state.meta("format") != FORMAT:
+                raise ValueError("the state file was made by another version of the simulated tenant; seed a new one")
             return msgspec.json.decode(stored, type=Seed)
         chosen = wanted or Seed()
         self.state.set_meta("seed", msgspec.json.encode(chosen))
@@ -136,7 +148,7 @@ class SimulatedTenant:
 
     def later(self, due: float, name: str, *arguments: Any) -> None:
         """Put off work that is registered under ``name`` until the time ``due``."""
-        self.pending.add(due, name, arguments)
+        self.pending.add(due, name, arguments, self.log.next)
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -190,9 +202,15 @@ class SimulatedTenant:
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
             return batch.run(self, incoming, items=fault.get("items") if fault else None)
         now = self.clock.now()
-        if self.pending.settle(self, now):
-            self._commit(now)
+        self._settle(now)
         return self._operate(self._call(incoming, now), fault)
+
+    def _settle(self, now: float) -> None:
+        """Do what was put off and is due by now, each at its own time."""
+        for due, settled in self.pending.settle(self, now):
+            if settled:
+                self.log.took_effect(settled, due)
+            self._commit(due)
 
     def _call(self, incoming: Incoming, now: float) -> Call:
         caller = self.login.signer.caller(incoming.headers["authorization"], now)
@@ -231,17 +249,24 @@ class SimulatedTenant:
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
-        if not (state.touched or state.touched_links):
-            if call is None:
-                self._store(now)
+        if state.touched or state.touched_links:
+            self.replication.committed(now)
+        elif not self.pending.changed:
             return
         if call is not None:
-            kind, object_id = _subject(state)
-            request_id = call.headers.get("client-request-id", "")
-            self.log.append(Entry(0, now, call.method, call.path, kind, object_id, request_id, *told))
-        self._store(now)
+            self._note(call, *told)
+        self._store()
 
-    def _store(self, now: float) -> None:
+    def _note(self, call: Call, status: int, faulted: bool) -> None:
+        now = call.now
+        kind, object_id = _subject(self.state, call)
+        request_id = call.headers.get("client-request-id", "")
+        visible = now + self.replication.window_s
+        effective = 0.0 if self.pending.put_off(self.log.next) else now
+        entry = Entry(0, now, call.method, call.path, kind, object_id, request_id, status, faulted, visible, effective)
+        self.log.append(entry)
+
+    def _store(self) -> None:
         file = self.state.file
         if file is None:
             self.state.forget_changes()
@@ -252,7 +277,7 @@ class SimulatedTenant:
             self.state.write_changes()
             self.pending.write_changes()
             self.log.write_changes()
-            self.state.set_meta("now", now)
+            self.state.set_meta("now", self.clock.now())
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -311,11 +336,14 @@ def _decode(body: bytes, headers: dict[str, str]) -> Any:
         ) from error
 
 
-def _subject(state: State) -> tuple[str, str]:
+def _subject(state: State, call: Call) -> tuple[str, str]:
+    """What a write changed: the first object, or the one whose links changed, or the one that it will change."""
     if state.touched:
         return next(iter(state.touched))
-    _, source, _ = next(iter(state.touched_links))
-    return "groups", source
+    if state.touched_links:
+        _, source, _ = next(iter(state.touched_links))
+        return "groups", source
+    return call.path.strip("/").partition("/")[0], next(iter(call.params.values()), "")
 
 
 def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:

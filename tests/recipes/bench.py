@@ -58,6 +58,7 @@ class Bench:
 
     async def plan(self, recipe: str, text: str, *, suffix: str = "csv", **options: Any) -> RunFile:
         self.runs += 1
+        await self.client.clock.sleep(self.tenant.replication.window_s)  # as it passes between any two commands
         path = self.input(suffix)
         path.write_text(text, encoding="utf-8")
         chosen = PlanOptions(**options)

@@ -84,7 +84,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def tenant(clock: ManualClock) -> SimulatedTenant:
-    return SimulatedTenant(clock, seed=SMALL, throttling=False)
+    return SimulatedTenant(clock, seed=SMALL, throttling=False, replication_s=0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -133,3 +134,29 @@ def test_a_file_that_is_no_tenant_is_told_so(graphkit, tmp_path):
     (tmp_path / "x.db").write_text("no database, but long enough to be looked at as one" * 20)
     result = graphkit("sim", "log", "--state", tmp_path / "x.db")
     assert (result.code, "is not a simulated tenant" in result.stderr) == (5, True)
+    asked = graphkit("graph", "get", "/users", "-t", "simulated", "--state", tmp_path / "x.db")
+    assert (asked.code, "is not a simulated tenant" in asked.stderr) == (5, True)
+
+
+def test_a_tenant_of_another_version_is_told_so(sim, tmp_path):
+    file = sqlite3.connect(tmp_path / "a.db")
+    with file:
+        file.execute("UPDATE meta SET value = 1 WHERE key = 'format'")
+    file.close()
+    result = sim("log")
+    assert (result.code, "another version" in result.stderr) == (5, True)
+
+
+def test_the_log_tells_when_what_was_accepted_had_been_done_and_could_be_seen(graphkit, sim, tmp_path):
+    group = {"displayName": "Pool", "mailEnabled": False, "mailNickname": "pool", "securityEnabled": True}
+    flags = ("--yes", "-t", "simulated", "--state", tmp_path / "a.db", "--virtual-time")
+    made = graphkit("graph", "post", "/groups", "--body", "-", *flags, "-o", "json", stdin=json.dumps(group)).json
+    ems = {"addLicenses": [{"skuId": "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"}], "removeLicenses": []}
+    path = f"/groups/{made['id']}/assignLicense"
+    assert graphkit("graph", "post", path, "--body", "-", *flags, stdin=json.dumps(ems)).code == 0
+    created, licensed = sim("log", "-o", "jsonl").lines
+    assert created["at"] == created["effective"] < created["visible"]
+    assert licensed["effective"] is None
+    assert graphkit("graph", "get", "/organization", *flags[1:]).code == 0
+    _, licensed = sim("log", "-o", "jsonl").lines
+    assert licensed["effective"] > licensed["at"]

@@ -253,19 +253,23 @@ class Difference:
             self.add(self.waiting.pop())
 
 
-def main(folder: Path, version: str) -> None:
-    here = Path(__file__).parent
-    found = Difference(Models(folder), json.loads((here / "schema.json").read_text("utf-8")))
+def build(folder: Path, version: str, v1: dict[str, Any]) -> dict[str, Any]:
+    found = Difference(Models(folder), v1)
     if unknown := sorted(set(WANTED.split()) - found.by_name.keys()):
         raise SystemExit(f"not in the models: {', '.join(unknown)}")
     found.run()
-    table = {
+    return {
         "source": SOURCE.format(version),
         "added": {name: row for name, row in sorted(found.added.items()) if row},
         "types": dict(sorted(found.types.items())),
         "enums": dict(sorted(found.enums.items())),
     }
-    (here / "beta.json").write_text(dump(table), encoding="utf-8")
+
+
+def main(folder: Path, version: str) -> None:
+    here = Path(__file__).parent
+    v1 = json.loads((here / "schema.json").read_text("utf-8"))
+    (here / "beta.json").write_text(dump(build(folder, version, v1)), encoding="utf-8")
 
 
 if __name__ == "__main__":
