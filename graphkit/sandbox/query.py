@@ -257,7 +257,7 @@ def _page_size(call: Call, kind: Kind) -> int:
             f"Invalid page size specified: '{text}'. Must be between 1 and {kind.max_page} inclusive.",
             "Request_UnsupportedQuery" if kind.advanced else "Request_BadRequest",
         )  # the code: turbot/steampipe-plugin-azuread
-    return int(text)
+    return min(int(text), kind.page_cap)
 
 
 def _skip(call: Call, kind: Kind) -> int:

@@ -23,13 +23,13 @@ BINS = {"users": "deletedUsers", "groups": "deletedGroups"}
 _OBJECTS = ("users", "groups", "servicePrincipals", "devices")
 
 
-def bury(state: State, table: str, item: Json, now: float) -> None:
-    """Move an object among the deleted. ``_links`` is what a restore brings back: ids by relation, and by relation
-    with ``Of`` behind it where the object was the target.
+def bury(state: State, table: str, item: Json, now: float, changes: Json) -> None:
+    """Move an object, with these changes, among the deleted. ``_links`` is what a restore brings back: ids by relation,
+    and by relation with ``Of`` behind it where the object was the target.
     """
     links = _cut(state, item["id"])
     state.delete(table, item["id"])
-    state.put(BINS[table], {**item, "deletedDateTime": instant(now), "_links": links})
+    state.put(BINS[table], {**item, **changes, "deletedDateTime": instant(now), "_links": links})
 
 
 def _cut(state: State, key: str) -> dict[str, list[str]]:

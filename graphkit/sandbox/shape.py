@@ -24,7 +24,8 @@ class Kind:
     ``default_select`` is what an answer holds without ``$select`` (everything, if ``None``); ``derived`` are
     properties worked out when asked for; ``expands`` the navigation properties that ``$expand`` may name.
     ``advanced`` marks directory objects, where some queries need ``ConsistencyLevel: eventual``; ``relation`` lists of
-    what an object is connected to, where all filters do. ``variants``, by ``@odata.type``, are for a list of objects of
+    what an object is connected to, where all filters do. Pages hold ``page_cap`` objects at most, whatever is asked
+    for; ``always`` is shown besides what is selected. ``variants``, by ``@odata.type``, are for a list of objects of
     several kinds: each says its type and is shown as its own kind.
     """
 
@@ -35,6 +36,8 @@ class Kind:
     expands: dict[str, Expand] = field(default_factory=dict)
     page: int = 100
     max_page: int = 999
+    page_cap: int = 999
+    always: tuple[str, ...] = ()
     advanced: bool = False
     relation: bool = False
     show_type: bool = False
@@ -107,7 +110,8 @@ def _selected(call: Call, kind: Kind, chosen: tuple[str, ...]) -> Callable[[Json
         default = kind.default_select
         return _by_names(call, kind, default) if default is not None else _whole(kind, call.version)
     known = empties(kind, call.version)
-    return _by_names(call, kind, tuple(name for name in chosen if name in known))
+    names = dict.fromkeys([*(name for name in chosen if name in known), *kind.always])
+    return _by_names(call, kind, tuple(names))
 
 
 def _of_variants(call: Call, kind: Kind, chosen: tuple[str, ...]) -> Callable[[Json], Json]:

@@ -11,6 +11,7 @@ from graphkit.sandbox import Seed, SimulatedTenant
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 ADVANCED = {"ConsistencyLevel": "eventual"}
+NO, WRONG = "Request_UnsupportedQuery", "BadRequest"
 
 
 def names(told):
@@ -30,6 +31,7 @@ def names(told):
         ("companyName eq 'RX1' and department eq 'Nursing'", 8),
         ("companyName eq 'RX1' or companyName eq 'RX2'", 120),
         ("employeeId eq null", 2),
+        ("startswith(employeeId,'RX1000')", 60),
         ("department ne null", 120),
         ("not(startswith(displayName,'RX'))", 2),
         ("endswith(mail,'0001@contoso.example')", 2),
@@ -43,7 +45,7 @@ def names(told):
 def test_some_filters_need_the_advanced_parameters(graph, query, found):
     path = f"/users?$top=999&$filter={query}"
     refused = graph("GET", path)
-    assert (refused.status, refused.code) == (400, "Request_UnsupportedQuery")
+    assert (refused.status, refused.code) == (400, NO)
     assert graph("GET", f"{path}&$count=true").status == 400
     assert graph("GET", path, **ADVANCED).status == 400
     told = graph("GET", f"{path}&$count=true", **ADVANCED)
@@ -58,7 +60,6 @@ def test_some_filters_need_the_advanced_parameters(graph, query, found):
         ("startswith(mailNickname,'RX1-000')", 9),
         ("startswith(displayName,'RX1 Staff 001') and accountEnabled eq true", 10),
         ("startswith(displayName,'RX1 Staff 001') or startswith(displayName,'RX2 Staff 001')", 20),
-        ("startswith(employeeId,'RX1000')", 60),
         ("startswith(userPrincipalName,'rx1-0001@contoso.')", 1),
         ("startswith(userPrincipalName,'rx1-0001@other')", 0),
         ("startswith(userPrincipalName,'')", 122),
@@ -80,23 +81,23 @@ def test_others_work_as_they_come(graph, query, found):
 @pytest.mark.parametrize(
     ("path", "code", "message"),
     [
-        ("/users?$filter=contains(displayName,'x')&$count=true", "Request_UnsupportedQuery", "property 'displayName' of resource 'User'"),
-        ("/users?$filter=aboutMe eq 'x'&$count=true", "Request_UnsupportedQuery", "property 'aboutMe' of resource 'User'"),
-        ("/users?$filter=endswith(department,'x')&$count=true", "Request_UnsupportedQuery", "property 'department'"),
-        ("/users?$filter=passwordPolicies eq 'x'&$count=true", "Request_UnsupportedQuery", "property 'passwordPolicies'"),
-        ("/users?$filter=proxyAddresses/all(p:p eq 'x')&$count=true", "Request_UnsupportedQuery", "proxyAddresses"),
-        ("/groups?$filter=createdDateTime ge 2021-11-01&$count=true", "Request_UnsupportedQuery", "property 'createdDateTime' of resource 'Group'"),
-        (f"/users?$filter=assignedLicenses/any(x:x/skuId eq '{E3}')", "BadRequest", "Found operand types 'Edm.Guid' and 'Edm.String' for operator kind 'Equal'"),
-        ("/users?$filter=createdDateTime ge '2021-11-01'", "BadRequest", "'Edm.DateTimeOffset' and 'Edm.String' for operator kind 'GreaterThanOrEqual'"),
-        ("/users?$filter=accountEnabled eq 'true'", "BadRequest", "'Edm.Boolean' and 'Edm.String'"),
-        ("/users?$filter=proxyAddresses eq 'x'", "BadRequest", "'Collection(Edm.String)'"),
-        ("/users?$filter=assignedLicenses/skuId eq x", "BadRequest", "is not a single value"),
-        ("/users?$filter=displayName/first eq 'x'", "BadRequest", "named 'first' on type 'Edm.String'"),
-        ("/users?$filter=assignedLicenses/any(x:x/nonsense eq 1)", "BadRequest", "named 'nonsense' on type 'microsoft.graph.assignedLicense'"),
-        ("/users?$filter=assignedLicenses/any(x:accountEnabled eq true)", "BadRequest", "range variable"),
-        ("/users?$filter=displayName eq 'it's'", "BadRequest", "Syntax error"),
-        ("/users?$filter=displayName like 'x'", "BadRequest", "operator"),
-        ("/users?$filter=memberOf/$count eq 0&$count=true", "Request_UnsupportedQuery", "memberOf"),
+        ("/users?$filter=contains(displayName,'x')&$count=true", NO, "property 'displayName' of resource 'User'"),
+        ("/users?$filter=aboutMe eq 'x'&$count=true", NO, "property 'aboutMe' of resource 'User'"),
+        ("/users?$filter=endswith(department,'x')&$count=true", NO, "property 'department'"),
+        ("/users?$filter=passwordPolicies eq 'x'&$count=true", NO, "property 'passwordPolicies'"),
+        ("/users?$filter=proxyAddresses/all(p:p eq 'x')&$count=true", NO, "proxyAddresses"),
+        ("/groups?$filter=createdDateTime ge 2021-11-01&$count=true", NO, "'createdDateTime' of resource 'Group'"),
+        (f"/users?$filter=assignedLicenses/any(x:x/skuId eq '{E3}')", WRONG, "'Edm.String' for operator kind 'Equal'"),
+        ("/users?$filter=createdDateTime ge '2021-11-01'", WRONG, "'Edm.DateTimeOffset' and 'Edm.String' for operator"),
+        ("/users?$filter=accountEnabled eq 'true'", WRONG, "'Edm.Boolean' and 'Edm.String'"),
+        ("/users?$filter=proxyAddresses eq 'x'", WRONG, "'Collection(Edm.String)'"),
+        ("/users?$filter=assignedLicenses/skuId eq 1", WRONG, "is not a single value"),
+        ("/users?$filter=displayName/first eq 'x'", WRONG, "named 'first' on type 'Edm.String'"),
+        ("/users?$filter=assignedLicenses/any(x:x/nonsense eq 1)", WRONG, "type 'microsoft.graph.assignedLicense'"),
+        ("/users?$filter=assignedLicenses/any(x:accountEnabled eq true)", WRONG, "range variable"),
+        ("/users?$filter=displayName eq 'it's'", WRONG, "Syntax error"),
+        ("/users?$filter=displayName like 'x'", WRONG, "operator"),
+        ("/users?$filter=memberOf/$count eq 0&$count=true", NO, "memberOf"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_filtered_is_refused(graph, path, code, message):
@@ -174,7 +175,7 @@ def test_search_and_filter_go_together(graph):
 )
 def test_what_cannot_be_sorted_is_refused(graph, path, headers, message):
     told = graph("GET", path, **headers)
-    assert (told.status, told.code) == (400, "Request_UnsupportedQuery")
+    assert (told.status, told.code) == (400, NO)
     assert message in told.message
 
 
@@ -208,7 +209,7 @@ def test_one_thing_is_expanded_at_most_twenty_of_them(graph):
 @pytest.mark.parametrize("top", ["0", "1000", "-1", "many"])
 def test_a_page_holds_between_1_and_999(graph, top):
     told = graph("GET", f"/users?$top={top}")
-    assert (told.status, told.code) == (400, "Request_UnsupportedQuery")
+    assert (told.status, told.code) == (400, NO)
     assert told.message == f"Invalid page size specified: '{top}'. Must be between 1 and 999 inclusive."
 
 
@@ -264,7 +265,7 @@ def large():
     [
         ("startswith(userPrincipalName,'rx200-')", "rx200-0001@contoso.example", 4000),
         ("startswith(displayName,'rx200 staff 39')", "rx200-3900@contoso.example", 100),
-        ("department eq 'Estates' and startswith(employeeId,'rx30000')", "rx300-0003@contoso.example", 143),
+        ("department eq 'Estates' and startswith(employeeId,'rx30000')", "rx3-0003@contoso.example", 158),
         ("companyName eq 'RX20'", "rx20-0001@contoso.example", 4000),
     ],
 )
