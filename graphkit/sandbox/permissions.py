@@ -68,6 +68,8 @@ CHANNELS: Need = (
     "Group.ReadWrite.All",
     *DIRECTORY,
 )
+UNITS: Need = ("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *DIRECTORY)
+UNITS_WRITE: Need = ("AdministrativeUnit.ReadWrite.All",)
 ROLES: Need = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *DIRECTORY)
 APPS: Need = ("Application.Read.All", "Application.ReadWrite.All", *DIRECTORY)
 POLICIES: Need = ("Policy.Read.All",)
@@ -111,6 +113,8 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 
 APP_ROLES: Mapping[str, str] = {
+    "AdministrativeUnit.Read.All": "134fd756-38ce-4afd-ba33-e9623dbe66c2",
+    "AdministrativeUnit.ReadWrite.All": "5eb59dd3-1da2-4329-8733-9dabdc435916",
     "Agreement.Read.All": "2f3e6f8c-093b-4c57-a58b-ba5ce494a169",
     "Agreement.ReadWrite.All": "c9090d00-6101-42f0-a729-c41074260d47",
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",

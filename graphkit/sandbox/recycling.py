@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.journal import RELATIONS
 from graphkit.sandbox.pending import work
 from graphkit.sandbox.state import State
 
@@ -18,9 +17,14 @@ if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant
 
 KEPT_S = 30 * 86_400
-BINS = {"users": "deletedUsers", "groups": "deletedGroups"}
+BINS = {
+    "users": "deletedUsers",
+    "groups": "deletedGroups",
+    "servicePrincipals": "deletedServicePrincipals",
+    "administrativeUnits": "deletedAdministrativeUnits",
+}
 """Where the deleted objects of a table wait."""
-_OBJECTS = ("users", "groups", "servicePrincipals", "devices")
+_OBJECTS = (*BINS, "devices", "groupLifecyclePolicies")
 
 
 def bury(state: State, table: str, item: Json, now: float, changes: Json) -> None:
@@ -44,23 +48,29 @@ def _cut(state: State, key: str) -> dict[str, list[str]]:
     return found
 
 
-def unearth(state: State, table: str, item: Json) -> Json:
-    """Bring a deleted object back, connected again to whatever is still there."""
+def unearth(state: State, table: str, item: Json, changes: Json) -> Json:
+    """Bring a deleted object back, with these changes, connected again to whatever is still there."""
     links: dict[str, list[str]] = item.get("_links") or {}
-    restored = {name: value for name, value in item.items() if name not in ("deletedDateTime", "_links")}
+    kept = {name: value for name, value in item.items() if name not in ("deletedDateTime", "_links")}
+    restored = {**kept, **changes}
     state.delete(BINS[table], item["id"])
     state.put(table, restored)
     for name, keys in links.items():
-        relation = name.removesuffix("Of")
         for key in keys:
-            if _is_there(state, relation, key):
-                state.link(relation, *((key, item["id"]) if name.endswith("Of") else (item["id"], key)))
+            _connect(state, name, restored["id"], key)
     return restored
 
 
-def _is_there(state: State, relation: str, key: str) -> bool:
-    """Whether the other end of a link is; what is no directory object (a role's template, say) always is."""
-    return relation not in RELATIONS or any(state.get(table, key) for table in _OBJECTS)
+def _connect(state: State, name: str, key: str, other: str) -> None:
+    """A link again, if its other end is there; if that is deleted too, the link waits with it."""
+    relation, is_target = name.removesuffix("Of"), name.endswith("Of")
+    waiting = next((kind for kind in BINS.values() if state.get(kind, other)), "")
+    if waiting:
+        item = state.table(waiting).objects[other]
+        links, back = item.get("_links") or {}, relation if is_target else f"{relation}Of"
+        state.put(waiting, {**item, "_links": {**links, back: [*links.get(back, ()), key]}})
+    elif name == "roleMembersOf" or any(state.get(table, other) for table in _OBJECTS):  # role templates are for ever
+        state.link(relation, *((other, key) if is_target else (key, other)))
 
 
 def expire_later(tenant: SimulatedTenant, now: float) -> None:

@@ -292,7 +292,9 @@ class SimulatedTenant:
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
         }
-        error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        error: dict[str, Any] = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        if refusal.details:
+            error["details"] = refusal.details
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:

@@ -6,9 +6,12 @@ from itertools import chain
 
 from graphkit.sandbox.areas import (
     conditional_access,
+    deleted_items,
+    delta,
     directory,
     groups,
     intune,
+    invitations,
     licensing,
     managers,
     memberships,
@@ -18,7 +21,20 @@ from graphkit.sandbox.areas import (
 from graphkit.sandbox.permissions import SIGN_INS
 from graphkit.sandbox.router import Route, Router
 
-AREAS = (conditional_access, directory, groups, intune, licensing, managers, memberships, teams, users)
+AREAS = (
+    conditional_access,
+    deleted_items,
+    delta,
+    directory,
+    groups,
+    intune,
+    invitations,
+    licensing,
+    managers,
+    memberships,
+    teams,
+    users,
+)
 ROUTES: tuple[Route, ...] = tuple(chain.from_iterable(area.routes for area in AREAS))
 ROUTER = Router(ROUTES)
 

@@ -90,7 +90,8 @@ def check_sensitive(call: Call, user: Json, names: Iterable[str] | None = None) 
         return
     roles = call.tenant.state.linked_back
     own = call.tenant.seed.id_of("servicePrincipal", call.app)
-    if roles("roleMembers", user["id"]) and not roles("roleMembers", own):
+    is_administrator = roles("roleMembers", user["id"]) or "roleMembersOf" in user.get("_links", ())  # if deleted
+    if is_administrator and not roles("roleMembers", own):
         raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
