@@ -12,7 +12,8 @@ import msgspec
 
 from graphkit.sandbox.call import Call, Json, Refusal, bad_request
 from graphkit.sandbox.filter import parse_filter
-from graphkit.sandbox.shape import Kind, empties, selected
+from graphkit.sandbox.shape import Kind, selected
+from graphkit.sandbox.tables import find_type
 
 LIFE_S = 7 * 86_400
 """ "For directory objects [...] the limit is seven days"."""
@@ -52,10 +53,11 @@ def _settled(call: Call, kind: Kind) -> int:
 
 
 def _selected(call: Call, kind: Kind, relations: tuple[str, ...]) -> tuple[str, ...]:
-    known = empties(kind, call.version)
+    found = find_type(kind.type, call.version)
+    others = {name for name, declared in found.properties.items() if declared.startswith(">")} if found else set[str]()
     names = selected(call, kind)
     for name in names:
-        if (name not in known and name not in relations) or name == "signInActivity":
+        if name in others.difference(relations) or name == "signInActivity":
             raise Refusal(501, "NotModelled", f"The simulated tenant does not model delta of {name} on {kind.name}.")
     return names
 
