@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +21,9 @@ from graphkit.sandbox import (
     SimulatedTenant,
     differences,
     instant,
+    load_scenario,
     make_authority,
+    scenarios,
     serve,
     stored_time,
 )
@@ -52,10 +53,38 @@ def command() -> None:
 @click.option(
     "--token-lifetime",
     type=click.FloatRange(1),
-    default=3600.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long an access token lasts.",
+    help="How long an access token lasts, if not as long as the service's.",
+)
+@click.option(
+    "--faults",
+    multiple=True,
+    metavar="FILE|NAME",
+    help="A scenario: what goes wrong. Can be repeated.",
+)
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(1),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="How many times as fast the tenant's time passes: quotas, delays, replication.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="MS",
+    help="How long each answer takes, in the tenant's time.",
+)
+@click.option(
+    "--other-load",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="What other apps use up of the quotas that all share.",
 )
 @click.pass_obj
 def serve_tenant(
@@ -66,7 +95,11 @@ def serve_tenant(
     users: int,
     https: bool,
     ca_folder: Path | None,
-    token_lifetime: float,
+    token_lifetime: float | None,
+    faults: tuple[str, ...],
+    time_scale: float,
+    latency: float,
+    other_load: float,
 ) -> None:
     """Answer Microsoft Graph on a local address until Ctrl-C; --state FILE keeps the tenant."""
     if "virtual_time" in invocation.given:
@@ -74,20 +107,26 @@ def serve_tenant(
     if https != (ca_folder is not None):
         raise UsageError("--https and --ca-folder belong together")
     state = invocation.load_settings(target="simulated").target.state
-    wall, seed = clock.RealClock(), Seed(users=users)
+    given = {
+        "seed": Seed(users=users),
+        "token_s": token_lifetime,
+        "latency_s": latency / 1000,
+        "other_load": other_load,
+    }
 
     async def main() -> None:
-        if state:
-            tenant = SimulatedTenant.open(state, wall, seed=seed, token_s=token_lifetime)
-        else:
-            tenant = SimulatedTenant(wall, seed=seed, token_s=token_lifetime)
-        try:
+        with closing(_begin(state, time_scale, given)) as tenant:
+            _add_faults(tenant, faults)
             tls, environment = _secured(tenant, host, ca_folder) if ca_folder else (None, {})
             await serve(
-                tenant, host, port, tls=tls, on_ready=lambda address: _announce(invocation, address, environment)
+                tenant,
+                host,
+                port,
+                tls=tls,
+                on_ready=lambda address: _announce(
+                    invocation, address, {**environment, **tenant.login.managed.environment(address)}, tls is not None
+                ),
             )
-        finally:
-            tenant.close()
 
     try:
         clock.run(main())
@@ -95,6 +134,40 @@ def serve_tenant(
         invocation.say("stopped")
     except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A clock that is ahead of another: a kept tenant's time never goes back, even if it once passed faster."""
+
+    followed: clock.Clock
+    by: float
+
+    def now(self) -> float:
+        return self.followed.now() + self.by
+
+    async def sleep(self, seconds: float) -> None:
+        await self.followed.sleep(seconds)
+
+
+def _begin(state: Path | None, time_scale: float, given: dict[str, Any]) -> SimulatedTenant:
+    """The tenant to serve. Its clients live in real time, and so do their tokens and assertions."""
+    wall = clock.RealClock()
+    quick = clock.RealClock(time_scale)
+    if state:
+        lead = (stored_time(state) or 0.0) - wall.now()
+        tenant = SimulatedTenant.open(state, _Ahead(quick, max(0.0, lead)), **given)
+    else:
+        tenant = SimulatedTenant(quick, **given)
+    tenant.login.watch = wall
+    return tenant
+
+
+def _add_faults(tenant: SimulatedTenant, wanted: Iterable[str]) -> None:
+    """Rules that a kept tenant has already go on with their counts."""
+    kept = [rule.spec for rule in tenant.faults.rules]
+    rules = [rule for scenario in wanted for rule in load_scenario(scenario)]
+    tenant.faults.extend(rule for rule in rules if rule not in kept)
 
 
 def _secured(tenant: SimulatedTenant, host: str, folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
@@ -111,11 +184,9 @@ def _secured(tenant: SimulatedTenant, host: str, folder: Path) -> tuple[ssl.SSLC
     }
 
 
-def _announce(invocation: Invocation, address: str, environment: dict[str, str]) -> None:
-    environment = {
-        "GRAPHKIT_GRAPH_URL": address,
-        **({"GRAPHKIT_AUTHORITY_URL": address, **environment} if environment else {"GRAPHKIT_ACCESS_TOKEN": TOKEN}),
-    }
+def _announce(invocation: Invocation, address: str, environment: dict[str, str], secure: bool) -> None:
+    own = {"GRAPHKIT_AUTHORITY_URL": address} if secure else {"GRAPHKIT_ACCESS_TOKEN": TOKEN}
+    environment = {"GRAPHKIT_GRAPH_URL": address, **own, **environment}
     invocation.output.emit(
         {"address": address, "environment": environment},
         lambda: [
@@ -190,17 +261,29 @@ def faults() -> None:
 
 
 @faults.command("load")
-@click.argument("scenario", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("scenario", metavar="FILE|NAME")
 @click.pass_obj
-def load_faults(invocation: Invocation, /, scenario: Path) -> None:
-    """Add the rules of SCENARIO, a JSON array, to those in force."""
+def load_faults(invocation: Invocation, /, scenario: str) -> None:
+    """Add the rules of a scenario, in a file or by the name of one that comes with graphkit, to those in force."""
     with _kept(_state_file(invocation)) as tenant:
         try:
-            rules = json.loads(scenario.read_text(encoding="utf-8"))
-            tenant.faults.extend(rules if isinstance(rules, list) else [rules])
+            tenant.faults.extend(load_scenario(scenario))
         except ValueError as error:
-            raise UsageError(f"{scenario}: {error}") from error
+            raise UsageError(str(error)) from error
         invocation.say(f"{len(tenant.faults.rules)} rules in force")
+
+
+@faults.command("scenarios")
+@click.pass_obj
+def list_scenarios(invocation: Invocation, /) -> None:
+    """The scenarios that come with graphkit, and what goes wrong in each."""
+    invocation.output.emit(
+        [
+            {"name": each.name, "description": each.description, "rules": len(each.rules), "seed": each.seed}
+            for each in scenarios()
+        ],
+        lambda: [f"{each.name}: {each.description}" for each in scenarios()],
+    )
 
 
 @faults.command("list")

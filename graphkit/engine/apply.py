@@ -284,7 +284,10 @@ class Applier:
 
         One reading that does not show it proves little: replicas lag, and reads can go backwards.
         """
-        status = Status.DONE if response.attempts > 1 else Status.ALREADY
+        if response.attempts > 1:
+            self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
+        # What this run may have sent before, alone or among others, is its own work.
+        status = Status.DONE if any(change.seq in self._sent for change in pack) else Status.ALREADY
         conflict = response.status in (400, 409) and len(pack) == 1
         rest = pack
         for wait in LOOKS_AFTER_REFUSAL_S if conflict else (0.0,):
@@ -297,7 +300,7 @@ class Applier:
             await self._record(ended)
             if not rest:
                 return
-        if len(rest) == 1 or response.status in REFUSED_WHOLE:
+        if len(pack) == 1 or response.status in REFUSED_WHOLE:
             await self._record([(change, _refused(response)) for change in rest])
         elif len(rest) < len(pack):
             await self._send(resource, rest, Tries())

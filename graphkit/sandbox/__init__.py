@@ -8,8 +8,10 @@ from __future__ import annotations
 from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.diff import Difference, differences
+from graphkit.sandbox.federation import FederatedCredential
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
+from graphkit.sandbox.scenarios import Scenario, load_scenario, scenario_names, scenarios
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.server import serve
 from graphkit.sandbox.state import stored_time
@@ -24,12 +26,17 @@ __all__ = [
     "Clock",
     "Difference",
     "Entry",
+    "FederatedCredential",
     "SandboxTransport",
+    "Scenario",
     "Seed",
     "SimulatedTenant",
     "differences",
     "instant",
+    "load_scenario",
     "make_authority",
+    "scenario_names",
+    "scenarios",
     "serve",
     "stored_time",
 ]

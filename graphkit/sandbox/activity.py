@@ -7,7 +7,10 @@ before the tenant's today and does not age: whoever is idle stays as idle as the
 from __future__ import annotations
 
 import zlib
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from graphkit.sandbox.call import Json
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant
@@ -44,9 +47,30 @@ def last_seen_at(user_id: str, tenant: SimulatedTenant, now: float) -> float | N
     return yesterday - days * DAY + _dice(user_id, "time of day") % DAY
 
 
-def set_last_seen(tenant: SimulatedTenant, user_id: str, days: int | None) -> None:
-    """Say when one user was last here (``None``: never), for tests and demonstrations."""
-    tenant.state.put("activity", {"id": user_id, "daysAgo": days})
+def was_here(user_id: str, tenant: SimulatedTenant, day: float, now: float) -> bool:
+    """Whether a user did anything on the day that begins at ``day``: on their last one, and on most before it."""
+    last = last_seen_at(user_id, tenant, now)
+    if last is None or last < day:
+        return False
+    return last < day + DAY or _dice(user_id, f"day {day:.0f}") % 10 < 7
+
+
+def team_last_seen_at(team: Json, tenant: SimulatedTenant, now: float) -> float:
+    """When anything last happened in a team: of seven teams, six are used from day to day, one never since it was
+    made. :func:`set_last_seen` knows teams too.
+    """
+    made = datetime.fromisoformat(team["createdDateTime"]).timestamp()
+    said = tenant.state.get("activity", team["id"])
+    today = now // DAY * DAY
+    if said is not None:
+        return made if said["daysAgo"] is None else float(today - said["daysAgo"] * DAY)
+    dice = _dice(team["id"], "team")
+    return max(made, today - dice // 7 % 7 * DAY) if dice % 7 else made
+
+
+def set_last_seen(tenant: SimulatedTenant, object_id: str, days: int | None) -> None:
+    """Say when one user or team was last here (``None``: never), for tests and demonstrations."""
+    tenant.state.put("activity", {"id": object_id, "daysAgo": days})
 
 
 def _by_chance(user_id: str) -> int | None:
@@ -54,7 +78,9 @@ def _by_chance(user_id: str) -> int | None:
     share, rest = dice % 1000, dice // 1000
     for size, first, last in _SHARES:
         if share < size:
-            return first + rest % (last - first + 1)
+            spread, part = last - first + 1, rest % 1000
+            # Whoever works is mostly here every day; the idle are idle for any time.
+            return spread * part**3 // 1000**3 if first == 0 else first + rest % spread
         share -= size
     return None
 

@@ -8,32 +8,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Json
+from graphkit.sandbox.federation import FederatedCredential, check_federated
+from graphkit.sandbox.refusal import LoginRefusal, check_times
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS = ("RS256", "PS256")
-LEEWAY_S = 300.0
-"""How far a client's clock may be off (learn.microsoft.com/entra/identity-platform/certificate-credentials)."""
-
-
-class LoginRefusal(Exception):
-    """The login service says no: an OAuth 2.0 ``error`` and the service's own ``AADSTS`` code and message."""
-
-    def __init__(self, error: str, code: int, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.error = error
-        self.code = code
-        self.message = message
-        self.status = status
 
 
 @dataclass
 class App:
     """A registration. ``secrets`` are values with their end (epoch seconds), ``certificates`` PEM texts, ``roles``
     the application permissions that an administrator has granted (delegated ones by the same names, for a person who
-    signs in). ``public`` allows sign-in without a secret.
+    signs in). ``public`` allows sign-in without a secret. A ``managed_identity`` has no proof of its own: it is asked
+    for where the program runs (``managed.py``). ``federated`` are the issuers elsewhere whose tokens prove who it is.
     """
 
     id: str
@@ -42,6 +32,8 @@ class App:
     secrets: dict[str, float] = field(default_factory=dict)
     certificates: list[bytes] = field(default_factory=list)
     public: bool = True
+    managed_identity: bool = False
+    federated: list[FederatedCredential] = field(default_factory=list)
 
     def prove(self, form: Json, audiences: Iterable[str], now: float) -> str:
         """``appidacr`` of a token: 1 for a secret, 2 for a certificate. Raises :class:`LoginRefusal`."""
@@ -77,6 +69,9 @@ class App:
     def _check_assertion(self, assertion: str, audiences: Iterable[str], now: float) -> None:
         import jwt
 
+        if self._is_foreign(assertion):
+            check_federated(self.federated, assertion, self.id, now)
+            return
         try:
             claims = self._verified(assertion)
         except jwt.InvalidTokenError as error:
@@ -87,9 +82,16 @@ class App:
             raise LoginRefusal(
                 "invalid_client", 700023, f"Client assertion audience claim does not match: {claims.get('aud')}.", 401
             )
-        begins, ends = float(claims.get("nbf", 0)), float(claims.get("exp", 0))
-        if not begins - LEEWAY_S <= now <= ends + LEEWAY_S:
-            raise LoginRefusal("invalid_client", 700024, "Client assertion is not within its valid time range.", 401)
+        check_times(claims, now)
+
+    def _is_foreign(self, assertion: str) -> bool:
+        """Whether somebody else than the app says to have issued this assertion."""
+        import jwt
+
+        try:
+            return bool(jwt.decode(assertion, options={"verify_signature": False}).get("iss") != self.id)
+        except jwt.InvalidTokenError:
+            return False
 
     def _verified(self, assertion: str) -> dict[str, Any]:
         """The claims, if one of the app's certificates has signed them. Time is judged elsewhere, by our clock."""

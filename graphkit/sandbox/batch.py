@@ -14,25 +14,29 @@ from urllib.parse import urlsplit
 from graphkit.sandbox.call import Json, Refusal, Reply, bad_request
 
 if TYPE_CHECKING:
+    from graphkit.sandbox.faults import Strikes
     from graphkit.sandbox.tenant import Incoming, SimulatedTenant
 
 MAX_ITEMS = 20
 METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"})
 
 
-def run(tenant: SimulatedTenant, outer: Incoming, *, items: int | None = None) -> Reply:
-    """Execute a batch; with ``items`` only so many of them, and the rest not at all (a fault)."""
+def run(tenant: SimulatedTenant, outer: Incoming, strikes: Strikes) -> Reply:
+    """Execute a batch, with the faults that strike it as a whole."""
     requests = read_envelope(outer.body)
+    instead, fates = (strikes.instead(requests), strikes.fates(requests)) if strikes else ({}, {})
     answers: list[Json] = []
     failed: set[str] = set()
     reply = Reply()
-    for request in requests[:items]:
-        inner = _one(tenant, outer, request, failed)
+    for request in requests[: strikes.items]:
+        key = request["id"]
+        inner = instead.get(key) or _one(tenant, outer, request, failed, fates.get(key))
         reply.delay_s = max(reply.delay_s, inner.delay_s)
         reply.failure = reply.failure or inner.failure
-        if inner.status >= 400 or inner.failure:
-            failed.add(str(request["id"]).lower())
-        answers.append(_answer(request["id"], inner))
+        reply.last = reply.last or inner.last
+        if inner.status >= 400 or (inner.failure and inner.failure.silent):
+            failed.add(key.lower())
+        answers.append(answer_of(key, inner))
     tenant.dice.shuffle(answers)
     reply.body = {"responses": answers}
     return reply
@@ -65,12 +69,15 @@ def _check_item(request: Any, seen: set[str]) -> None:
         raise bad_request(f"Request '{request['id']}' depends on a request that does not come before it.", "BadRequest")
 
 
-def _one(tenant: SimulatedTenant, outer: Incoming, request: Json, failed: set[str]) -> Reply:
+def _one(
+    tenant: SimulatedTenant, outer: Incoming, request: Json, failed: set[str], told: tuple[int, bool] | None
+) -> Reply:
     if failed and any(str(parent).lower() in failed for parent in request.get("dependsOn") or ()):
         return tenant.refused(Refusal(424, "FailedDependency", "A request that this one depends on failed."), outer)
     headers = {str(name).lower(): str(value) for name, value in (request.get("headers") or {}).items()}
     headers.setdefault("authorization", outer.headers.get("authorization", ""))
     inner = outer.inner(request["method"].upper(), request["url"], headers)
+    inner.told = told or outer.told
     try:
         inner.path, inner.query = _address(request["url"])
         inner.body = _body(request, headers)
@@ -104,7 +111,7 @@ def _body(request: Json, headers: dict[str, str]) -> Any:
     return body
 
 
-def _answer(item_id: str, inner: Reply) -> Json:
+def answer_of(item_id: str, inner: Reply) -> Json:
     answer: Json = {"id": item_id, "status": inner.status, "headers": inner.headers}
     if inner.body is not None:
         answer["body"] = inner.body

@@ -13,7 +13,9 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any;
+    ``inner`` goes into innerError.
+    """
 
     def __init__(
         self,
@@ -21,6 +23,7 @@ class Refusal(Exception):
         code: str,
         message: str,
         headers: dict[str, str] | None = None,
+        inner: Json | None = None,
         details: list[Json] | None = None,
     ) -> None:
         super().__init__(message)
@@ -28,6 +31,7 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.inner = inner or {}
         self.details = details or []
 
 
@@ -54,29 +58,60 @@ def conflict(prop: str) -> Refusal:
     )
 
 
+SILENT = frozenset({"timeout", "reset", "refuse", "goaway"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """What befalls an answer, or the connection, on its way to the client. The ways in make it happen; the kinds and
+    what their figures mean are in ``mishaps.py``.
+    """
+
+    kind: str
+    early: bool = False
+    processed: bool = False
+    share: float = 0.5
+    pieces: int = 1
+    seconds: float = 0.0
+    size: int = 0
+    gzip: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the client is told nothing at all."""
+        return self.kind in SILENT
+
+
+TIMEOUT, RESET = Mishap("timeout"), Mishap("reset")
+
+
 @dataclass(slots=True)
 class Reply:
     """A handler's answer; ``body`` is JSON-able, ``None`` for none.
 
-    ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` (``timeout`` or ``reset``)
-    means that the answer never arrives.
+    ``delay_s`` is waited by the transport before it hands the answer over. ``failure`` is what happens to it then.
+    ``bare``: it does not come from the service, nor with its headers. ``last``: the process dies once the caller has
+    it.
     """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
-    failure: str = ""
+    failure: Mishap | None = None
+    bare: bool = False
+    last: bool = False
 
 
 class Answer(NamedTuple):
-    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and ``failure`` as in :class:`Reply`."""
+    """What leaves the tenant: status, headers, body in bytes; ``delay_s`` and the rest as in :class:`Reply`."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     delay_s: float = 0.0
-    failure: str = ""
+    failure: Mishap | None = None
+    last: bool = False
 
 
 @dataclass(slots=True)

@@ -68,10 +68,10 @@ def _ids(call: Call, kind: Kind) -> tuple[str, ...]:
     if not text:
         return ()
     wanted = parse_filter(text, kind.types, call.version)
-    hint = next((hint for hint in wanted.hints if hint.name == "id" and not hint.prefix), None)
-    if hint is None or wanted.negated or any(clause.path != "id" for clause in wanted.clauses):
+    values = wanted.equal("id")
+    if values is None or wanted.negated or any(clause.path != "id" for clause in wanted.clauses):
         raise bad_request("Filter not supported.", "Request_UnsupportedQuery")
-    ids = tuple(dict.fromkeys(hint.values))
+    ids = tuple(dict.fromkeys(values))
     if len(ids) > MAX_IDS:
         raise bad_request(f"At most {MAX_IDS} objects can be filtered by id.", "Request_UnsupportedQuery")
     return ids

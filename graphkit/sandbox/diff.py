@@ -13,7 +13,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _NAMES = ("userPrincipalName", "uniqueName", "appId", "skuId", "mailNickname", "displayName")
 """What names an object for people, the best first."""
 GUID_LENGTH = 36
-_APART = ("id", "subscriptionIds")
+_APART = ("id", "securityIdentifier", "subscriptionIds")
 
 
 class Difference(NamedTuple):

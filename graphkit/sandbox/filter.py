@@ -55,6 +55,10 @@ class Filter(NamedTuple):
     negated: bool
     hints: tuple[Hint, ...]
 
+    def equal(self, name: str) -> tuple[str, ...] | None:
+        """The values (lower case) of which every match has one in ``name``, if the filter says so."""
+        return next((hint.values for hint in self.hints if hint.name == name and not hint.prefix), None)
+
     @property
     def properties(self) -> frozenset[str]:
         return frozenset(clause.path.split("/")[0] for clause in self.clauses)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
+import uuid
 from datetime import UTC, datetime
 
 SEEDED_AT = "2024-01-08T09:00:00Z"
@@ -24,6 +26,11 @@ def random_guid(source: random.Random) -> str:
 
 def dashed(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def security_identifier(key: str) -> str:
+    """An object's id as Windows writes it: the example on group-post-groups.md has both."""
+    return "S-1-12-1-" + "-".join(str(part) for part in struct.unpack("<4I", uuid.UUID(key).bytes_le))
 
 
 def instant(seconds: float) -> str:

@@ -11,7 +11,9 @@ from graphkit.sandbox.state import State
 class Entry(NamedTuple):
     """One committed write. ``at`` is tenant time (epoch seconds); ``status`` is what the caller was told, 0 for
     nothing; ``faulted`` says that a fault put that answer in the place of the true one. By ``visible`` every replica
-    shows it; ``effective`` is when all that it put off was done: ``at`` if there was nothing, 0 while there is.
+    shows it; ``effective`` is when all that it put off was done: ``at`` if there was nothing, 0 while there is. A write
+    that a fault put off and that was refused in the end changed nothing: its ``kind`` is ``refused``, its ``object_id``
+    the code of the error.
     """
 
     seq: int

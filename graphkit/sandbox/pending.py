@@ -36,6 +36,7 @@ class Pending:
     def __init__(self, state: State) -> None:
         self._state = state
         self._queue: list[tuple[float, int, str, Any, int]] = []
+        self._waiting: Counter[tuple[str, str]] = Counter()
         self._added: list[tuple[int, float, str, bytes, int]] = []
         self._done: list[tuple[int]] = []
         self._causes: Counter[int] = Counter()
@@ -46,35 +47,47 @@ class Pending:
         if self._state.file is None:
             return
         for seq, due, name, arguments, cause in self._state.file.execute("SELECT * FROM pending"):
-            heapq.heappush(self._queue, (due, seq, name, msgspec.json.decode(arguments), cause))
-            self._causes[cause] += 1
+            self._push(due, seq, name, msgspec.json.decode(arguments), cause)
             self._next = max(self._next, seq + 1)
 
     def add(self, due: float, name: str, arguments: Any, cause: int) -> None:
         cause = self._current or cause
-        heapq.heappush(self._queue, (due, self._next, name, arguments, cause))
+        self._push(due, self._next, name, arguments, cause)
         self._added.append((self._next, due, name, msgspec.json.encode(arguments), cause))
-        self._causes[cause] += 1
         self._next += 1
 
-    def settle(self, tenant: SimulatedTenant, now: float) -> Iterator[tuple[float, int]]:
-        """Do all that is due: each time the time at which it was done, and the write of which nothing is left to do
-        (0: there is something left).
-        """
+    def _push(self, due: float, seq: int, name: str, arguments: Any, cause: int) -> None:
+        heapq.heappush(self._queue, (due, seq, name, arguments, cause))
+        self._waiting[name, _first(arguments)] += 1
+        self._causes[cause] += 1
+
+    def settle(self, tenant: SimulatedTenant, now: float) -> Iterator[tuple[float, list[int]]]:
+        """Do all that is due, moment by moment: each time the moment, and the writes of which nothing is left to do."""
         while self._queue and self._queue[0][0] <= now:
-            due, seq, name, arguments, cause = heapq.heappop(self._queue)
-            self._done.append((seq,))
-            self._current = cause
+            due = self._queue[0][0]
+            settled = []
+            while self._queue and self._queue[0][0] == due:
+                cause = self._do_next(tenant)
+                if not self._causes[cause]:
+                    del self._causes[cause]
+                    settled.append(cause)
+            yield due, settled
+
+    def _do_next(self, tenant: SimulatedTenant) -> int:
+        due, seq, name, arguments, cause = heapq.heappop(self._queue)
+        self._waiting[name, _first(arguments)] -= 1
+        self._done.append((seq,))
+        self._current = cause
+        try:
             WORK[name](tenant, due, arguments)
+        finally:
             self._current = 0
-            self._causes[cause] -= 1
-            yield due, 0 if self._causes[cause] else cause
-            if not self._causes[cause]:
-                del self._causes[cause]
+        self._causes[cause] -= 1
+        return cause
 
     def waiting(self, name: str, first: Any) -> bool:
         """Whether work of this name, whose first argument is ``first``, is still to be done."""
-        return any(entry[2] == name and entry[3][0] == first for entry in self._queue)
+        return self._waiting[name, str(first)] > 0
 
     @property
     def changed(self) -> bool:
@@ -91,3 +104,7 @@ class Pending:
             self._state.file.executemany("DELETE FROM pending WHERE seq = ?", self._done)
         self._added.clear()
         self._done.clear()
+
+
+def _first(arguments: Any) -> str:
+    return str(arguments[0]) if arguments else ""

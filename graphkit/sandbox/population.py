@@ -46,7 +46,7 @@ class Population(Protocol):
         """Where those stand whose property begins with a lower-case value, or with ``whole`` is it; ``None`` if that
         cannot be told from the value.
         """
-        ...
+        return None
 
 
 class Ids:

@@ -29,8 +29,11 @@ __all__ = [
     "entity",
     "listing",
     "matching",
+    "next_link",
     "parse_query",
+    "position",
     "shape",
+    "without_token",
 ]
 
 _KNOWN = {
@@ -106,9 +109,9 @@ def listing(call: Call, kind: Kind, items: Items, *, pages: bool = True) -> Repl
     if is_counted(call) and not call.query.get("$skiptoken") and (is_eventual(call) or not kind.advanced):
         # Without the header a count is "silently ignored": concepts/aad-advanced-queries.md
         found["@odata.count"] = _count(call, items, tests)
-    page, position = _page(_matches(call, items, tests, _start(call)), _skip(call, kind), size)
-    if position is not None:
-        found["@odata.nextLink"] = _next_link(call, position)
+    page, following = _page(_matches(call, items, tests, _start(call)), _skip(call, kind), size)
+    if following is not None:
+        found["@odata.nextLink"] = next_link(call, following)
     found["value"] = [show(item) for item in page]
     return Reply(200, found)
 
@@ -274,11 +277,17 @@ def _skip(call: Call, kind: Kind) -> int:
 
 
 def _start(call: Call) -> int:
+    return position(call)[0]
+
+
+def position(call: Call, *, again: bool = False) -> tuple[int, int]:
+    """Where the page begins, and how many noughts its token has before that number; one more to go there ``again``."""
     token = call.query.get("$skiptoken")
     if not token:
-        return 0
+        return 0, int(again)
     try:
-        return int(base64.urlsafe_b64decode(token.encode() + b"==").decode().removeprefix("position:"))
+        text = base64.urlsafe_b64decode(token.encode() + b"==").decode().removeprefix("position:")
+        return int(text), len(text) - len(str(int(text))) + again
     except (ValueError, binascii.Error) as error:
         raise bad_request(
             "The specified page token value has expired and can no longer be included in your request.",
@@ -286,14 +295,19 @@ def _start(call: Call) -> int:
         ) from error  # the words: microsoft-graph-docs#7855
 
 
-def _next_link(call: Call, position: int) -> str:
-    token = base64.urlsafe_b64encode(f"position:{position}".encode()).decode().rstrip("=")
-    kept = "&".join(
+def next_link(call: Call, position: int, noughts: int = 0) -> str:
+    token = base64.urlsafe_b64encode(f"position:{'0' * noughts}{position}".encode()).decode().rstrip("=")
+    kept = without_token(call.query)
+    return f"{call.root}{call.path}?{kept + '&' if kept else ''}$skiptoken={token}"
+
+
+def without_token(query: Query) -> str:
+    """The query of the whole list."""
+    return "&".join(
         f"{quote(name, safe='$')}={quote(value, safe='')}"
-        for name, value in call.query.options.items()
+        for name, value in query.options.items()
         if name not in ("$skip", "$skiptoken")
     )
-    return f"{call.root}{call.path}?{kept + '&' if kept else ''}$skiptoken={token}"
 
 
 def _page(matches: Iterator[tuple[int, Json]], skip: int, size: int) -> tuple[list[Json], int | None]:

@@ -25,6 +25,8 @@ BINS = {
 }
 """Where the deleted objects of a table wait."""
 _OBJECTS = (*BINS, "devices", "groupLifecyclePolicies")
+_RELATIONS = ("members", "owners", "manager", "roleMembers", "unitMembers", "lifecycleGroups")
+"""What is cut and comes back. A team and its channels stay with their group as they are."""
 
 
 def bury(state: State, table: str, item: Json, now: float, changes: Json) -> None:
@@ -38,7 +40,7 @@ def bury(state: State, table: str, item: Json, now: float, changes: Json) -> Non
 
 def _cut(state: State, key: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for relation in list(state.links):
+    for relation in _RELATIONS:
         for target in list(state.linked(relation, key)):
             found.setdefault(relation, []).append(target)
             state.unlink(relation, key, target)
@@ -46,6 +48,11 @@ def _cut(state: State, key: str) -> dict[str, list[str]]:
             found.setdefault(f"{relation}Of", []).append(source)
             state.unlink(relation, source, key)
     return found
+
+
+def name_of(user: Json) -> str:
+    """The principal name that a deleted user had."""
+    return str(user["userPrincipalName"]).removeprefix(user["id"].replace("-", ""))
 
 
 def unearth(state: State, table: str, item: Json, changes: Json) -> Json:

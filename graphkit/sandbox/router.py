@@ -110,7 +110,7 @@ class Router:
 
     def find(self, method: str, path: str, version: str) -> tuple[Route, dict[str, str]]:
         """The route and its parameters. Raises :class:`Refusal`: 400 for no such path, 501 for one not modelled."""
-        names = segments(path)
+        names = _plainly(segments(path))
         node: _Node | None = self._root
         params: dict[str, str] = {}
         for name in names:
@@ -140,6 +140,8 @@ def segments(path: str) -> list[str]:
     found: list[str] = []
     for raw in path.strip("/").split("/"):
         name = unquote(raw)
+        if name.startswith("graph."):  # the namespace's alias, as Microsoft's SDKs write casts
+            name = f"microsoft.{name}"
         keyed = _KEYED.match(name) if name.endswith(")") else None
         if keyed is None:
             found.append(name)
@@ -153,6 +155,13 @@ def segments(path: str) -> list[str]:
         else:
             found.append(head)
     return found
+
+
+def _plainly(names: list[str]) -> list[str]:
+    """What is below a group's team is below the team: both names are documented (api/channel-archive.md)."""
+    if len(names) > 3 and names[0].lower() == "groups" and names[2].lower() == "team":
+        return ["teams", names[1], *names[3:]]
+    return names
 
 
 def _no_route(method: str, path: str, names: list[str], version: str) -> Refusal:

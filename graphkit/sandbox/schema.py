@@ -23,6 +23,7 @@ __all__ = [
     "first_value",
     "is_guid",
     "is_real_path",
+    "settable",
     "type_of",
 ]
 
@@ -86,6 +87,12 @@ def check_writable(body: Json, found: Type, *, code: str = "Request_BadRequest")
     wrong = _facts("read-only", found.name).intersection(body)
     if wrong:
         raise bad_request(f"Property '{min(wrong)}' is read-only and cannot be set.", code)
+
+
+def settable(body: Json, found: Type) -> Json:
+    """The body without what only the service may set, for services that ignore it (OData 4.01, Core.Computed)."""
+    kept = _facts("read-only", found.name)
+    return {name: value for name, value in body.items() if name not in kept}
 
 
 def check_changeable(body: Json, found: Type, *, code: str = "Request_BadRequest") -> None:

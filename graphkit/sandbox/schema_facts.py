@@ -26,9 +26,10 @@ READ_ONLY = _rows(
             lastPasswordChangeDateTime legalAgeGroupClassification licenseAssignmentStates provisionedPlans
             proxyAddresses securityIdentifier signInActivity signInSessionsValidFromDateTime
             onPremisesDistinguishedName onPremisesUserPrincipalName {_ON_PREMISES}""",
-        "group": f"""assignedLicenses createdByAppId createdDateTime deletedDateTime hasMembersWithLicenseErrors id
-            isManagementRestricted licenseProcessingState mail onPremisesNetBiosName onPremisesObjectIdentifier
-            proxyAddresses renewedDateTime securityIdentifier {_ON_PREMISES}""",
+        "group": f"""assignedLicenses createdByAppId createdDateTime deletedDateTime expirationDateTime
+            hasMembersWithLicenseErrors id isManagementRestricted licenseProcessingState mail
+            membershipRuleProcessingStatus onPremisesNetBiosName onPremisesObjectIdentifier proxyAddresses
+            renewedDateTime securityIdentifier {_ON_PREMISES}""",
         "device": """approximateLastSignInDateTime complianceExpirationDateTime deletedDateTime id
             isManagementRestricted manufacturer mdmAppId model onPremisesLastSyncDateTime onPremisesSecurityIdentifier
             onPremisesSyncEnabled registrationDateTime trustType""",
@@ -105,7 +106,9 @@ READ_ONLY = _rows(
 
 IMMUTABLE = _rows(
     {
-        "group": "isAssignableToRole uniqueName",  # group.md: "can only be set while creating"; "immutable"
+        # group.md says of each that it is set by the request that creates the group, and never again
+        "group": "isAssignableToRole resourceBehaviorOptions uniqueName",
+        "administrativeUnit": "isMemberManagementRestricted",  # likewise
         "channel": "membershipType",
         "team": "firstChannelName",
         "groupSetting": "templateId",

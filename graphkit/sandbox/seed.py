@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from graphkit.sandbox.call import Json
-from graphkit.sandbox.ids import SEEDED_AT, guid
+from graphkit.sandbox.device_population import Fleet
+from graphkit.sandbox.ids import SEEDED_AT, guid, security_identifier
+from graphkit.sandbox.intune_seed import plant_intune
 from graphkit.sandbox.permissions import APP_ROLES
 from graphkit.sandbox.population import Staff
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.seed_policies import plant_policies
+from graphkit.sandbox.skus import FOR_THE_COMPANY, PLANS, PRODUCTS
 from graphkit.sandbox.state import State
 
 DEFAULT_SEATS: Mapping[str, int] = {
@@ -62,27 +65,8 @@ APPLICATIONS: Mapping[str, str] = {
 
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OWN_APP = "Bulk administration"
-
-# learn.microsoft.com/entra/identity/authentication/concept-authentication-strengths
-STRENGTHS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (
-        "00000000-0000-0000-0000-000000000002",
-        "Multifactor authentication",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush",
-         "temporaryAccessPassOneTime", "temporaryAccessPassMultiUse", "password,microsoftAuthenticatorPush",
-         "password,softwareOath", "password,hardwareOath", "password,sms", "password,voice", "federatedMultiFactor"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000003",
-        "Passwordless MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor", "deviceBasedPush"),
-    ),
-    (
-        "00000000-0000-0000-0000-000000000004",
-        "Phishing-resistant MFA",
-        ("windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor"),
-    ),
-)  # fmt: skip
+HOST_IDENTITY = "bulk-administration-host"
+"""The machine on which the own app would run, as its system-assigned managed identity is named."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +74,14 @@ class Seed:
     """The birth certificate of a tenant: equal seeds make equal tenants, ids included.
 
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
-    first of ``skus`` directly. ``accounts`` are further user principal names (licensed too), ``seats`` the units
-    bought per SKU, ``dice`` the seed of everything random.
+    first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
+    (licensed too), ``seats`` the units bought per SKU, ``synced_groups`` the names of groups that a directory on
+    premises masters, ``dice`` the seed of everything random.
+
+    ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
+    closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
+    ``country`` is the directory's, which group licensing takes for users who have no location of their own;
+    ``teams_for_all`` lets a team be made whose owners have no licence for Teams.
     """
 
     organisations: int = 3
@@ -101,11 +91,19 @@ class Seed:
     domain: str = "contoso.example"
     name: str = "Contoso Health"
     seats: Mapping[str, int] = field(default_factory=dict)
+    warning: Mapping[str, int] = field(default_factory=dict)
+    suspended: Mapping[str, int] = field(default_factory=dict)
+    locked_out: Mapping[str, int] = field(default_factory=dict)
+    prohibited: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    country: str = "GB"
+    teams_for_all: bool = False
     licensed: int = 20
     accounts: tuple[str, ...] = ()
     app_id: str = ""
     security_defaults: bool = False
+    synced_groups: tuple[str, ...] = ()
     dice: int = 1
+    devices: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tenant", "app"):
@@ -119,17 +117,30 @@ class Seed:
     def codes(self) -> tuple[str, ...]:
         return tuple(f"RX{number}" for number in range(1, self.organisations + 1))
 
+    @property
+    def identity_id(self) -> str:
+        """The application id of the managed identity."""
+        return guid("managed-identity", self.domain)
+
     def id_of(self, kind: str, key: str) -> str:
         """The id of something seeded: ``id_of("user", "rx1-0001@contoso.example")``."""
         if kind == "user":
             position = self.staff.find("userPrincipalName", key.lower())
             if position is not None:
                 return self.staff.key(position)
+        if kind in ("managedDevice", "device"):
+            position = self.fleet.find("deviceName", key.lower())
+            if position is not None:
+                return (self.fleet if kind == "managedDevice" else self.fleet.joined).key(position)
         return guid(self.tenant_id, kind, key.lower())
 
     @cached_property
     def staff(self) -> Staff:
         return Staff(self, licence(self))
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        return Fleet(self)
 
     def seats_of(self, sku: str) -> int:
         return self.seats.get(sku, DEFAULT_SEATS.get(sku, 100))
@@ -141,9 +152,11 @@ def plant(state: State, seed: Seed) -> None:
     _plant_organisation(state, seed)
     _plant_products(state, seed)
     _plant_break_glass(state, seed)
+    _plant_synced_groups(state, seed)
     _plant_roles(state, seed)
     _plant_applications(state, seed)
-    _plant_strengths(state)
+    plant_policies(state, security_defaults=seed.security_defaults)
+    plant_intune(state, seed)
 
 
 def _plant_people(state: State, seed: Seed) -> None:
@@ -192,19 +205,32 @@ def _plant_organisation(state: State, seed: Seed) -> None:
         {
             "id": seed.tenant_id,
             "displayName": seed.name,
-            "countryLetterCode": "GB",
+            "countryLetterCode": seed.country,
             "preferredLanguage": "en",
             "tenantType": "AAD",
             "createdDateTime": SEEDED_AT,
             "onPremisesSyncEnabled": None,
-            "assignedPlans": [],
+            "assignedPlans": _company_plans(seed),
             "verifiedDomains": [
                 {**domain, "isDefault": True, "isInitial": False},
                 {**domain, "name": initial, "isDefault": False, "isInitial": True},
             ],
         }
     )
-    state.table("securityDefaults").put({"id": "securityDefaults", "isEnabled": seed.security_defaults})
+
+
+def _company_plans(seed: Seed) -> list[Json]:
+    """All plans that the company has bought, its own and its users' (resources/organization.md)."""
+    plans = dict.fromkeys(plan for sku in seed.skus for plan in PRODUCTS[sku].plans)
+    return [
+        {
+            "assignedDateTime": SEEDED_AT,
+            "capabilityStatus": "Enabled",
+            "service": PLANS[plan].service,
+            "servicePlanId": PLANS[plan].id,
+        }
+        for plan in plans
+    ]
 
 
 def _plant_products(state: State, seed: Seed) -> None:
@@ -215,18 +241,23 @@ def _plant_products(state: State, seed: Seed) -> None:
                 "id": f"{seed.tenant_id}_{product.id}",
                 "accountId": seed.tenant_id,
                 "accountName": seed.domain.partition(".")[0],
-                "appliesTo": "User",
+                "appliesTo": product.applies_to,
                 "capabilityStatus": "Enabled",
                 "skuId": product.id,
                 "skuPartNumber": sku,
                 "subscriptionIds": [guid(seed.tenant_id, "subscription", sku)],
-                "prepaidUnits": {"enabled": seed.seats_of(sku), "suspended": 0, "warning": 0, "lockedOut": 0},
+                "prepaidUnits": {
+                    "enabled": seed.seats_of(sku),
+                    "suspended": seed.suspended.get(sku, 0),
+                    "warning": seed.warning.get(sku, 0),
+                    "lockedOut": seed.locked_out.get(sku, 0),
+                },
                 "servicePlans": [
                     {
                         "servicePlanId": PLANS[plan].id,
                         "servicePlanName": plan,
                         "provisioningStatus": "Success",
-                        "appliesTo": "Company" if plan == "EXCHANGE_S_FOUNDATION" else "User",
+                        "appliesTo": "Company" if plan in FOR_THE_COMPANY else "User",
                     }
                     for plan in product.plans
                 ],
@@ -235,18 +266,15 @@ def _plant_products(state: State, seed: Seed) -> None:
 
 
 def _plant_break_glass(state: State, seed: Seed) -> None:
-    group_id = seed.id_of("group", "Break glass")
+    group = _security_group(seed, "Break glass")
+    group_id = group["id"]
     state.table("groups").put(
         {
-            "id": group_id,
-            "displayName": "Break glass",
+            **group,
             "description": "Emergency access accounts",
-            "groupTypes": [],
-            "mailEnabled": False,
             "mailNickname": "break-glass",
-            "securityEnabled": True,
             "isAssignableToRole": True,
-            "createdDateTime": SEEDED_AT,
+            "visibility": "Private",
         }
     )
     for number in (1, 2):
@@ -255,6 +283,33 @@ def _plant_break_glass(state: State, seed: Seed) -> None:
         state.table("users").put(user)
         state.link("members", group_id, user["id"])
         state.link("roleMembers", GLOBAL_ADMINISTRATOR, user["id"])
+
+
+def _security_group(seed: Seed, name: str) -> Json:
+    key = seed.id_of("group", name)
+    return {
+        "id": key,
+        "displayName": name,
+        "groupTypes": [],
+        "mailEnabled": False,
+        "mailNickname": name.replace(" ", "-").lower(),
+        "securityEnabled": True,
+        "securityIdentifier": security_identifier(key),
+        "createdDateTime": SEEDED_AT,
+        "renewedDateTime": SEEDED_AT,
+    }
+
+
+def _plant_synced_groups(state: State, seed: Seed) -> None:
+    for name in seed.synced_groups:
+        group = _security_group(seed, name)
+        synced = {
+            "onPremisesSyncEnabled": True,
+            "onPremisesLastSyncDateTime": SEEDED_AT,
+            "onPremisesSamAccountName": name,
+            "onPremisesDomainName": seed.domain,
+        }
+        state.table("groups").put({**group, **synced})
 
 
 def _plant_roles(state: State, seed: Seed) -> None:
@@ -267,18 +322,22 @@ def _plant_roles(state: State, seed: Seed) -> None:
 def _plant_applications(state: State, seed: Seed) -> None:
     for app_id, name in {**APPLICATIONS, seed.app_id: OWN_APP}.items():
         plant_app(state, seed, app_id, name)
+    plant_app(state, seed, seed.identity_id, HOST_IDENTITY, "ManagedIdentity")
 
 
-def plant_app(state: State, seed: Seed, app_id: str, name: str) -> None:
-    """The service principal of an application, made anew at every opening."""
+def plant_app(state: State, seed: Seed, app_id: str, name: str, kind: str = "Application") -> None:
+    """The service principal of an application, made anew at every opening; one that was disabled stays so."""
+    found = state.table("servicePrincipals").find("appId", app_id)
     principal: Json = {
         "id": seed.id_of("servicePrincipal", app_id),
         "appId": app_id,
         "displayName": name,
-        "accountEnabled": True,
-        "servicePrincipalType": "Application",
+        "accountEnabled": found[0]["accountEnabled"] if found else True,
+        "servicePrincipalType": kind,
         "appOwnerOrganizationId": seed.tenant_id,
     }
+    if kind == "ManagedIdentity":
+        principal["alternativeNames"] = [f"isExplicit={app_id != seed.identity_id}", resource_id(seed, name)]
     if app_id == GRAPH_APP:
         principal["appRoles"] = [
             {"id": role, "value": value, "displayName": value, "isEnabled": True, "allowedMemberTypes": ["Application"]}
@@ -287,17 +346,9 @@ def plant_app(state: State, seed: Seed, app_id: str, name: str) -> None:
     state.table("servicePrincipals").put(principal)
 
 
-def _plant_strengths(state: State) -> None:
-    for key, name, combinations in STRENGTHS:
-        state.table("strengths").put(
-            {
-                "id": key,
-                "displayName": name,
-                "description": name,
-                "policyType": "builtIn",
-                "requirementsSatisfied": "mfa",
-                "allowedCombinations": list(combinations),
-                "createdDateTime": SEEDED_AT,
-                "modifiedDateTime": SEEDED_AT,
-            }
-        )
+def resource_id(seed: Seed, name: str) -> str:
+    """The Azure resource that a managed identity belongs to, or is."""
+    group = f"/subscriptions/{guid(seed.tenant_id, 'azure')}/resourcegroups/bulk-administration/providers"
+    if name == HOST_IDENTITY:
+        return f"{group}/Microsoft.Web/sites/{name}"
+    return f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"

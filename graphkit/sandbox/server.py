@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
-import struct
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
 
-from graphkit.sandbox.call import Answer
 from graphkit.sandbox.tenant import SimulatedTenant
+from graphkit.sandbox.wire import Door, without_lingering
 
 if TYPE_CHECKING:
     import ssl
 
-MAX_BODY = 16 * 1024 * 1024
+GRACE_S = 5.0
+"""How long requests in hand may take once the server is told to stop."""
+TLS_END_S = 1.0
+"""How long a client may take to say goodbye in turn."""
 
 
 async def serve(
@@ -28,20 +29,27 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     on_ready: Callable[[str], None] = lambda root: None,
 ) -> None:
-    """Answer HTTP/1.1 on ``host`` until cancelled; with ``tls``, over HTTPS. Port 0 takes a free one; ``on_ready`` is
-    told the address (``http://127.0.0.1:8080``). Raises ``ValueError`` for an address that others could reach,
-    ``OSError`` for a port that is taken, ``ImportError`` with advice if h11 is missing.
+    """Answer HTTP/1.1 on ``host`` until cancelled, then finish what is in hand; with ``tls``, over HTTPS, and HTTP/2
+    too if h2 is there. Port 0 takes a free one; ``on_ready`` is told the address (``http://127.0.0.1:8080``). Raises
+    ``ValueError`` for an address that others could reach, ``OSError`` for a port that is taken, ``ImportError`` with
+    advice if h11 is missing.
     """
     if not is_loopback(host):
         raise ValueError(f"the simulated tenant is served on loopback addresses only, not on {host}")
-    h11 = _h11()
-    scheme = "https" if tls else "http"
-    server = await asyncio.start_server(lambda r, w: _Connection(tenant, h11, scheme, r, w).run(), host, port, ssl=tls)
-    async with server:
-        bound = server.sockets[0].getsockname()
+    if find_spec("h11") is None:
+        raise ImportError("serving needs h11: pip install 'graphkit-m365[sandbox]'")
+    if tls:
+        tls.set_alpn_protocols(["h2", "http/1.1"] if find_spec("h2") else ["http/1.1"])
+    house = _House(Door(tenant, "https" if tls else "http"), tls)
+    with await _listen(host, port) as listener:
+        bound = listener.getsockname()
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-        on_ready(f"{scheme}://{name}:{bound[1]}")
-        await server.serve_forever()
+        on_ready(f"{house.door.scheme}://{name}:{bound[1]}")
+        try:
+            await house.admit(listener)
+        finally:
+            listener.close()
+            await house.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -53,88 +61,86 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _h11() -> Any:
-    try:
-        import h11
-    except ImportError as error:
-        raise ImportError("serving needs h11: pip install 'graphkit-m365[sandbox]'") from error
-    return h11
+async def _listen(host: str, port: int) -> socket.socket:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family, _, _, _, address = found[0]
+    listener = socket.create_server(address[:2], family=family, backlog=100)
+    listener.setblocking(False)
+    return listener
 
 
-class _Connection:
-    """One client's connection: request after request, until either side has had enough."""
+class Connection(Protocol):
+    """One client's connection, of any version of HTTP."""
 
-    def __init__(
-        self,
-        tenant: SimulatedTenant,
-        h11: Any,
-        scheme: str,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._tenant = tenant
-        self._h11 = h11
-        self._scheme = scheme
-        self._reader = reader
-        self._writer = writer
-        self._http = h11.Connection(h11.SERVER)
+    async def run(self) -> None: ...
 
-    async def run(self) -> None:
+    def wind_down(self) -> None: ...
+
+
+class _House:
+    """All connections of a server. It accepts them itself: a fault may turn one away before its TLS begins."""
+
+    def __init__(self, door: Door, tls: ssl.SSLContext | None) -> None:
+        self.door = door
+        self._tls = tls
+        self._guests: dict[asyncio.Task[None], Connection | None] = {}
+
+    async def admit(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except ConnectionError:  # gone before it was let in
+                continue
+            if self.door.tenant.faults.refuses_connection():
+                without_lingering(connection)
+                connection.close()
+                continue
+            task = asyncio.create_task(self._receive(connection))
+            self._guests[task] = None
+            task.add_done_callback(lambda ended: self._guests.pop(ended, None))
+
+    async def _receive(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        ending = {"ssl_shutdown_timeout": TLS_END_S} if self._tls else {}
         try:
-            while await self._one():
-                self._http.start_next_cycle()
-        except (self._h11.ProtocolError, ConnectionError):
-            pass  # the client broke the protocol or went away: there is nobody left to tell
-        finally:
-            self._writer.close()
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls, **ending)
+        except OSError:  # no TLS, or not with our certificate
+            connection.close()
+            return
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        guest = _speak(self.door, reader, writer)
+        task = asyncio.current_task()
+        assert task  # noqa: S101 - we are one
+        self._guests[task] = guest
+        await guest.run()
 
-    async def _next(self) -> Any:
-        while (event := self._http.next_event()) is self._h11.NEED_DATA:
-            if self._http.they_are_waiting_for_100_continue:
-                self._writer.write(self._http.send(self._h11.InformationalResponse(status_code=100, headers=[])))
-            self._http.receive_data(await self._reader.read(65536))
-        return event
+    async def close(self) -> None:
+        """Let everybody finish, but not for ever."""
+        for task, guest in list(self._guests.items()):
+            if guest is None:
+                task.cancel()
+            else:
+                guest.wind_down()
+        if self._guests:
+            _, late = await asyncio.wait(self._guests, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=GRACE_S)
 
-    async def _one(self) -> bool:
-        """Answer one request. False when the connection is at its end."""
-        request = await self._next()
-        if not isinstance(request, self._h11.Request):
-            return False
-        body = bytearray()
-        while isinstance(event := await self._next(), self._h11.Data):
-            body += event.data
-            if len(body) > MAX_BODY:
-                return False
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in request.headers}
-        answer = await self._ask(request, headers, bytes(body))
-        if answer.failure:
-            await self._fail(answer.failure)
-            return False
-        return await self._send(answer)
 
-    async def _ask(self, request: Any, headers: dict[str, str], body: bytes) -> Answer:
-        tenant = self._tenant
-        url = f"{self._scheme}://{headers.get('host', 'localhost')}{request.target.decode()}"
-        answer = tenant.handle(request.method.decode(), url, headers, body)
-        if tenant.latency_s or answer.delay_s:
-            await tenant.clock.sleep(tenant.latency_s + answer.delay_s)
-        return answer
+def _speak(door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Connection:
+    """The version of HTTP that the client has chosen while TLS began, if it had a choice."""
+    from graphkit.sandbox.http1 import Http1Connection
 
-    async def _fail(self, failure: str) -> None:
-        if failure == "timeout":
-            await self._reader.read()  # until the client gives up
-        # Lingering for no time makes the close a reset, not an orderly end.
-        connection = self._writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0))
-        self._writer.transport.abort()
+    session = writer.get_extra_info("ssl_object")
+    if session is not None and session.selected_alpn_protocol() == "h2":
+        from graphkit.sandbox.http2 import Http2Connection
 
-    async def _send(self, answer: Answer) -> bool:
-        headers = list(answer.headers.items())
-        if answer.status != HTTPStatus.NO_CONTENT:
-            headers.append(("Content-Length", str(len(answer.body))))
-        self._writer.write(self._http.send(self._h11.Response(status_code=answer.status, headers=headers)))
-        if answer.body:
-            self._writer.write(self._http.send(self._h11.Data(data=answer.body)))
-        self._writer.write(self._http.send(self._h11.EndOfMessage()))
-        await self._writer.drain()
-        return bool(self._http.our_state is self._h11.DONE and self._http.their_state is self._h11.DONE)
+        return Http2Connection(door, reader, writer)
+    return Http1Connection(door, reader, writer)

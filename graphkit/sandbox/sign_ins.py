@@ -11,7 +11,7 @@ import zlib
 from graphkit.sandbox.activity import DAY, last_seen_at
 from graphkit.sandbox.call import Call, Json, Refusal
 from graphkit.sandbox.ids import guid, instant
-from graphkit.sandbox.permissions import SIGN_INS
+from graphkit.sandbox.permissions import AUDIT
 
 FIRST_SUCCESS = 1_701_388_800.0
 """2023-12-01: before, only attempts were recorded."""
@@ -62,7 +62,7 @@ def asks(call: Call) -> bool:
 
 def check_access(call: Call) -> None:
     """A permission of its own, and Entra ID P1 (api/user-list.md); the codes as published clients know them."""
-    if call.permissions is not None and call.permissions.isdisjoint(SIGN_INS):
+    if call.permissions is not None and call.permissions.isdisjoint(AUDIT):
         raise Refusal(
             403,
             "Authentication_MSGraphPermissionMissing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,13 @@ __all__ = ["INDEXES", "InOrder", "Links", "Places", "State", "Table", "stored_ti
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "users": ("userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"),
-    "groups": ("uniqueName", "mailNickname", "displayName"),
+    "groups": ("uniqueName", "mailNickname", "displayName", "membershipRuleProcessingState"),
+    "groupSettings": ("templateId",),
     "servicePrincipals": ("appId",),
+    "managedDevices": ("deviceName", "serialNumber", "azureADDeviceId"),
+    "devices": ("deviceId", "displayName"),
+    "autopilotWaiting": ("serialNumber",),
+    "windowsAutopilotDeviceIdentities": ("serialNumber",),
 }
 """Properties by which objects are found without looking at all of them. Values compare without regard to case."""
 
@@ -49,6 +54,8 @@ class State:
         self.touched_links: dict[tuple[str, str, str], bool] = {}
         self.journals: dict[str, Journal] = {kind: Journal() for kind in TRACKED.values()}
         self._noted: list[tuple[str, str, float, bytes, bytes]] = []
+        self.watch: Callable[[str, str, str, bool], None] | None = None
+        """Told of each link that is made or cut: its name, both ends, and whether it is there now."""
         self.file = _open(path) if path else None
         self._version = self._file_version()
 
@@ -118,10 +125,14 @@ class State:
     def link(self, name: str, source: str, target: str) -> None:
         self._connect(name, source, target)
         self.touched_links[name, source, target] = True
+        if self.watch is not None:
+            self.watch(name, source, target, True)
 
     def unlink(self, name: str, source: str, target: str) -> None:
         self._disconnect(name, source, target)
         self.touched_links[name, source, target] = False
+        if self.watch is not None:
+            self.watch(name, source, target, False)
 
     def _connect(self, name: str, source: str, target: str) -> None:
         self.links.setdefault(name, {}).setdefault(source, {})[target] = None

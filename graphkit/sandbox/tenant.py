@@ -7,18 +7,22 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, faults, permissions, seed
-from graphkit.sandbox.areas import ROUTER
-from graphkit.sandbox.areas.licensing import count_seats
+from graphkit.sandbox import batch, downloads, permissions, seed
+from graphkit.sandbox.areas import ROUTER, team_sync
+from graphkit.sandbox.areas.dynamic_groups import people_changed
+from graphkit.sandbox.areas.service_principals import restore_grants
+from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
-from graphkit.sandbox.faults import Faults
+from graphkit.sandbox.faults import NOTHING, Asked, Faults, Foreseen, Strikes, die
 from graphkit.sandbox.ids import instant, random_guid
+from graphkit.sandbox.licenses import LicenseBook
 from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
@@ -28,7 +32,6 @@ from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
 from graphkit.sandbox.throttle import WRITES, Throttle
-from graphkit.sandbox.tokens import unauthorised
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 2
@@ -54,9 +57,16 @@ class Incoming:
     body: Any
     base: str
     inside_batch: bool = False
+    told: tuple[int, bool] | None = None
+    """What the log says that the caller was told, if that is decided already."""
+    foreseen: Foreseen | None = None
+    connected: bool = False
+    """Whether it came over a connection, which rules may count."""
 
     def inner(self, method: str, path: str, headers: dict[str, str]) -> Incoming:
-        return Incoming(method, self.version, path, "", headers, None, self.base, inside_batch=True)
+        return Incoming(
+            method, self.version, path, "", headers, None, self.base, inside_batch=True, connected=self.connected
+        )
 
 
 class SimulatedTenant:
@@ -65,7 +75,12 @@ class SimulatedTenant:
     ``clock`` tells the time; ``latency_s`` is waited by the transports before each answer; ``throttling`` turns the
     published limits on; ``replication_s`` is how long a new object may stay invisible to some replicas,
     ``licensing_s`` how long group licensing takes, ``team_window_s`` how long a new group cannot become a team
-    (documented: up to 900), ``team_s`` how long ``POST /teams`` works, ``token_s`` how long an access token lasts.
+    (documented: up to 900), ``team_s`` how long an operation of Teams works (making, cloning, archiving),
+    ``team_sync_s`` how long a change of a group's members takes to reach its team (documented: 24 hours and more),
+    ``dynamic_s`` how long dynamic groups take to notice a change, ``intune_s`` how long an Autopilot import, an
+    exported report and a device's obedience take, ``token_s`` how long an access token lasts (none given: as long as
+    the service's). ``other_load`` is the share of the tenant-wide quotas that other apps use up,
+    ``quota_scale`` multiplies all quotas.
     """
 
     def __init__(
@@ -79,7 +94,12 @@ class SimulatedTenant:
         licensing_s: float = 5.0,
         team_window_s: float = 20.0,
         team_s: float = 10.0,
-        token_s: float = 3600.0,
+        team_sync_s: float = 60.0,
+        dynamic_s: float = 30.0,
+        intune_s: float = 60.0,
+        token_s: float | None = None,
+        other_load: float = 0.0,
+        quota_scale: float = 1.0,
         state: State | None = None,
     ) -> None:
         self.clock = clock
@@ -90,13 +110,18 @@ class SimulatedTenant:
         self.licensing_s = licensing_s
         self.team_window_s = team_window_s
         self.team_s = team_s
+        self.team_sync_s = team_sync_s
+        self.dynamic_s = dynamic_s
+        self.intune_s = intune_s
         self.replication = Replication(self.state, replication_s)
-        self.throttle = Throttle(self.seed.tenant_id, self.seed.users)
-        self.faults = Faults(self.state, self.seed.dice)
+        self.throttle = Throttle(self.seed.tenant_id, self.seed.users, other_load=other_load, quota_scale=quota_scale)
+        self.faults = Faults(self, self.seed.dice)
         self.log = WriteLog(self.state)
         self.pending = Pending(self.state)
         self._load()
+        self.state.watch = partial(team_sync.noticed, self)
         self.login = Login(self, token_s=token_s)
+        restore_grants(self)
 
     @classmethod
     def open(cls, path: Path | str, clock: Clock, *, seed: Seed | None = None, **options: Any) -> SimulatedTenant:
@@ -133,9 +158,12 @@ class SimulatedTenant:
         self.pending.load()
         self.faults.load()
         self.log.load()
+        self.replication.load()
         # After a reopening the dice fall anew, but the same way each time.
         self.dice = random.Random(f"{self.seed.dice}/{len(self.log)}")
-        self.consumed = count_seats(self.state, self.seed)
+        self._doomed = False
+        self.licenses = LicenseBook(self.state, self.seed)
+        self.consumed = self.licenses.consumed
 
     @property
     def tenant_id(self) -> str:
@@ -153,17 +181,38 @@ class SimulatedTenant:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def handle(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> Answer:
-        """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
+    def foresee(self, method: str, url: str, headers: dict[str, str]) -> Foreseen:
+        """What befalls a request before its body is read, for a way in that has connections. It is to hand what it got
+        to :meth:`handle`.
+        """
+        incoming = self._incoming(method, url, headers)
+        if not self.faults.rules:
+            return Foreseen()
+        return self.faults.foresee(Asked(self, incoming, login=self.login.answers(urlsplit(url).path)))
+
+    @staticmethod
+    def _incoming(method: str, url: str, headers: dict[str, str]) -> Incoming:
         names = {name.lower(): value for name, value in headers.items()}
         parts = urlsplit(url)
         _, version, path = _split(parts.path)
-        incoming = Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+        return Incoming(method.upper(), version, path, parts.query, names, None, f"{parts.scheme}://{parts.netloc}")
+
+    def handle(
+        self, method: str, url: str, headers: dict[str, str], body: bytes = b"", *, fate: Foreseen | None = None
+    ) -> Answer:
+        """Answer one HTTP request. Header names may be in any case; the answer's are as Graph writes them."""
+        if self._doomed:  # the last answer was to be the last, and nobody has ended the process since
+            die()
+        incoming = self._incoming(method, url, headers)
+        incoming.foreseen, incoming.connected = fate, fate is not None
+        names, path = incoming.headers, urlsplit(url).path
         try:
-            if self.login.answers(parts.path):
-                return self._pack(self._at_login(incoming, parts.path, body), names)
-            if version not in VERSIONS:
-                raise bad_request(f"Invalid version: {version}", "BadRequest")
+            if self.login.answers(path):
+                return self._pack(self._at_login(incoming, path, body), names)
+            if downloads.answers(path):
+                return self._pack(self._download(incoming, path), names)
+            if incoming.version not in VERSIONS:
+                raise bad_request(f"Invalid version: {incoming.version}", "BadRequest")
             incoming.body = _decode(body, names)
             reply = self.execute(incoming)
         except Refusal as refusal:
@@ -175,46 +224,89 @@ class SimulatedTenant:
         try:
             if not incoming.headers.get("authorization"):
                 raise unauthorised("Access token is empty.")
-            return self._with_faults(incoming, lambda fault: self._serve(incoming, fault))
+            return self._with_faults(incoming, lambda strikes: self._serve(incoming, strikes))
         except Refusal as refusal:
             return self.refused(refusal, incoming)
 
     def _at_login(self, incoming: Incoming, path: str, body: bytes) -> Reply:
         """A request of the login service. Faults know it as ``/oauth2/v2.0/token`` and the like."""
 
+        incoming.body = dict(parse_qsl(body.decode("utf-8", "replace")))
+
         def answer(_: object) -> Reply:
-            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body)
+            return self.login.answer(incoming.method, incoming.base, path, incoming.headers, body, incoming.query)
+
+        return self._with_faults(incoming, answer, login=True)
+
+    def _download(self, incoming: Incoming, path: str) -> Reply:
+        """A file behind a pre-authenticated link; faults know it by its path."""
+        incoming.path = path
+
+        def answer(_: object) -> Reply:
+            return downloads.answer(self, incoming.method, path, incoming.query, incoming.headers)
 
         return self._with_faults(incoming, answer)
 
-    def _with_faults(self, incoming: Incoming, serve: Callable[[dict[str, Any] | None], Reply]) -> Reply:
-        spec = self.faults.match(incoming.method, unquote(incoming.path)) if self.faults.rules else None
-        if spec is None:
-            return serve(None)
-        told = faults.instead(spec)
+    def _with_faults(self, incoming: Incoming, serve: Callable[[Strikes], Reply], *, login: bool = False) -> Reply:
+        if not self.faults.rules:
+            return serve(NOTHING)
+        strikes = self.faults.match(Asked(self, incoming, login=login))
+        told = strikes.before()
         if told is not None:
-            return told
-        reply = serve(spec)
-        return faults.afterwards(spec, reply)
+            return strikes.delayed(told)
+        try:
+            reply = serve(strikes)
+        except Refusal as refusal:
+            return strikes.after(self.refused(refusal, incoming), refused=True)
+        return strikes.after(reply)
 
-    def _serve(self, incoming: Incoming, fault: dict[str, Any] | None) -> Reply:
+    def _serve(self, incoming: Incoming, strikes: Strikes) -> Reply:
         if not incoming.inside_batch and batch.is_batch(incoming.path):
             if incoming.method != "POST":
                 raise Refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed for the request target.")
-            return batch.run(self, incoming, items=fault.get("items") if fault else None)
+            self.login.caller(incoming.headers["authorization"], incoming.base)
+            return batch.run(self, incoming, strikes)
         now = self.clock.now()
         self._settle(now)
-        return self._operate(self._call(incoming, now), fault)
+        return self._operate(self._call(incoming, now), strikes, incoming.told)
 
     def _settle(self, now: float) -> None:
         """Do what was put off and is due by now, each at its own time."""
         for due, settled in self.pending.settle(self, now):
-            if settled:
-                self.log.took_effect(settled, due)
+            for write in settled:
+                self.log.took_effect(write, due)
             self._commit(due)
 
+    def put_off_call(self, due: float, name: str, kept: dict[str, Any]) -> None:
+        """Put off a call that was told otherwise. No write in the log is its cause."""
+        self.pending.add(due, name, (kept["path"], kept), 0)
+        self._commit(self.clock.now())
+
+    def execute_late(self, kept: dict[str, Any], due: float) -> None:
+        """A call that was told otherwise long ago. The log says if it is refused."""
+        self._commit(due)
+        told = (kept.pop("told"), True)
+        app, held = kept.pop("app", ""), kept.pop("permissions", None)
+        incoming = Incoming(**kept, told=told)
+        if batch.is_batch(incoming.path):
+            batch.run(self, incoming, NOTHING)
+            return
+        call = self._new_call(incoming, due, app, None if held is None else frozenset(held))
+        route, call.params = ROUTER.find(call.method, call.path, call.version)
+        try:
+            route.handler(call)
+        except Refusal as refusal:
+            self.state.forget_changes()
+            self._log(call, ("refused", refusal.code), told, due, due)
+        else:
+            self._commit(due, call, told)
+
     def _call(self, incoming: Incoming, now: float) -> Call:
-        caller = self.login.signer.caller(incoming.headers["authorization"], now)
+        caller = self.login.caller(incoming.headers["authorization"], incoming.base)
+        return self._new_call(incoming, now, caller.app, caller.permissions)
+
+    def _new_call(self, incoming: Incoming, now: float, app: str, held: frozenset[str] | None) -> Call:
+        self.replication.turn += 1
         return Call(
             tenant=self,
             method=incoming.method,
@@ -224,32 +316,38 @@ class SimulatedTenant:
             headers=incoming.headers,
             body=incoming.body,
             base=incoming.base,
-            app=caller.app,
-            permissions=caller.permissions,
+            app=app,
+            permissions=held,
             now=now,
             replica=self.dice.randrange(REPLICAS),
         )
 
-    def _operate(self, call: Call, fault: dict[str, Any] | None) -> Reply:
+    def _operate(self, call: Call, strikes: Strikes, decided: tuple[int, bool] | None) -> Reply:
         route, call.params = ROUTER.find(call.method, call.path, call.version)
         headers: dict[str, str] = {}
         permissions.check(call, route.template, route.needs)
         try:
             if self.throttling:
                 self.throttle.charge(call, route.template, headers)
+            told = strikes.at_the_door(call) if strikes else None
+            if told is not None:
+                return told
             reply = route.handler(call)
+            if strikes:
+                strikes.executed(call, reply)
         except Refusal as refusal:
             self.state.forget_changes()
             refusal.headers = {**headers, **refusal.headers}
             raise
         reply.headers.update(headers)
         if call.method in WRITES:
-            self._commit(call.now, call, _told(reply, fault))
+            self._commit(call.now, call, decided or strikes.told(reply.status))
         return reply
 
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
+        people_changed(self, now)
         if state.touched or state.touched_links:
             expire_later(self, now)
             state.note_changes(now)
@@ -257,17 +355,19 @@ class SimulatedTenant:
         elif not self.pending.changed:
             return
         if call is not None:
-            self._note(call, *told)
+            self._note(call, told)
         self._store()
 
-    def _note(self, call: Call, status: int, faulted: bool) -> None:
-        now = call.now
-        kind, object_id = _subject(self.state, call)
+    def _note(self, call: Call, told: tuple[int, bool]) -> None:
+        effective = 0.0 if self.pending.put_off(self.log.next) else call.now
+        self._log(call, _subject(self.state, call), told, self.replication.arrival(call.now), effective)
+
+    def _log(
+        self, call: Call, subject: tuple[str, str], told: tuple[int, bool], visible: float, effective: float
+    ) -> None:
         request_id = call.headers.get("client-request-id", "")
-        visible = now + self.replication.window_s
-        effective = 0.0 if self.pending.put_off(self.log.next) else now
-        entry = Entry(0, now, call.method, call.path, kind, object_id, request_id, status, faulted, visible, effective)
-        self.log.append(entry)
+        what = (0, call.now, call.method, call.path, *subject, request_id, *told, visible, effective)
+        self.log.append(Entry._make(what))
 
     def _store(self) -> None:
         file = self.state.file
@@ -288,6 +388,7 @@ class SimulatedTenant:
         """An error as Graph words it (concepts/errors.md)."""
         request_id = random_guid(self.dice)
         inner = {
+            **refusal.inner,
             "date": instant(self.clock.now())[:-1],
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
@@ -298,6 +399,8 @@ class SimulatedTenant:
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:
+        if reply.bare:
+            return Answer(reply.status, reply.headers, str(reply.body).encode(), reply.delay_s, reply.failure)
         request_id = reply.headers.get("request-id") or random_guid(self.dice)
         headers = {
             "Date": formatdate(self.clock.now(), usegmt=True),
@@ -318,7 +421,8 @@ class SimulatedTenant:
                 "Content-Type",
                 "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8",
             )
-        return Answer(reply.status, headers, body, reply.delay_s, reply.failure)
+        self._doomed = reply.last
+        return Answer(reply.status, headers, body, reply.delay_s, reply.failure, reply.last)
 
 
 def _split(path: str) -> tuple[str, str, str]:
@@ -346,13 +450,15 @@ def _subject(state: State, call: Call) -> tuple[str, str]:
     if state.touched:
         return next(iter(state.touched))
     if state.touched_links:
-        _, source, _ = next(iter(state.touched_links))
-        return "groups", source
+        name, source, _ = next(iter(state.touched_links))
+        return _SOURCES.get(name, "groups"), source
     return call.path.strip("/").partition("/")[0], next(iter(call.params.values()), "")
 
 
-def _told(reply: Reply, fault: dict[str, Any] | None) -> tuple[int, bool]:
-    if fault is None or fault["action"] not in ("commit-then", "kill"):
-        return reply.status, False
-    silent = fault["action"] == "kill" or fault.get("failure")
-    return 0 if silent else int(fault.get("status", 503)), True
+_SOURCES = {
+    "teamMembers": "teams",
+    "teamOwners": "teams",
+    "channelMembers": "channels",
+    "channelOwners": "channels",
+}
+"""Whose links these are, if not a group's."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from graphkit.sandbox.call import Json, Refusal
+from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import guid
 from graphkit.sandbox.state import State
 
@@ -18,14 +14,6 @@ if TYPE_CHECKING:
 
 ISSUER = "https://sts.windows.net/"
 REMEMBERED = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who is calling: the application, and what it may do; ``None`` for everything (an opaque token)."""
-
-    app: str
-    permissions: frozenset[str] | None
 
 
 class Signer:
@@ -88,39 +76,3 @@ class Signer:
                 self._read.clear()
             self._read[token] = known
         return known
-
-    def caller(self, authorization: str, now: float) -> Caller:
-        """Who holds this bearer token. Raises :class:`Refusal` (401) for one of ours that is not good.
-
-        A token of our issuer is held to its word. Any other, a JWT or not, is permitted everything: tests and demos
-        need no login then.
-        """
-        token = authorization.partition(" ")[2]
-        issuer, app = _peek(token)
-        if issuer != self.issuer:
-            return Caller(app, None)
-        try:
-            claims = self.read(token)
-        except ValueError as error:
-            raise unauthorised("Access token validation failure. Signature is invalid.") from error
-        if "idtyp" not in claims:  # a refresh or identity token
-            raise unauthorised("Access token validation failure. Invalid audience.")
-        if claims["exp"] <= now:
-            raise unauthorised("Lifetime validation failed, the token is expired.")
-        return Caller(claims["appid"], frozenset(claims.get("roles", ())) | frozenset(claims.get("scp", "").split()))
-
-
-def unauthorised(message: str) -> Refusal:
-    challenge = 'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'
-    return Refusal(401, "InvalidAuthenticationToken", message, {"WWW-Authenticate": challenge})
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _peek(token: str) -> tuple[str, str]:
-    """Issuer and application, as an unverified JWT has them; for anything else no issuer, and a name for the token."""
-    parts = token.split(".")
-    try:
-        found = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=="))
-        return str(found.get("iss", "")), str(found.get("appid") or found.get("azp") or guid("token", token))
-    except (IndexError, ValueError, AttributeError):
-        return "", guid("token", token)

@@ -192,6 +192,16 @@ def test_one_fault_of_any_kind_changes_nothing_about_the_end(world, fault):
     assert world.plan("b.run").status == "empty"
 
 
+@pytest.mark.parametrize("reads", range(6))
+def test_members_added_by_a_lost_batch_are_done_whatever_the_replicas_show(world, reads):
+    """A look after the batch may show some of the members and miss others: which, the tenant's dice decide."""
+    world.plan()
+    world.fault(path="/$batch", nth=2, action="commit-then", status=504, items=1, times=3)
+    for _ in range(reads):
+        world.ask("PATCH", f"/users/{user_id(world, 90)}", b'{"jobTitle": "Nurse"}')
+    assert world.apply().outcomes == ALL_WELL
+
+
 def test_one_person_gone_since_the_plan_fails_alone_with_the_service_s_own_words(world):
     world.plan()
     world.ask("DELETE", f"/users/{user_id(world, 7)}")

@@ -7,14 +7,16 @@ import os
 import sqlite3
 import subprocess
 import sys
+from itertools import cycle
 
 import pytest
-from chaos import INPUTS, KINDS, LATER, World, case, settle, undisturbed
+from chaos import INPUTS, KINDS, LATER, World, case, scenario_case, settle, undisturbed
 
 from graphkit.engine import apply as engine
 from graphkit.engine import runfile
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, DeadlineReached, GraphkitError, Parked, RunFileError
+from graphkit.sandbox import scenario_names
 
 POOLS, ASSIGN, TEAMS = "licenses.pools", "licenses.assign", "teams.provision"
 ACCESS, DEVICES = "identity.conditional-access", "devices.compliance"
@@ -52,6 +54,11 @@ def outcomes(world):
 @pytest.mark.parametrize("seed", [1])
 def test_random_faults_change_nothing_about_the_end(normal, tmp_path, recipe, seed):
     case(seed, normal, tmp_path / "case", recipe=recipe)
+
+
+@pytest.mark.parametrize(("scenario", "recipe"), list(zip(scenario_names(), cycle(KINDS), strict=False)))
+def test_a_scenario_of_the_package_changes_nothing_about_the_end(normal, tmp_path, scenario, recipe):
+    scenario_case(scenario, recipe, normal, tmp_path / "case")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a kill is a signal")

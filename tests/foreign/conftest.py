@@ -11,7 +11,6 @@ from graphkit.clock import RealClock
 from graphkit.sandbox import ClientFiles, Seed, SimulatedTenant, make_authority
 
 SMALL = Seed(organisations=2, users=120)
-EMS = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ if os.environ.get("GRAPHKIT_FOREIGN_CLIENTS") != "required":  # as it is in .ci/
 # What the generated code warns about is its own affair.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+EMS = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
+
 
 @asynccontextmanager
 async def signed_in(secure):
@@ -110,7 +112,6 @@ def test_a_user_who_is_not_there_is_the_sdks_own_error(secure):
 def test_a_group_gives_its_members_a_licence(secure):
     from uuid import UUID
 
-    from conftest import EMS
     from msgraph.generated.groups.item.assign_license.assign_license_post_request_body import (
         AssignLicensePostRequestBody,
     )

@@ -65,12 +65,14 @@ async def applied(here: Bench, text: str, **options: Any) -> dict[str, int]:
 
 
 def live(here: Bench) -> dict[str, Any]:
-    (found,) = here.tenant.state.table("compliancePolicies").objects.values()
+    (found,) = here.tenant.state.table("deviceCompliancePolicies").objects.values()
     return found
 
 
 def targets(here: Bench) -> list[dict[str, Any]]:
-    return [each["target"] for each in live(here)["assignments"]]
+    """As kept for beta, without what says that there is no filter."""
+    kept = [each["target"] for each in live(here)["assignments"]]
+    return [{name: value for name, value in target.items() if value not in (None, "none")} for target in kept]
 
 
 def actions(here: Bench) -> dict[str, int]:
@@ -107,7 +109,7 @@ def test_what_differs_is_patched_with_its_type_and_nothing_else(tmp_path):
         await group(here, "Kiosks")
         await applied(here, file())
         here.tenant.state.put(
-            "compliancePolicies",
+            "deviceCompliancePolicies",
             {
                 **live(here),
                 "displayName": "Ours now",
@@ -136,7 +138,7 @@ def test_grace_changes_by_its_own_action_and_other_actions_stay(tmp_path):
         (rule,) = live(here)["scheduledActionsForRule"]
         retire = {"id": "r", "actionType": "retire", "gracePeriodHours": 720, "notificationTemplateId": ""}
         rule = {**rule, "scheduledActionConfigurations": [*rule["scheduledActionConfigurations"], retire]}
-        here.tenant.state.put("compliancePolicies", {**live(here), "scheduledActionsForRule": [rule]})
+        here.tenant.state.put("deviceCompliancePolicies", {**live(here), "scheduledActionsForRule": [rule]})
         text = file(policy(grace_hours="24", notify_template=TEMPLATE))
         assert await applied(here, text) == {"done": 1, "already": 2}
         assert here.writes()[-1].endswith("/scheduleActionsForRules")
@@ -230,11 +232,14 @@ def test_beta_keeps_the_filters_of_assignments_made_elsewhere(tmp_path):
             "deviceAndAppManagementAssignmentFilterId": TEMPLATE,
             "deviceAndAppManagementAssignmentFilterType": "include",
         }
+        here.tenant.state.put("assignmentFilters", {"id": TEMPLATE, "displayName": "Wards"})
         path = f"{POLICIES}/{live(here)['id']}/assign"
         await here.client.action(path, {"assignments": [{"target": filtered}]}, version="beta")
         await applied(here, file(), allow_beta=True)
         assert filtered in targets(here)
         assert len(targets(here)) == 2
+        with await plan(here, file(), allow_beta=True) as again:
+            assert again.header()["status"] == "empty"
 
     on_tenant(tmp_path, check)
 
@@ -258,7 +263,7 @@ def test_two_policies_with_one_marker_are_blocked_with_what_hangs_on_them(tmp_pa
         await group(here, "Kiosks")
         await applied(here, file())
         twin = {**live(here), "id": "00000000-0000-4000-8000-000000000001"}
-        here.tenant.state.put("compliancePolicies", twin)
+        here.tenant.state.put("deviceCompliancePolicies", twin)
         with await plan(here, file()) as planned:
             assert counts(planned) == {"blocked": 3}
             assert all(twin["id"] in change.note for change in planned.changes())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -57,7 +58,7 @@ class Client:
             json.dumps(body).encode() if body is not None else b"",
         )
         document = json.loads(answer.body) if answer.body[:1] == b"{" else answer.body.decode()
-        return Told(answer.status, document, answer.headers, answer.failure)
+        return Told(answer.status, document, answer.headers, answer.failure.kind if answer.failure else "")
 
     def bearer(self, *permissions: str) -> dict[str, str]:
         """The header of an app with these application permissions and no others."""
@@ -91,6 +92,12 @@ def clock() -> ManualClock:
 @pytest.fixture
 def tenant(clock: ManualClock) -> SimulatedTenant:
     return SimulatedTenant(clock, seed=SMALL, throttling=False, replication_s=0)
+
+
+@pytest.fixture
+def speak(clock: ManualClock) -> Callable[[SimulatedTenant], Client]:
+    """A client of another tenant."""
+    return lambda tenant: Client(tenant, clock)
 
 
 @pytest.fixture

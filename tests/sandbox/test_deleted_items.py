@@ -191,7 +191,6 @@ def test_a_restore_takes_two_parameters(graph, body):
 def test_a_group_comes_back_with_its_people_and_its_team(graph, clock):
     links = {"members@odata.bind": [graph.link(graph.user(1))], "owners@odata.bind": [graph.link(graph.user(2))]}
     group = graph.unified("Ward", **links)
-    parent = graph.group("Parent", **{"members@odata.bind": [graph.link(group)]})
     clock.at += 3600
     assert graph("PUT", f"/groups/{group}/team", {}).status == 201
     assert graph("GET", f"/teams/{group}").status == 200
@@ -200,8 +199,26 @@ def test_a_group_comes_back_with_its_people_and_its_team(graph, clock):
     assert restore(graph, group).json["@odata.type"] == "#microsoft.graph.group"
     assert graph("GET", f"/groups/{group}/members").json["value"][0]["id"] == graph.user(1)
     assert graph("GET", f"/groups/{group}/owners").json["value"][0]["id"] == graph.user(2)
-    assert graph("GET", f"/groups/{parent}/members").json["value"][0]["id"] == group
     assert graph("GET", f"/teams/{group}").status == 200
+
+
+def test_a_security_group_comes_back_into_the_groups_that_held_it(graph):
+    group = graph.group("Inner")
+    parent = graph.group("Parent", **{"members@odata.bind": [graph.link(group)]})
+    graph("DELETE", f"/groups/{group}")
+    assert graph("GET", f"/groups/{parent}/members").json["value"] == []
+    assert restore(graph, group).status == 200
+    assert graph("GET", f"/groups/{parent}/members").json["value"][0]["id"] == group
+
+
+def test_an_administrative_unit_comes_back_with_its_members(graph):
+    unit = graph("POST", "/directory/administrativeUnits", {"displayName": "North"}).json["id"]
+    graph("POST", f"/directory/administrativeUnits/{unit}/members/$ref", {"@odata.id": graph.link(graph.user(1))})
+    graph("DELETE", f"/directory/administrativeUnits/{unit}")
+    assert graph("GET", f"{BIN}/microsoft.graph.administrativeUnit?$select=id").json["value"] == [{"id": unit}]
+    assert restore(graph, unit).json["@odata.type"] == "#microsoft.graph.administrativeUnit"
+    members = graph("GET", f"/directory/administrativeUnits/{unit}/members").json["value"]
+    assert [each["id"] for each in members] == [graph.user(1)]
 
 
 def test_a_group_whose_name_was_taken_does_not_come_back(graph):

@@ -11,10 +11,11 @@ import jwt
 import msal
 import pytest
 import requests
+from azure.identity import WorkloadIdentityCredential
 from served import served
 
 from graphkit.clock import RealClock
-from graphkit.sandbox import App, Seed, SimulatedTenant, make_authority
+from graphkit.sandbox import App, FederatedCredential, Seed, SimulatedTenant, make_authority
 
 GRAPH = "https://graph.microsoft.com/.default"
 FOREVER = float("inf")
@@ -141,7 +142,7 @@ def test_anyone_can_verify_a_token_with_the_published_keys(secure, session):
     claims = jwt.decode(token, key.key, algorithms=["RS256"], audience="https://graph.microsoft.com")
     assert (claims["tid"], claims["appid"]) == (tenant.tenant_id, tenant.seed.app_id)
     assert "User.Read.All" in claims["roles"]
-    assert claims["exp"] - claims["iat"] == 3600
+    assert 3600 <= claims["exp"] - claims["iat"] <= 5400
 
 
 # -- without any transport, on a clock of our own --
@@ -225,7 +226,7 @@ def certificate(authority):
 def test_a_signed_assertion_must_be_the_apps_for_here_and_for_now(login, graph, certificate, change, code):
     graph.tenant.login.apps["app"].certificates.append(certificate[2])
     form = {**GOOD, "client_secret": "", "client_assertion": assertion(graph.tenant, certificate, **change)}
-    form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    form["client_assertion_type"] = ASSERTION_TYPE
     _, told = login(**form)
     assert told.get("error_codes") == ([code] if code else None)
     assert ("access_token" in told) is (code is None)
@@ -236,8 +237,7 @@ def test_an_assertion_by_a_key_that_only_names_a_registered_certificate_is_refus
 
     graph.tenant.login.apps["app"].certificates.append(certificate[2])
     forged = assertion(graph.tenant, (rsa.generate_private_key(65537, 2048), certificate[1]))
-    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-    _, told = login(**{**GOOD, "client_secret": ""}, client_assertion=forged, client_assertion_type=kind)
+    _, told = login(**{**GOOD, "client_secret": ""}, client_assertion=forged, client_assertion_type=ASSERTION_TYPE)
     assert told["error_codes"] == [700027]
 
 
@@ -310,7 +310,7 @@ def test_tokens_outlive_a_restart_of_a_kept_tenant(tmp_path, clock):
     )
     first.close()
     second = SimulatedTenant.open(path, clock)
-    assert second.login.signer.caller(f"Bearer {token}", clock.at).app == "a"
+    assert second.login.caller(f"Bearer {token}", "https://graph.microsoft.com").app == "a"
     second.close()
 
 
@@ -334,6 +334,155 @@ def test_a_renewed_token_goes_on_where_an_expired_one_stopped(secure, graphkit, 
     result = graphkit("graph", "get", "/organization", "-o", "json")
     assert result.code == 0, result.stderr
     assert len(asked) == 2
+
+
+def test_an_app_that_asks_too_often_is_told_when_to_come_back(login, graph):
+    graph.tenant.login.grants.requests_a_minute = 3
+    assert [login(**GOOD)[0] for _ in range(4)] == [200, 200, 200, 429]
+    url = "https://login.example/contoso.example/oauth2/v2.0/token"
+    refused = graph.tenant.handle("POST", url, {}, urlencode(GOOD).encode())
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
+    graph.clock.at += 60
+    assert login(**GOOD)[0] == 200
+
+
+def test_a_person_whose_client_loops_is_stopped(login, graph):
+    graph.tenant.login.grants.requests_a_minute = 0
+    status, told = login(grant_type="refresh_token", client_id="app", refresh_token="x")
+    assert (status, told["error"], told["error_codes"]) == (400, "invalid_grant", [50196])
+
+
+def test_every_app_has_a_pace_of_its_own(login, graph):
+    graph.tenant.login.grants.requests_a_minute = 1
+    assert login(**GOOD)[0] == 200
+    assert login(**{**GOOD, "client_id": "closed"})[0] == 200
+
+
+GLOBAL, CHINA = "https://graph.microsoft.com", "https://microsoftgraph.chinacloudapi.cn"
+
+
+@pytest.mark.parametrize(
+    ("audience", "root", "status"),
+    [
+        (GLOBAL, GLOBAL, 200),
+        (f"{GLOBAL}/", GLOBAL, 200),
+        ("00000003-0000-0000-c000-000000000000", GLOBAL, 200),
+        (CHINA, CHINA, 200),
+        (CHINA, GLOBAL, 401),
+        (GLOBAL, CHINA, 401),
+        (CHINA, "http://127.0.0.1:8080", 200),
+    ],
+)
+def test_a_token_is_for_one_cloud(login, graph, audience, root, status):
+    token = login(**{**GOOD, "scope": f"{audience}/.default"})[1]["access_token"]
+    told = graph("GET", f"{root}/v1.0/users?$top=1", Authorization=f"Bearer {token}")
+    assert told.status == status
+    if status == 401:
+        assert (told.code, told.message) == (
+            "InvalidAuthenticationToken",
+            "Access token validation failure. Invalid audience.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"iss": "https://sts.windows.net/other/", "aud": "https://management.azure.com"}, "Invalid audience"),
+        ({"iss": "https://sts.windows.net/other/", "aud": GLOBAL}, "Signature is invalid"),
+        ({"iss": "https://login.microsoftonline.com/other/v2.0", "aud": GLOBAL}, "Signature is invalid"),
+        ({"iss": "https://idp.example", "aud": "anything"}, None),
+    ],
+)
+def test_a_token_of_another_tenant_or_service_is_refused(graph, claims, message):
+    token = jwt.encode(claims, "k" * 32, algorithm="HS256")
+    told = graph("GET", "/users?$top=1", Authorization=f"Bearer {token}")
+    assert told.status == (401 if message else 200)
+    assert message is None or message in told.message
+
+
+def test_neither_an_identity_nor_a_refresh_token_opens_graph(login, graph):
+    _, flow = login(endpoint="oauth2/v2.0/devicecode", client_id="app", scope=GRAPH)
+    graph.tenant.login.approve(flow["user_code"], PERSON)
+    _, answer = login(grant_type=DEVICE_CODE, client_id="app", device_code=flow["device_code"])
+    for name, status in (("access_token", 200), ("id_token", 401), ("refresh_token", 401)):
+        assert graph("GET", "/users?$top=1", Authorization=f"Bearer {answer[name]}").status == status
+
+
+# -- federation --
+
+ISSUER = {"iss": "https://token.ci.example", "sub": "repo:contoso/bulk:ref:main", "aud": "api://AzureADTokenExchange"}
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+@pytest.fixture(scope="module")
+def issuer():
+    """The key of an issuer elsewhere, and its public part."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key, key.public_key().public_bytes(serialization.Encoding.PEM, form)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, None),
+        ({"iss": "https://token.ci.example/"}, 700211),
+        ({"aud": "https://graph.microsoft.com"}, 700212),
+        ({"sub": "repo:Contoso/bulk:ref:main"}, 700213),
+        ({"exp": 1}, 700024),
+    ],
+)
+def test_a_token_of_a_trusted_issuer_is_proof_enough(login, graph, issuer, change, code):
+    key, public = issuer
+    graph.tenant.login.apps["app"].federated.append(FederatedCredential(ISSUER["iss"], ISSUER["sub"], public))
+    claims = {**ISSUER, "nbf": int(graph.clock.at), "exp": int(graph.clock.at) + 300, **change}
+    token = jwt.encode(claims, key, algorithm="RS256", headers={"x5t": "theirs"})
+    form = {**GOOD, "client_secret": "", "client_assertion": token, "client_assertion_type": ASSERTION_TYPE}
+    assert login(**form)[1].get("error_codes") == ([code] if code else None)
+
+
+def test_a_token_of_an_issuer_that_nobody_trusts_is_none(login, graph, issuer):
+    claims = {**ISSUER, "exp": int(graph.clock.at) + 300}
+    form = {**GOOD, "client_secret": "", "client_assertion_type": ASSERTION_TYPE}
+    form["client_assertion"] = jwt.encode(claims, issuer[0], algorithm="RS256")
+    assert login(**form)[1]["error_codes"] == [70025]
+    credential = FederatedCredential(ISSUER["iss"], ISSUER["sub"], issuer[1], known_from=graph.clock.at + 300)
+    graph.tenant.login.apps["app"].federated.append(credential)
+    status, told = login(**form)
+    assert (status, told["error_codes"]) == (400, [70021])
+    graph.clock.at += 300
+    assert login(**form)[0] == 200
+
+
+def test_a_forged_token_of_a_trusted_issuer_is_refused(login, graph, issuer):
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    graph.tenant.login.apps["app"].federated.append(FederatedCredential(ISSUER["iss"], ISSUER["sub"], issuer[1]))
+    claims = {**ISSUER, "exp": int(graph.clock.at) + 300}
+    form = {**GOOD, "client_secret": "", "client_assertion_type": ASSERTION_TYPE}
+    form["client_assertion"] = jwt.encode(claims, rsa.generate_private_key(65537, 2048), algorithm="RS256")
+    assert login(**form)[1]["error_codes"] == [50027]
+
+
+def test_azure_identity_signs_in_by_federation(secure, issuer, tmp_path):
+    tenant, address, files = secure
+    app = tenant.login.apps[tenant.seed.app_id]
+    app.federated.append(FederatedCredential(ISSUER["iss"], ISSUER["sub"], issuer[1]))
+    file = tmp_path / "token"
+    file.write_text(jwt.encode({**ISSUER, "exp": int(tenant.clock.now()) + 300}, issuer[0], algorithm="RS256"))
+    with WorkloadIdentityCredential(
+        tenant_id=tenant.tenant_id,
+        client_id=app.id,
+        token_file_path=str(file),
+        authority=address,
+        disable_instance_discovery=True,
+        connection_verify=str(files.ca),
+    ) as credential:
+        claims = tenant.login.signer.read(credential.get_token(GRAPH).token)
+    assert (claims["appid"], claims["appidacr"]) == (app.id, "2")
 
 
 def test_the_login_service_fails_as_faults_say(login, graph):

@@ -432,7 +432,7 @@ FACTS_THAT_DIFFER = {
     ("read_only", "conditionalAccessPolicy"): "templateId",
     ("read_only", "channel"): "summary",
     ("read_only", "team"): "summary",
-    ("read_only", "group"): "expirationDateTime onPremisesProvisioningErrors serviceProvisioningErrors",
+    ("read_only", "group"): "onPremisesProvisioningErrors serviceProvisioningErrors",
     ("read_only", "user"): "creationType externalUserStateChangeDateTime serviceProvisioningErrors",
 }
 FACTS_BESIDES = {
@@ -440,6 +440,8 @@ FACTS_BESIDES = {
     ("read_only", "conditionalAccessPolicy"): "deletedDateTime",
     ("read_only", "namedLocation"): "deletedDateTime",
     ("read_only", "authenticationStrengthPolicy"): "requirementsSatisfied",
+    ("read_only", "group"): "membershipRuleProcessingStatus",
+    ("immutable", "group"): "resourceBehaviorOptions",
 }
 
 

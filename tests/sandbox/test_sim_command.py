@@ -8,8 +8,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from email.utils import parsedate_to_datetime
 
+import httpx
 import pytest
+
+from graphkit.clock import RealClock
+
+interruptible = pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def secure_server(tmp_path):
         process.kill()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
+@interruptible
 @pytest.mark.parametrize("method", ["client-secret", "certificate"])
 def test_what_serve_prints_is_all_that_signing_in_over_https_needs(graphkit, secure_server, monkeypatch, method):
     announced = json.loads(secure_server.stdout.readline())
@@ -40,6 +48,112 @@ def test_what_serve_prints_is_all_that_signing_in_over_https_needs(graphkit, sec
     secure_server.send_signal(signal.SIGINT)
     _, told = secure_server.communicate(timeout=20)
     assert (secure_server.returncode, told) == (0, "stopped\n")
+
+
+@pytest.fixture
+def served(tmp_path):
+    """``served(*flags)`` starts ``graphkit sim serve`` and gives what it printed, and the process."""
+    started = []
+
+    def start(*flags):
+        command = [sys.executable, "-m", "graphkit", "sim", "serve", "--port", "0", "--users", "30", "-o", "jsonl"]
+        process = subprocess.Popen(
+            [*command, *map(str, flags)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        return (json.loads(line) if line else process.stderr.read()), process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def ask(told, path):
+    address = told["address"] if path[0] == "/" else ""
+    headers = {"Authorization": "Bearer simulated", "X-IDENTITY-HEADER": told["environment"]["IDENTITY_HEADER"]}
+    return httpx.get(f"{address}{path}", headers=headers, trust_env=False, timeout=20)
+
+
+def test_serve_prints_what_app_service_would_set(served):
+    told, _ = served()
+    endpoint = told["environment"]["IDENTITY_ENDPOINT"]
+    answer = ask(told, f"{endpoint}?api-version=2019-08-01&resource=https://graph.microsoft.com")
+    assert answer.status_code == 200, answer.text
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert httpx.get(f"{told['address']}/v1.0/users", headers=headers, trust_env=False).status_code == 200
+
+
+def test_a_served_tenant_fails_as_its_scenarios_say(served, tmp_path):
+    (tmp_path / "down.json").write_text('[{"path": "/organization", "times": 1, "action": "html"}]')
+    (tmp_path / "cut.json").write_text('{"path": "/users", "times": 1, "action": "truncate"}')
+    told, _ = served("--faults", "down.json", "--faults", tmp_path / "cut.json")
+    assert [ask(told, "/v1.0/organization").status_code for _ in range(2)] == [502, 200]
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(told, "/v1.0/users")
+
+
+@interruptible
+def test_a_kept_tenant_that_is_served_again_goes_on_with_its_faults(served, tmp_path):
+    (tmp_path / "down.json").write_text('[{"path": "/organization", "nth": 1, "action": "html"}]')
+    for expected in (502, 200):
+        told, process = served("--faults", "down.json", "--state", tmp_path / "a.db")
+        assert ask(told, "/v1.0/organization").status_code == expected
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+def test_a_server_told_to_die_once_it_has_answered_does(served, tmp_path):
+    (tmp_path / "last.json").write_text('{"path": "/organization", "nth": 2, "action": "kill", "when": "answered"}')
+    told, process = served("--faults", "last.json")
+    assert [ask(told, "/v1.0/organization").status_code for _ in range(2)] == [200, 200]
+    assert process.wait(20) in (-9, 137)
+
+
+def test_other_apps_take_their_share_of_what_all_have(served):
+    told, _ = served("--other-load", "0.9", "--faults", "half-done")
+    path = "/v1.0/identity/conditionalAccess/policies"
+    assert ask(told, path).status_code == 200
+    assert ask(told, path).status_code == 429  # one in ten seconds is left
+
+
+@pytest.mark.parametrize("scenario", ["no-such", "wrong.json"])
+def test_a_scenario_that_is_none_is_told_before_anything_is_served(graphkit, tmp_path, monkeypatch, scenario):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.json").write_text('[{"action": "dance"}]')
+    result = graphkit("sim", "serve", "--port", "0", "--users", "5", "--faults", scenario)
+    assert (result.code, scenario in result.stderr) == (5, True)
+
+
+def test_time_passes_as_fast_as_asked_but_not_for_tokens(served, tmp_path):
+    (tmp_path / "slow.json").write_text('[{"path": "/organization", "action": "delay", "seconds": 3600}]')
+    told, _ = served("--time-scale", "36000", "--faults", "slow.json", "--latency", "1000")
+    began = parsedate_to_datetime(ask(told, "/v1.0/organization").headers["Date"])
+    ended = parsedate_to_datetime(ask(told, "/v1.0/organization").headers["Date"])
+    assert (ended - began).total_seconds() >= 3600
+    endpoint = told["environment"]["IDENTITY_ENDPOINT"]
+    token = ask(told, f"{endpoint}?api-version=2019-08-01&resource=https://graph.microsoft.com").json()
+    assert 86_000 < int(token["expires_on"]) - RealClock().now() <= 86_400
+
+
+@interruptible
+def test_ctrl_c_lets_an_answer_go_out(served, tmp_path):
+    (tmp_path / "slow.json").write_text('[{"path": "/organization", "action": "delay", "seconds": 1}]')
+    told, process = served("--faults", "slow.json", "--state", tmp_path / "a.db")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, told, "/v1.0/organization")
+        # Its count is in the file before the answer is: then the request is in hand.
+        while not fired(tmp_path / "a.db"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert answer.result().status_code == 200
+    assert (process.wait(20), process.stderr.read()) == (0, "stopped\n")
+
+
+def fired(path):
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute("SELECT fired FROM faults").fetchone()[0]
 
 
 @pytest.mark.parametrize("flags", [("--https",), ("--ca-folder", "ca")])
@@ -84,6 +198,18 @@ def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
     assert listed == [{"matched": 0, "fired": 0, **rule} for rule in rules]
     assert sim("faults", "clear").code == 0
     assert sim("faults", "list", "-o", "json").json == []
+
+
+def test_a_scenario_that_comes_with_the_package_is_loaded_by_its_name(sim, graphkit):
+    listed = graphkit("sim", "faults", "scenarios", "-o", "json").json
+    assert "monday-morning" in {each["name"] for each in listed}
+    assert "monday-morning: The first hour of the week" in graphkit("sim", "faults", "scenarios").stdout
+    assert sim("faults", "load", "half-done").code == 0
+    assert sim("faults", "load", "throttled-day").code == 0
+    told = sim("faults", "list", "-o", "json").json
+    assert [rule["action"] for rule in told] == ["commit-then"] * 3 + ["throttle"]
+    wrong = sim("faults", "load", "tuesday")
+    assert (wrong.code, "known are ambiguous-creates" in wrong.stderr) == (5, True)
 
 
 @pytest.mark.parametrize("text", ["[{}]", "{", '[{"action": "kill"}, {"action": "dance"}]'])

@@ -198,7 +198,7 @@ def _restore_user(call: Call, item: Json, given: Json) -> Json:
     """
     user_rules.check_sensitive(call, item)
     tenant = call.tenant
-    upn = given.get("newUserPrincipalName") or item["userPrincipalName"].removeprefix(item["id"].replace("-", ""))
+    upn = given.get("newUserPrincipalName") or recycling.name_of(item)
     user_rules.check_upn(call, upn, item["id"])
     changes = {"userPrincipalName": upn, **_addresses(call, item, given)}
     plain = {name: value for name, value in item.items() if name not in ("@odata.type", "_licenses")}
@@ -224,10 +224,7 @@ def _restore_other(call: Call, name: str, item: Json) -> Json:
     state = call.tenant.state
     if name == "group":
         _check_names(call, item)
-        if item.get("_team"):
-            # learn.microsoft.com/microsoftteams/archive-or-delete-a-team: a team comes back with its group
-            state.put("teams", item["_team"])
-    plain = {name: value for name, value in item.items() if name not in ("@odata.type", "_team")}
+    plain = {name: value for name, value in item.items() if name != "@odata.type"}
     return recycling.unearth(state, _BINS[name].table, plain, {"_created": call.now})
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from graphkit.sandbox.areas import licensing
 from graphkit.sandbox.call import Call, Json, not_found
 from graphkit.sandbox.shape import Derive
-from graphkit.sandbox.sign_ins import sign_in_activity
 
 # resources/user.md: "returned by default"
 DEFAULT_SELECT = (
@@ -33,9 +32,10 @@ DERIVED: dict[str, Derive] = {
     "assignedLicenses": licensing.assigned_licenses,
     "assignedPlans": licensing.assigned_plans,
     "identities": identities,
+    "provisionedPlans": licensing.provisioned_plans,
     "proxyAddresses": proxy_addresses,
-    "signInActivity": sign_in_activity,
 }
+"""Sign-in activity is for those who ask users for it; wherever else users appear it is not told."""
 
 
 def find(call: Call) -> Json:

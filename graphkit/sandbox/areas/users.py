@@ -6,11 +6,12 @@ What a user may be is in ``user_rules.py``; managers, memberships, deleted users
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import licensing, user_rules
+from graphkit.sandbox.areas.directory_objects import groups_of, view
 from graphkit.sandbox.areas.managers import bound_manager, manager_view, reports_of, set_manager
-from graphkit.sandbox.areas.memberships import few_memberships
 from graphkit.sandbox.areas.people import DEFAULT_SELECT, DERIVED, find, proxy_addresses
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.edm import is_guid
@@ -18,18 +19,24 @@ from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import LICENSES, USERS, USERS_DELETE, USERS_WRITE
 from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.sign_ins import PAGE, asks, check_access
+from graphkit.sandbox.shape import MAX_EXPANDED
+from graphkit.sandbox.sign_ins import PAGE, asks, check_access, sign_in_activity
 
 __all__ = ["DEFAULT_SELECT", "USER_KIND", "find", "routes"]
 
 routes = Routes()
 
+
+def _few_groups(call: Call, user: Json) -> list[Json]:
+    return [view(call, group["id"]) for group in islice(groups_of(call, user["id"]), MAX_EXPANDED)]
+
+
 USER_KIND = Kind(
     "users",
     "user",
     DEFAULT_SELECT,
-    derived=DERIVED,
-    expands={"manager": manager_view, "directReports": reports_of, "memberOf": few_memberships},
+    derived={**DERIVED, "signInActivity": sign_in_activity},
+    expands={"manager": manager_view, "directReports": reports_of, "memberOf": _few_groups},
     advanced=True,
 )
 # "Requests with $top set higher than 500 return pages with up to 500 users", and the id comes along (api/user-list.md).
@@ -170,7 +177,7 @@ def reprocess(call: Call) -> Reply:
     "/users/{user}/revokeSignInSessions", ("User.RevokeSessions.All", *USERS_WRITE), page="user-revokesigninsessions"
 )
 def revoke_sessions(call: Call) -> Reply:
-    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end, access tokens live on."""
+    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end. Access tokens: see ``bearer.py``."""
     user = find(call)
     call.tenant.state.put("users", {**user, "signInSessionsValidFromDateTime": instant(call.now)})
     return Reply(200, {"@odata.context": call.context("Edm.Boolean"), "value": True})

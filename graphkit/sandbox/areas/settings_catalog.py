@@ -1,0 +1,146 @@
+"""The settings catalogue (configurationPolicies) and administrative templates (groupPolicyConfigurations), beta only.
+
+api-reference/beta/api/intune-deviceconfigv2-devicemanagementconfigurationpolicy-*.md. Which settings exist, and what
+values they take, is not modelled: a definition's id is taken as it comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphkit.sandbox.areas.intune_policies import Collection, Policies
+from graphkit.sandbox.areas.intune_words import read, refuse
+from graphkit.sandbox.call import Call, Json, Refusal, Reply
+from graphkit.sandbox.ids import instant
+from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE
+from graphkit.sandbox.query import Kind, listing
+from graphkit.sandbox.schema import check_required
+
+ROOT = "/deviceManagement/configurationPolicies"
+FIXED = ("platforms", "technologies", "creationSource")
+SEALED = "#microsoft.graph.deviceManagementConfigurationSecretSettingValue"
+NO_TEMPLATE = {
+    "templateId": "",
+    "templateFamily": "none",
+    "templateDisplayName": None,
+    "templateDisplayVersion": None,
+}
+SETTING_KIND = Kind(
+    "deviceManagement/configurationPolicies/settings", "deviceManagementConfigurationSetting", page=1000, max_page=1000
+)
+
+
+def _settings(_: Call, policy: Json) -> list[Json]:
+    return list(policy.get("settings") or [])
+
+
+def _rules(call: Call, policy: Json, before: Json | None) -> Json:
+    """A PATCH leaves the settings alone; they are numbered anew when they come."""
+    template = {**NO_TEMPLATE, **(policy.get("templateReference") or {})}
+    if before is not None:
+        if any(policy.get(name) != before.get(name) for name in FIXED):
+            # KelvinTegelaar/CIPP#3744
+            raise refuse(call, "Platform, PolicyType, and CreationSource cannot be changed once created.")
+        if template != before["templateReference"]:
+            raise refuse(call)
+        if policy.get("settings") is before["settings"]:
+            return policy
+    settings = [
+        {"id": str(number), **_sealed(call, {n: v for n, v in setting.items() if "@" not in n and n != "id"})}
+        for number, setting in enumerate(policy.get("settings") or [])
+    ]
+    return {
+        **policy,
+        "description": policy.get("description") or "",
+        "templateReference": template,
+        "settings": settings,
+        "settingCount": len(settings),
+    }
+
+
+def _sealed(call: Call, value: Any) -> Any:
+    """Secrets are exchanged for tokens: the value itself is never shown again."""
+    if isinstance(value, list):
+        return [_sealed(call, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("@odata.type") == SEALED and value.get("valueState") == "notEncrypted":
+        return {**value, "value": call.tenant.new_id(), "valueState": "encryptedValueToken"}
+    return {name: _sealed(call, item) for name, item in value.items()}
+
+
+POLICIES = Policies(
+    Collection(
+        ROOT,
+        "deviceManagementConfigurationPolicy",
+        "intune-deviceconfigv2-devicemanagementconfigurationpolicy",
+        assignment="deviceManagementConfigurationPolicyAssignment",
+        beta_only=True,
+        name="name",
+        rule=_rules,
+        expands={"settings": _settings},
+    )
+)
+routes = POLICIES.routes()
+
+
+@routes.put(ROOT + "/{policy}", INTUNE_WRITE, page="intune-deviceconfigv2-devicemanagementconfigurationpolicy-update")
+def replace_policy(call: Call) -> Reply:
+    """How settings are changed: the whole policy is sent again (microsoftgraph/powershell-intune-samples#286).
+
+    Not on the page; as the admin centre and Microsoft365DSC/Microsoft365DSC#6625 do it. 204 is an assumption.
+    """
+    policy = POLICIES.find(call)
+    body, found = read(call, call.json, "deviceManagementConfigurationPolicy")
+    check_required(body, found, code="BadRequest")
+    POLICIES.change(call, policy, {"settings": [], **body})
+    return Reply(204)
+
+
+@routes.get(ROOT + "/{policy}/settings", INTUNE, page="intune-deviceconfigv2-devicemanagementconfigurationsetting-list")
+def list_settings(call: Call) -> Reply:
+    return listing(call, SETTING_KIND, list(POLICIES.find(call)["settings"]))
+
+
+TEMPLATES = Policies(
+    Collection(
+        "/deviceManagement/groupPolicyConfigurations",
+        "groupPolicyConfiguration",
+        "intune-grouppolicy-grouppolicyconfiguration",
+        assignment="groupPolicyConfigurationAssignment",
+        beta_only=True,
+        # What an administrator makes is of this kind; the enumeration's first member is "unknown".
+        rule=lambda _, policy, __: {**policy, "policyConfigurationIngestionType": "builtIn"},
+    )
+)
+routes += TEMPLATES.routes()
+VALUES = "/deviceManagement/groupPolicyConfigurations/{policy}/definitionValues"
+_VALUE_PAGE = "intune-grouppolicy-grouppolicydefinitionvalue"
+
+
+@routes.get(VALUES, INTUNE, page=f"{_VALUE_PAGE}-list")
+def list_values(call: Call) -> Reply:
+    """Without the definitions that they bind to: those are not modelled."""
+    if call.query.get("$expand"):
+        raise Refusal(501, "NotModelled", "The simulated tenant does not model the definitions of group policies.")
+    context = call.context("deviceManagement/groupPolicyConfigurations/definitionValues")
+    return Reply(200, {"@odata.context": context, "value": TEMPLATES.find(call).get("_values", [])})
+
+
+@routes.post(VALUES, INTUNE_WRITE, page=f"{_VALUE_PAGE}-create")
+def create_value(call: Call) -> Reply:
+    """Published sets write ``enabled`` as text, and are taken."""
+    policy, body = TEMPLATES.find(call), call.json
+    enabled = str(body.get("enabled")).lower()
+    if not isinstance(body.get("definition@odata.bind"), str) or enabled not in ("true", "false"):
+        raise refuse(call)
+    value = {
+        "id": call.tenant.new_id(),
+        "createdDateTime": instant(call.now),
+        "lastModifiedDateTime": instant(call.now),
+        "configurationType": "policy",
+        "enabled": enabled == "true",
+    }
+    kept = [*policy.get("_values", []), value]
+    call.tenant.state.put("groupPolicyConfigurations", {**policy, "_values": kept})
+    return Reply(201, {"@odata.context": call.context("groupPolicyDefinitionValues/$entity"), **value})
