@@ -20,6 +20,7 @@ from graphkit.sandbox import (
     Seed,
     SimulatedTenant,
     differences,
+    furnish,
     instant,
     load_scenario,
     make_authority,
@@ -27,6 +28,7 @@ from graphkit.sandbox import (
     serve,
     stored_time,
 )
+from graphkit.sandbox.areas import ROUTES
 
 if TYPE_CHECKING:
     import ssl
@@ -231,9 +233,28 @@ def _kept(path: Path) -> Iterator[SimulatedTenant]:
         tenant.close()
 
 
+def _units(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    """``SPE_E3=60`` ...: a product, and the units bought."""
+    found = {}
+    for text in given:
+        name, _equals, number = text.partition("=")
+        if not number.isdecimal():
+            raise UsageError(f"--sku {text}: NAME=UNITS, as in SPE_E3=60")
+        found[name] = int(number)
+    return found
+
+
 @command.command("seed")
 @click.option("--users", type=click.IntRange(1), default=8000, show_default=True, help="Accounts in all.")
 @click.option("--organisations", type=click.IntRange(1), default=3, show_default=True, help="RX1, RX2 ...")
+@click.option("--devices", type=click.IntRange(0), default=0, show_default=True, help="Managed Windows devices in all.")
+@click.option(
+    "--groups", type=click.IntRange(0), default=0, show_default=True, help="Groups of 20 in each organisation."
+)
+@click.option("--policies", is_flag=True, help="A few policies: conditional access, compliance, a ring of updates.")
+@click.option(
+    "--sku", "seats", multiple=True, callback=_units, metavar="NAME=UNITS", help="A product; may be repeated."
+)
 @click.option(
     "--licensed",
     type=click.IntRange(0),
@@ -244,15 +265,43 @@ def _kept(path: Path) -> Iterator[SimulatedTenant]:
 @click.option("--domain", default="contoso.example", show_default=True, help="The verified domain.")
 @click.option("--dice", type=int, default=1, show_default=True, help="Equal dice fall equally.")
 @click.pass_obj
-def seed_tenant(invocation: Invocation, /, **chosen: int | str) -> None:
+def seed_tenant(
+    invocation: Invocation, /, groups: int, policies: bool, seats: dict[str, int], **chosen: int | str
+) -> None:
     """Make a tenant and keep it in --state FILE, which must not exist yet."""
     path = _state_file(invocation)
     if path.exists():
         raise UsageError(f"{path} exists already; a tenant is never seeded over another")
-    seed = Seed(**chosen)  # type: ignore[arg-type]  # click has made each what its option says
-    SimulatedTenant.open(path, _Still(0.0), seed=seed).close()
+    products = {"skus": tuple(seats), "seats": seats} if seats else {}
+    try:
+        seed = Seed(**chosen, **products)  # type: ignore[arg-type]  # click has made each what its option says
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    with closing(SimulatedTenant.open(path, _Still(clock.VIRTUAL_EPOCH), seed=seed)) as tenant:
+        furnish(tenant, groups=groups, policies=policies)
     made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
-    invocation.output.emit(made)
+    invocation.output.emit({**made, "devices": seed.devices, "groups": groups * len(seed.codes)})
+
+
+@command.command("endpoints")
+@click.pass_obj
+def list_endpoints(invocation: Invocation, /) -> None:
+    """Everything that is modelled: method, path, version, the permissions that allow it, and the page it follows.
+
+    Of each list of permissions one is needed, and the first is the least.
+    """
+    invocation.output.emit(
+        [
+            {
+                "method": route.method,
+                "path": route.template,
+                "version": "beta" if route.beta_only else "v1.0, beta",
+                "permissions": [list(need) for need in route.needs],
+                "source": route.source,
+            }
+            for route in sorted(ROUTES, key=lambda route: (route.template.lower(), route.method))
+        ],
+    )
 
 
 @command.group("faults", cls=Group)

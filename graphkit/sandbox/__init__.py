@@ -9,6 +9,7 @@ from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
 from graphkit.sandbox.diff import Difference, differences
 from graphkit.sandbox.federation import FederatedCredential
+from graphkit.sandbox.furnish import furnish
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.log import Entry
 from graphkit.sandbox.scenarios import Scenario, load_scenario, scenario_names, scenarios
@@ -32,6 +33,7 @@ __all__ = [
     "Seed",
     "SimulatedTenant",
     "differences",
+    "furnish",
     "instant",
     "load_scenario",
     "make_authority",

@@ -79,6 +79,11 @@ def first_value(declared: str) -> str | None:
     return str(enum["members"][0]) if enum else None
 
 
+def collections_at_the_root() -> list[str]:
+    """What every path of v1.0 begins with."""
+    return sorted(name for name in v1()["segments"][""] if name != ":base")
+
+
 def is_real_path(names: list[str]) -> str:
     """Empty if v1.0 has a path of these segments, else the segment at which it ends."""
     table: dict[str, dict[str, str]] = v1()["segments"]

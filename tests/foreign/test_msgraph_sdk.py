@@ -39,10 +39,14 @@ async def signed_in(secure):
     ):
         hosts = [address.partition("://")[2], "127.0.0.1"]
         provider = AzureIdentityAuthenticationProvider(credential, scopes=[f"{address}/.default"], allowed_hosts=hosts)
+        network = http._transport  # its middleware takes the place of this one, and never closes it
         client = GraphClientFactory.create_with_default_middleware(client=http, host=address)
         adapter = GraphRequestAdapter(provider, client)
         adapter.base_url = f"{address}/v1.0"
-        yield GraphServiceClient(request_adapter=adapter)
+        try:
+            yield GraphServiceClient(request_adapter=adapter)
+        finally:
+            await network.aclose()
 
 
 def conversation(secure, talk):

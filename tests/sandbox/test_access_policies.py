@@ -226,6 +226,7 @@ def test_195_policies_are_the_limit(graph):
 
 def test_a_new_location_may_not_be_found_yet_by_the_policy_that_names_it(graph):
     """CIPP-API's New-CIPPCAPolicy.ps1 tries again on 1040."""
+    graph.tenant.replication.window_s = 2.0
     key = graph("POST", LOCATIONS, location()).json["id"]
     where = conditions(locations={"includeLocations": [key]})
     told = {graph("POST", CA, policy(**where)).status for _ in range(20)}

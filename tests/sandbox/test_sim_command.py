@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from graphkit.clock import RealClock
+from graphkit.sandbox.areas import ROUTES
 
 interruptible = pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
 
@@ -188,6 +189,47 @@ def test_a_tenant_is_seeded_as_asked_and_never_over_another(graphkit, sim, tmp_p
     assert sorted(user["userPrincipalName"][:3] for user in found.json) == ["bre"] * 2 + ["rx1"] * 6 + ["rx2"] * 6
     again = sim("seed")
     assert (again.code, "exists already" in again.stderr) == (5, True)
+
+
+def test_a_tenant_in_use_has_groups_devices_and_policies(graphkit, sim, tmp_path):
+    bought = ("--sku", "SPE_E3=60", "--sku", "EMS=9")
+    made = sim("seed", "--users", "60", "--devices", "30", "--groups", "2", "--policies", *bought, state="b.db")
+    assert made.code == 0, made.stderr
+    flags = ("--all", "-o", "json", "-t", "simulated", "--state", tmp_path / "b.db", "--virtual-time")
+
+    def names(path, name="displayName"):
+        return [item[name] for item in graphkit("graph", "get", path, *flags).json]
+
+    assert [name for name in names("/groups") if "Ward" in name] == [
+        f"RX{org} Ward {number}" for org in (1, 2, 3) for number in (1, 2)
+    ]
+    assert len(names("/deviceManagement/managedDevices", "deviceName")) == 30
+    assert names("/identity/conditionalAccess/policies") == ["Require MFA for everyone", "Block legacy authentication"]
+    assert names("/deviceManagement/deviceCompliancePolicies") == ["Windows floor"]
+    units = {
+        sku["skuPartNumber"]: sku["prepaidUnits"]["enabled"]
+        for sku in graphkit("graph", "get", "/subscribedSkus", *flags).json
+    }
+    assert units == {"SPE_E3": 60, "EMS": 9}
+
+
+@pytest.mark.parametrize("wrong", [("--sku", "SPE_E3"), ("--sku", "NONE=5")])
+def test_a_product_that_is_none_is_refused_by_name(sim, tmp_path, wrong):
+    result = sim("seed", *wrong, state="c.db")
+    assert (result.code, wrong[1].partition("=")[0] in result.stderr) == (5, True)
+    assert not (tmp_path / "c.db").exists()
+
+
+def test_every_endpoint_is_listed_with_its_source(graphkit):
+    found = graphkit("sim", "endpoints", "-o", "json").json
+    assert len(found) == len(ROUTES)
+    assert {
+        "method": "POST",
+        "path": "/users/{user}/revokeSignInSessions",
+        "version": "v1.0, beta",
+        "permissions": [["User.RevokeSessions.All", "User.ReadWrite.All", "Directory.ReadWrite.All"]],
+        "source": "https://learn.microsoft.com/graph/api/user-revokesigninsessions?view=graph-rest-1.0",
+    } in found
 
 
 def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
