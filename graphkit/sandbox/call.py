@@ -49,8 +49,13 @@ def not_found(object_id: str) -> Refusal:
 
 
 def conflict(prop: str) -> Refusal:
-    """A unique property is taken: 400, not 409 (concepts/errors.md and many clients)."""
-    return bad_request(f"Another object with the same value for property {prop} already exists.")
+    """A unique property is taken: 400, not 409 (concepts/errors.md and many clients; microsoft-graph-docs#1508)."""
+    return Refusal(
+        400,
+        "Request_BadRequest",
+        f"Another object with the same value for property {prop} already exists.",
+        details=[{"target": prop, "code": "ObjectConflict"}],
+    )
 
 
 SILENT = frozenset({"timeout", "reset", "refuse", "goaway"})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import SEEDED_AT, instant
-from graphkit.sandbox.population import Ids, Shares
+from graphkit.sandbox.population import Ids, Population, Shares
 
 if TYPE_CHECKING:
     from graphkit.sandbox.seed import Seed
@@ -64,7 +64,7 @@ _PLAIN: Json = {
 }  # fmt: skip
 
 
-class Fleet:
+class Fleet(Population):
     """The devices that the organisations share, one for each of their people in turn."""
 
     def __init__(self, seed: Seed) -> None:
@@ -166,7 +166,7 @@ class Fleet:
         return None
 
 
-class JoinedDevices:
+class JoinedDevices(Population):
     """The same machines as Entra knows them; they stay there when Intune lets go of them."""
 
     def __init__(self, fleet: Fleet, ids: Ids) -> None:

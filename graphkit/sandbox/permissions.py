@@ -17,6 +17,8 @@ Need = tuple[str, ...]
 
 DIRECTORY: Need = ("Directory.Read.All", "Directory.ReadWrite.All")
 USERS: Need = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", *DIRECTORY)
+USERS_FULL: Need = ("User.Read.All", "User.ReadWrite.All", *DIRECTORY)
+USERS_DELETE: Need = ("User.DeleteRestore.All", "User.ReadWrite.All")
 USERS_WRITE: Need = ("User.ReadWrite.All", "Directory.ReadWrite.All")
 GROUP_RECORDS: Need = (
     "Group.ReadBasic.All",
@@ -41,6 +43,7 @@ OWNERS: Need = (
     "Group.ReadWrite.All",
     *DIRECTORY,
 )
+GROUPS_FULL: Need = ("Group.Read.All", "Group.ReadWrite.All", *DIRECTORY)
 GROUP_WRITE: Need = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
 MEMBERS_WRITE: Need = ("GroupMember.ReadWrite.All", *GROUP_WRITE)
 LICENSES: Need = (
@@ -113,6 +116,7 @@ REPORTS: Need = ("Reports.Read.All",)
 REPORT_SETTINGS: Need = ("ReportSettings.Read.All", "ReportSettings.ReadWrite.All")
 REPORT_SETTINGS_WRITE: Need = ("ReportSettings.ReadWrite.All",)
 AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
+INVITE: Need = ("User.Invite.All", *USERS_WRITE)
 AGREEMENTS_WRITE: Need = ("Agreement.ReadWrite.All",)
 INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
 INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
@@ -146,15 +150,18 @@ def check(call: Call, template: str, needs: Iterable[Need]) -> None:
     held = call.permissions
     if held is None:
         return
-    if template == "/groups/{group}" and call.method == "PATCH" and _only_members(call.body):
+    # api-reference/v1.0/api/group-post-members.md: up to 20 members at once, by PATCH, with the same permission
+    if template == "/groups/{group}" and call.method == "PATCH" and _only(call.body, "members@odata.bind"):
         needs = (MEMBERS_WRITE,)
+    # api-reference/v1.0/api/user-update.md: the least for accountEnabled is this one with User.Read.All
+    if template == "/users/{user}" and call.method == "PATCH" and _only(call.body, "accountEnabled"):
+        needs = (("User.EnableDisableAccount.All", *USERS_WRITE), USERS_FULL)
     if any(held.isdisjoint(need) for need in needs):
         raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
-def _only_members(body: object) -> bool:
-    """api-reference/v1.0/api/group-post-members.md: up to 20 members at once, by PATCH, with the same permission."""
-    return isinstance(body, dict) and set(body) == {"members@odata.bind"}
+def _only(body: object, name: str) -> bool:
+    return isinstance(body, dict) and set(body) == {name}
 
 
 def unknown(names: Iterable[str]) -> list[str]:
@@ -233,6 +240,8 @@ APP_ROLES: Mapping[str, str] = {
     "TeamSettings.ReadWrite.All": "bdd80a03-d9bc-451d-b7c4-ce7c63fe3c8f",
     "TeamTemplates.Read.All": "6323133e-1f6e-46d4-9372-ac33a0870636",
     "User.DeleteRestore.All": "eccc023d-eccf-4e7b-9683-8813ab36cecc",
+    "User.EnableDisableAccount.All": "3011c876-62b7-4ada-afa2-506cbbecc68c",
+    "User.Invite.All": "09850681-111b-4a89-9bed-3f2cae46d706",
     "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
     "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",

@@ -27,6 +27,7 @@ from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
 from graphkit.sandbox.query import NO_QUERY, parse_query
+from graphkit.sandbox.recycling import expire_later
 from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
@@ -349,6 +350,8 @@ class SimulatedTenant:
         state = self.state
         people_changed(self, now)
         if state.touched or state.touched_links:
+            expire_later(self, now)
+            state.note_changes(now)
             self.replication.committed(now)
         elif not self.pending.changed:
             return

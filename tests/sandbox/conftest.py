@@ -60,6 +60,12 @@ class Client:
         document = json.loads(answer.body) if answer.body[:1] == b"{" else answer.body.decode()
         return Told(answer.status, document, answer.headers, answer.failure.kind if answer.failure else "")
 
+    def bearer(self, *permissions: str) -> dict[str, str]:
+        """The header of an app with these application permissions and no others."""
+        signer = self.tenant.login.signer
+        claims = {"iss": signer.issuer, "exp": self.clock.at + 9_999, "idtyp": "app", "appid": "a"}
+        return {"Authorization": f"Bearer {signer.sign({**claims, 'roles': permissions})}"}
+
     @staticmethod
     def link(key: str) -> str:
         return f"{ROOT}/v1.0/directoryObjects/{key}"

@@ -46,7 +46,7 @@ def test_a_new_user_has_never_been_here(graph):
         "displayName": "New",
         "mailNickname": "new",
         "userPrincipalName": "new@contoso.example",
-        "passwordProfile": {"password": "x"},
+        "passwordProfile": {"password": "Irrelevant-here-1"},
     }
     made = graph("POST", "/users", body)
     assert last_seen(made.json["id"], graph.tenant) is None

@@ -118,7 +118,7 @@ def test_an_address_is_given_once(graph):
     sells(graph, "SPE_E3")
     assert assign(graph, graph.user(1), E3).status == 200
     body = {"accountEnabled": True, "displayName": "Namesake", "mailNickname": "rx1-0001", "usageLocation": "GB",
-            "userPrincipalName": "namesake@contoso.example", "passwordProfile": {"password": "x"}}  # fmt: skip
+            "userPrincipalName": "namesake@contoso.example", "passwordProfile": {"password": "Long-1234"}}  # fmt: skip
     twin = graph("POST", "/users", body).json["id"]
     graph.clock.at += 5
     assert "proxyAddresses" in assign(graph, twin, E3).message

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from graphkit.sandbox.areas import licensing
+from graphkit.sandbox.areas import people
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import DIRECTORY
-from graphkit.sandbox.query import Derive, Kind, entity, listing, matching
+from graphkit.sandbox.query import Kind, entity, listing, matching
 from graphkit.sandbox.router import Routes
 
 routes = Routes()
@@ -27,9 +27,6 @@ TABLES = {
 }
 """Where the objects of a type are kept. A directory role counts among them only once it is activated."""
 
-# "Returned by default": resources/user.md
-USER_SELECT = ("id", "businessPhones", "displayName", "givenName", "jobTitle", "mail", "mobilePhone",
-               "officeLocation", "preferredLanguage", "surname", "userPrincipalName")  # fmt: skip
 # resources/group.md, and the answers on api/group-post-groups.md
 GROUP_SELECT = (
     "id", "deletedDateTime", "classification", "createdDateTime", "description", "displayName", "expirationDateTime",
@@ -40,20 +37,18 @@ GROUP_SELECT = (
     "resourceBehaviorOptions", "resourceProvisioningOptions", "securityEnabled", "securityIdentifier", "theme",
     "uniqueName", "visibility",
 )  # fmt: skip
-_SELECTS = {"user": USER_SELECT, "group": GROUP_SELECT}
-_DERIVED: dict[str, Derive] = {
-    "assignedLicenses": licensing.assigned_licenses,
-    "assignedPlans": licensing.assigned_plans,
-}
+_SELECTS = {"user": people.DEFAULT_SELECT, "group": GROUP_SELECT}
+_DERIVED = {"user": people.DERIVED}
 _CASTS = {
-    name: Kind(table, name, _SELECTS.get(name), derived=_DERIVED if name == "user" else {}, advanced=True)
+    name: Kind(table, name, _SELECTS.get(name), derived=_DERIVED.get(name, {}), advanced=True, relation=True)
     for table, name in TABLES.items()
 }
 OBJECT_KIND = Kind(
     "directoryObjects",
     "directoryObject",
-    derived=_DERIVED,
+    derived=people.DERIVED,
     advanced=True,
+    relation=True,
     variants={f"#microsoft.graph.{name}": kind for name, kind in _CASTS.items()},
 )
 MAX_IDS = 1000

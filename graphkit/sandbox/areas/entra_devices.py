@@ -58,12 +58,12 @@ def list_keys(call: Call) -> Reply:
     if "key" in call.query.select or call.query.get("$top"):
         raise bad_request("The query is not supported.", "BadRequest")
     text = call.query.get("$filter")
-    lookup = parse_filter(text).lookup if text else None
-    if text and (lookup is None or lookup[0] != "deviceId"):
+    wanted = parse_filter(text).equal("deviceId") if text else None
+    if text and wanted is None:
         raise bad_request("Only equality of deviceId is supported in $filter.", "BadRequest")
     found: Sequence[Json | None] = _keys(call)
-    if lookup:
-        found = [key for value in lookup[1] for key in _keys(call).of_device(value)]
+    if wanted:
+        found = [key for value in wanted for key in _keys(call).of_device(value)]
     return listing(call, KEY_KIND, found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import directory_objects, dynamic_groups, licensing
 from graphkit.sandbox.areas.directory_objects import directory_object, groups_of, holds, referred, view
 from graphkit.sandbox.areas.group_rules import (
@@ -90,7 +91,7 @@ def list_groups(call: Call) -> Reply:
 
 @routes.get("/groups/$count", GROUP_RECORDS, page="group-list")
 def count_groups(call: Call) -> Reply:
-    return Reply(200, str(matching(call, GROUP_KIND, call.tenant.state.table("groups").in_order())))
+    return Reply(200, str(matching(call, GROUP_KIND, candidates(call, "groups"))))
 
 
 @routes.get("/groups/{group}", GROUP_RECORDS, page="group-get")
@@ -261,7 +262,7 @@ def delete_group(call: Call) -> Reply:
     """Soft, for 30 days: Microsoft 365 groups and, by now, security groups (group-delete.md).
 
     Refused while the group holds licences (licensing-groups-resolve-problems.md), and for a role-assignable group
-    to an app that neither manages roles nor owns it. ``_links`` is what a restore brings back.
+    to an app that neither manages roles nor owns it.
     """
     group = find(call)
     check_cloud(group)
@@ -269,17 +270,7 @@ def delete_group(call: Call) -> Reply:
         raise bad_request("A group with active licenses cannot be deleted. Remove the licenses and try again.")
     if group.get("isAssignableToRole") and not _may_delete_role_assignable(call, group):
         raise directory_objects.denied()
-    state = call.tenant.state
-    links = {relation: list(state.linked(relation, group["id"])) for relation in RELATIONS}
-    for relation, targets in links.items():
-        for target in targets:
-            state.unlink(relation, group["id"], target)
-    for relation in ("members", "roleMembers", "unitMembers", "lifecycleGroups"):
-        links[f"{relation}Of"] = list(state.linked_back(relation, group["id"]))
-        for source in links[f"{relation}Of"]:
-            state.unlink(relation, source, group["id"])
-    state.delete("groups", group["id"])
-    state.put("deletedGroups", {**group, "deletedDateTime": instant(call.now), "_links": links})
+    recycling.bury(call.tenant.state, "groups", group, call.now, {})
     return Reply(204)
 
 

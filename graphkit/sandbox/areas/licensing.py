@@ -12,7 +12,7 @@ from graphkit.sandbox.areas.direct_licensing import assign_to_user
 from graphkit.sandbox.areas.group_licensing import assign_to_group, members_in_error, membership_changed
 from graphkit.sandbox.areas.license_views import assigned_licenses, assigned_plans, license_details, provisioned_plans
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
-from graphkit.sandbox.license_rules import active_skus, state_of, states_of
+from graphkit.sandbox.license_rules import ACTIVE, active_skus, state_of, states_of
 from graphkit.sandbox.licenses import capability_status
 from graphkit.sandbox.permissions import LICENSES
 from graphkit.sandbox.query import Kind, entity, listing
@@ -32,6 +32,7 @@ __all__ = [
     "membership_changed",
     "provisioned_plans",
     "release_seats",
+    "restore_direct",
     "routes",
     "set_states",
     "sku_table",
@@ -53,6 +54,13 @@ def set_states(tenant: SimulatedTenant, user: Json, states: list[Json]) -> Json:
 
 def release_seats(tenant: SimulatedTenant, user: Json) -> None:
     tenant.licenses.release(user)
+
+
+def restore_direct(tenant: SimulatedTenant, user: Json, states: list[Json]) -> Json:
+    """Give a restored user back what was assigned to them directly, as far as there are seats (an assumption)."""
+    book, skus = tenant.licenses, tenant.licenses.skus()
+    kept = [state for state in states if state["state"] not in ACTIVE or book.seats_left(skus[state["skuId"]]) > 0]
+    return book.put(user, [*states_of(user), *kept]) if kept else user
 
 
 @routes.get("/subscribedSkus", LICENSES, page="subscribedsku-list")

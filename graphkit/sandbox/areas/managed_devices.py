@@ -96,11 +96,11 @@ def _heeded(query: Query) -> Query:
 def _narrowed(call: Call) -> Sequence[Json | None]:
     """As few devices as the filter can be answered with."""
     text = call.query.get("$filter")
-    lookup = parse_filter(text).lookup if text else None
-    if lookup is None or lookup[0] != "userPrincipalName":
+    names = parse_filter(text).equal("userPrincipalName") if text else None
+    if names is None:
         return candidates(call, "managedDevices")
     people = call.tenant.state.table("users")
-    found = [user for name in lookup[1] for user in people.find("userPrincipalName", name)]
+    found = [user for name in names for user in people.find("userPrincipalName", name)]
     return [device for user in found for device in devices_of(call, user["id"])]
 
 

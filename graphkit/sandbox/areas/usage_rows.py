@@ -16,6 +16,7 @@ from graphkit.sandbox.activity import DAY, last_seen_at, team_last_seen_at, was_
 from graphkit.sandbox.areas.licensing import states_of
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import guid
+from graphkit.sandbox.recycling import name_of
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant
@@ -147,7 +148,7 @@ def _people(asked: Asked) -> Iterator[tuple[Json, str, str]]:
             yield user, "False", ""
     for user in asked.tenant.state.table("deletedUsers").objects.values():
         if asked.covers(user["id"]):
-            yield user, "True", user["deletedDateTime"][:10]
+            yield {**user, "userPrincipalName": name_of(user)}, "True", user["deletedDateTime"][:10]
 
 
 def active_users(asked: Asked) -> Iterator[tuple[str, ...]]:
