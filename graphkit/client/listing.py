@@ -11,7 +11,7 @@ import msgspec
 from graphkit.client.refusal import service_error
 from graphkit.client.seen import Seen
 from graphkit.client.walk import Walk, broken
-from graphkit.protocol.message import Request, Stage
+from graphkit.protocol.message import Request, Response, Stage
 
 Page = list[dict[str, Any]]
 
@@ -105,30 +105,40 @@ async def count(chain: Stage, listed: Request) -> int | None:
     if request is None:
         return None
     response = await chain.send(request)
+    if response.ok:
+        return number_in(response)
     if response.status in _NO_COUNT_HERE:
         return None
-    if not response.ok:
-        raise service_error(request, response)
-    return as_number(response.body)
+    raise service_error(request, response)
 
 
 def counting(listed: Request) -> Request | None:
-    """The request that counts what another lists; ``None`` if it lists only a part."""
+    """The request that counts what another lists; ``None`` if it lists only a part.
+
+    Not ``/$count``: nobody says in which form a bare number comes back inside a batch.
+    """
     head, _, query = listed.path.partition("?")
     pairs = query.split("&")
     if any(_name(pair) in _PARTS for pair in pairs):
         return None
     kept = [pair for pair in pairs if _name(pair) in _COUNTED_WITH]
-    path = f"{head}/$count" + ("?" + "&".join(kept) if kept else "")
+    path = f"{head}?{'&'.join([*kept, '$count=true', '$top=1', '$select=id'])}"
     return Request(method="GET", path=path, headers={**listed.headers, **EVENTUAL}, version=listed.version)
 
 
-def as_number(body: bytes) -> int | None:
-    """``/$count`` answers with a byte order mark before the number."""
+def number_in(response: Response) -> int | None:
+    """The answer to :func:`counting`."""
     try:
-        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=int)
+        return _number.decode(response.body).count
     except msgspec.DecodeError:
         return None
+
+
+class _Number(msgspec.Struct):
+    count: int | None = msgspec.field(default=None, name="@odata.count")
+
+
+_number = msgspec.json.Decoder(_Number)
 
 
 def _name(pair: str) -> str:

@@ -21,9 +21,10 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from graphkit.client.listing import Listing, Page, as_number, counting
+from graphkit.client.listing import Listing, Page, counting, number_in
 from graphkit.client.walk import broken
 from graphkit.errors import ServiceError
+from graphkit.protocol.batch import MAX_ITEMS
 from graphkit.protocol.message import Request, Stage
 from graphkit.protocol.odata import literal, query
 from graphkit.protocol.routes import parse
@@ -31,57 +32,67 @@ from graphkit.protocol.routes import parse
 PARALLEL = 8
 """Walks at a time: as many calls as the transport has in flight for one service."""
 
+WORTH_IT = 20
+"""Pages of a collection that is divided: finding the parts takes some round trips too."""
+
 SMALLEST = 5
-"""Pages that are not worth dividing."""
+"""Pages of a part that is not divided further."""
 
 DEEPEST = 16
 """Characters of the longest beginning: names that have so many in common are read in one piece."""
 
-MOST_CLAUSES = 10
-"""Beginnings in one filter; the directory takes 15 alternatives (microsoft-graph-docs-contrib issue 1238)."""
+MOST_CLAUSES = 14
+"""Alternatives in one filter; the directory takes 15 alternatives (microsoft-graph-docs-contrib issue 1238)."""
 
-_NAMES = "abcdefghijklmnopqrstuvwxyz0123456789"
+_LETTERS = ("abcdef", "ghijkl", "mnopqr", "stuvwxyz")
+_DIGITS = ("01234", "56789")
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a filter of alternatives selects, and how many the service counts there.
+    """What begins with any of ``beginnings`` or is ``exactly`` one of these, and how many the service counts there."""
 
-    ``beginning`` is what the values have in common; ``None`` if the range is not to be divided further.
-    """
+    beginnings: tuple[str, ...] = ()
+    exactly: tuple[str, ...] = ()
+    size: int = 0
 
-    clauses: tuple[str, ...]
-    size: int
-    beginning: str | None = None
+    def clauses(self, name: str) -> list[str]:
+        """Of a filter, alternatives to one another. The range of all has none."""
+        return [
+            *(f"startswith({name},{literal(each)})" for each in self.beginnings if each),
+            *(f"{name} eq {literal(each)}" for each in self.exactly),
+        ]
+
+    def parts(self, characters: Sequence[str]) -> list[Range]:
+        """Its alternatives one by one or, if it is but one, the alternatives of its next character, some together."""
+        if len(self.beginnings) + len(self.exactly) > 1:
+            return [Range((each,)) for each in self.beginnings] + [Range((), (each,)) for each in self.exactly]
+        if not self.beginnings or len(self.beginnings[0]) >= DEEPEST:
+            return []
+        (beginning,) = self.beginnings
+        found = [Range(tuple(beginning + each for each in group)) for group in characters]
+        return [*found, Range((), (beginning,))] if beginning else found
 
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """By which property a collection is divided, and the characters that its values are made of, in any case.
+    """By which property a collection is divided, and the characters that its values are made of, in any case, in groups
+    that are counted together.
 
     Every object has the property, and ``startswith`` is supported for it without advanced query parameters.
     """
 
     property: str
-    characters: str
-
-    def parts(self, beginning: str) -> list[Range]:
-        """Everything that begins like this, by the next character; also what ends there. Sizes are not known yet."""
-        names = [beginning + each for each in self.characters]
-        found = [
-            Range((f"startswith({self.property},{literal(name)})",), 0, name if len(name) < DEEPEST else None)
-            for name in names
-        ]
-        return [*found, Range((f"{self.property} eq {literal(beginning)}",), 0)] if beginning else found
+    characters: tuple[str, ...]
 
 
 # api-reference/v1.0/resources/{user,group,device,serviceprincipal}.md of microsoft-graph-docs-contrib. A character that
 # is missing here costs the parallel reading of what begins with it, never an object.
 SCHEMES: Mapping[str, Scheme] = {
-    "/users": Scheme("userPrincipalName", _NAMES + "'.-_!#^~@"),
-    "/groups": Scheme("mailNickname", _NAMES + "!#$%&'*+-./=?^_`{|}~"),
-    "/devices": Scheme("deviceId", "0123456789abcdef-"),
-    "/serviceprincipals": Scheme("appId", "0123456789abcdef-"),
+    "/users": Scheme("userPrincipalName", (*_LETTERS, *_DIGITS, "'.-_", "!#^~@")),
+    "/groups": Scheme("mailNickname", (*_LETTERS, *_DIGITS, "'.-_", "!#$%&*", "+/=?^", "`{|}~")),
+    "/devices": Scheme("deviceId", (*_DIGITS, "abcdef", "-")),
+    "/serviceprincipals": Scheme("appId", (*_DIGITS, "abcdef", "-")),
 }
 
 # What shapes the whole answer cannot be had in parts.
@@ -138,53 +149,51 @@ class PartitionedListing(Listing):
 
     async def _divide(self) -> list[Range]:
         """Ranges that stand for the whole; none if it has to be read in one piece."""
-        if self._scheme is None or self.counted is None or self.counted <= SMALLEST * self._page_size:
+        if self._scheme is None or self.counted is None or self.counted <= WORTH_IT * self._page_size:
             return []
         if not _NOT_IN_PARTS.isdisjoint(name.lower() for name in self._params):
             return []
+        rule = str(self._params.get("$filter", ""))
+        characters = [*"".join(self._scheme.characters)] if _compound(rule) else self._scheme.characters
         largest = max(SMALLEST * self._page_size, self.counted // (4 * PARALLEL))
-        large, done = [Range((), self.counted, "")], list[Range]()
-        while large:
-            parts = await self._split(self._scheme, large)
-            large = [part for part in parts if part.size > largest and part.beginning is not None]
-            done += [part for part in parts if part.size <= largest or part.beginning is None]
-        if not all(part.clauses for part in done):
-            return []
-        return merged(done, largest, 1 if _compound(str(self._params.get("$filter", ""))) else MOST_CLAUSES)
+        found = await self._divided(Range(("",), size=self.counted), characters, largest)
+        return merged(found, largest, 1 if _compound(rule) else MOST_CLAUSES) if len(found) > 1 else []
 
-    async def _split(self, scheme: Scheme, parents: Sequence[Range]) -> list[Range]:
-        """Each by its next character, or as it was where the parts do not count for the whole of it."""
-        parts = [scheme.parts(parent.beginning or "") for parent in parents]
-        sizes = await asyncio.gather(*(self._sizes([part.clauses for part in each]) for each in parts))
-        found: list[Range] = []
-        for parent, each, counted in zip(parents, parts, sizes, strict=True):
-            total = -1 if counted is None else sum(counted)
-            if total < parent.size and not await self._shrunk(parent, total):
-                found.append(replace(parent, beginning=None))
-            else:
-                found += [replace(part, size=size) for part, size in zip(each, counted or (), strict=True)]
-        return found
+    async def _divided(self, whole: Range, characters: Sequence[str], largest: int) -> list[Range]:
+        """In parts that are not too large, or as it was where its parts do not count for all of it."""
+        if whole.size <= largest or not (parts := whole.parts(characters)):
+            return [whole]
+        counted = await self._sizes(parts)
+        if counted is None or not await self._accounted(whole, sum(part.size for part in counted)):
+            return [whole]
+        found = await asyncio.gather(*(self._divided(part, characters, largest) for part in counted))
+        return [part for each in found for part in each]
 
-    async def _shrunk(self, parent: Range, total: int) -> bool:
-        """Were objects removed between the counts, so that its parts do account for it?"""
-        now = await self._sizes([parent.clauses])
-        return now is not None and 0 <= now[0] <= total
+    async def _accounted(self, whole: Range, total: int) -> bool:
+        if total >= whole.size:
+            return True
+        # Perhaps something was removed between the counts.
+        now = await self._sizes([whole])
+        return now is not None and now[0].size <= total
 
-    async def _sizes(self, ranges: Iterable[tuple[str, ...]]) -> list[int] | None:
-        """What the service counts for each; ``None`` if it does not say."""
-        requests = [counting(self._narrowed(clauses)) for clauses in ranges]
+    async def _sizes(self, ranges: Sequence[Range]) -> list[Range] | None:
+        """With what the service counts for each; ``None`` if it does not say."""
+        requests = [counting(self._narrowed(each)) for each in ranges]
         answers = await asyncio.gather(*(self._chain.send(request) for request in requests if request))
-        sizes = [as_number(answer.body) if answer.ok else None for answer in answers]
-        known = [size for size in sizes if size is not None]
-        return known if len(known) == len(sizes) else None
+        sizes = [number_in(answer) if answer.ok else None for answer in answers]
+        if None in sizes:
+            return None
+        return [replace(each, size=size or 0) for each, size in zip(ranges, sizes, strict=True)]
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def _side_by_side(self, ranges: Iterable[Range]) -> AsyncGenerator[Page, None]:
+    async def _side_by_side(self, ranges: Sequence[Range]) -> AsyncGenerator[Page, None]:
         """The pages of all ranges as they come; whoever takes them slowly holds up the walks."""
-        waiting = deque(sorted(ranges, key=lambda each: -each.size))
         ready: asyncio.Queue[Page | Exception | None] = asyncio.Queue(2)
-        workers = [asyncio.create_task(self._work(waiting, ready)) for _ in range(min(PARALLEL, len(waiting)))]
+        full = deque(sorted((each for each in ranges if each.size), key=lambda each: -each.size))
+        empty = deque(each for each in ranges if not each.size)
+        shares = [full] * min(PARALLEL, len(full)) + [empty] * min(MAX_ITEMS, len(empty))
+        workers = [asyncio.create_task(self._work(share, ready)) for share in shares]
         busy = len(workers)
         try:
             while busy:
@@ -203,27 +212,29 @@ class PartitionedListing(Listing):
     async def _work(self, waiting: deque[Range], ready: asyncio.Queue[Page | Exception | None]) -> None:
         try:
             while waiting:
-                async for page in self._walk(self._narrowed(waiting.popleft().clauses)):
+                async for page in self._walk(self._narrowed(waiting.popleft())):
                     await ready.put(page)
             await ready.put(None)
         except Exception as error:  # whoever waits for pages must hear of it, whatever it is
             await ready.put(error)
 
-    def _narrowed(self, clauses: Iterable[str]) -> Request:
-        """The listing of what these alternatives select."""
-        within, own = " or ".join(clauses), self._params.get("$filter")
+    def _narrowed(self, part: Range) -> Request:
+        """The listing of that part only."""
+        within = " or ".join(part.clauses(self._scheme.property)) if self._scheme else ""
+        own = self._params.get("$filter")
         narrowed = f"({own}) and ({within})" if own and within else own or within
         params = {**self._params, "$filter": narrowed} if narrowed else self._params
         return replace(self._first, path=self._path + query(params))
 
 
 def merged(ranges: Iterable[Range], largest: int, clauses: int) -> list[Range]:
-    """Small ranges as one, so that the empty ones cost no walk of their own."""
+    """Small ranges as one, so that the many empty ones cost few walks."""
     found: list[Range] = []
     for each in sorted(ranges, key=lambda each: each.size):
-        last = found[-1] if found else None
-        if last and len(last.clauses) < clauses and last.size + each.size <= largest:
-            found[-1] = Range(last.clauses + each.clauses, last.size + each.size)
+        last = found[-1] if found else Range()
+        both = Range(last.beginnings + each.beginnings, last.exactly + each.exactly, last.size + each.size)
+        if found and len(both.beginnings) + len(both.exactly) <= clauses and both.size <= largest:
+            found[-1] = both
         else:
             found.append(each)
     return found
