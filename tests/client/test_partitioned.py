@@ -20,9 +20,7 @@ def staff(count, organisations=3):
 def scattered(count, seed=1):
     chance = random.Random(seed)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789'.-_!#^~"
-    return [
-        "".join(chance.choices(letters, k=8)) + f".{number}@contoso.example" for number in range(count)
-    ]
+    return ["".join(chance.choices(letters, k=8)) + f".{number}@contoso.example" for number in range(count)]
 
 
 def lopsided(count):
@@ -141,7 +139,10 @@ def test_a_part_whose_parts_do_not_add_up_stays_whole(reading, collection):
 
 def test_somebody_renamed_from_part_to_part_is_not_lost(reading, collection):
     """The last part that is read loses somebody to the first one, which is done by then."""
-    names = [*(f"{letter}{number:04}@contoso.example" for letter in "bcm" for number in range(300)), "z@contoso.example"]
+    names = [
+        *(f"{letter}{number:04}@contoso.example" for letter in "bcm" for number in range(300)),
+        "z@contoso.example",
+    ]
     end = collection(names)
 
     def rename(path):
@@ -287,4 +288,3 @@ def test_an_expired_token_of_one_part_restarts_that_part(reading, collection):
 
     (found, restarts), _ = reading(end, use)
     assert (found, restarts) == (sorted(staff(900)), 3)
-
