@@ -27,6 +27,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"})
 _AS_IT_IS = "/?:@!$&'()*+,;=-._~%[]"
 # Sent again byte for byte, as an address of its own.
 _TOKENS = ("skiptoken=", "deltatoken=")
+_URL_SAFE = str.maketrans("-_", "+/")
 _SPELT = {
     "cache-control": "Cache-Control",
     "content-type": "Content-Type",
@@ -151,9 +152,9 @@ def _body(raw: msgspec.Raw, headers: Mapping[str, str]) -> bytes | None:
     if not body or body == b"null":
         return None
     if body.startswith(b'"') and "json" not in headers.get("content-type", "json"):
-        text = str(msgspec.json.decode(body))
+        text = str(msgspec.json.decode(body)).translate(_URL_SAFE)
         try:
-            return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_" if set("-_") & set(text) else None)
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except binascii.Error as error:
             raise ValueError("Invalid batch payload format: a body is neither JSON nor base64.") from error
     return body
