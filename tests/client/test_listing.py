@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from graphkit.client.seen import Seen
-from graphkit.errors import IncompleteList, ServiceError, UntrustedDestination
+from graphkit.errors import IncompleteList, ResyncRequired, ServiceError, UntrustedDestination
 
 ROOT = "https://graph.microsoft.com/v1.0"
 
@@ -313,6 +313,22 @@ def test_a_link_that_leads_elsewhere_is_an_error_and_nothing_is_sent(reading, li
     assert {httpx.URL(url).host for url in service.urls} == {"graph.microsoft.com"}
     assert len([url for url in service.urls if "$count" not in url]) == 1
     assert field in error.message
+
+
+def test_a_410_that_leads_elsewhere_is_not_followed(reading):
+    """Where to begin again is known: at the beginning (concepts/delta-query-overview.md, synchronization reset)."""
+    urls = []
+
+    def service(request):
+        urls.append(request.url)
+        return httpx.Response(410, headers={"Location": "https://evil.example/v1.0/users/delta?$deltatoken="})
+
+    async def refused(graph):
+        with pytest.raises(ResyncRequired):
+            await collect(graph.delta("/users/delta", link=f"{ROOT}/users/delta?$deltatoken=1"))
+
+    reading(httpx.MockTransport(service), refused)
+    assert [url.host for url in urls] == ["graph.microsoft.com"]
 
 
 def test_a_stored_delta_link_that_leads_elsewhere_is_not_followed(reading):
