@@ -159,12 +159,13 @@ async def _far_end(
         finally:
             tenant.close()
         return
-    from graphkit.transport.wire import make_wire
+    from graphkit.transport.network import make_wire
 
     clock = RealClock(settings.time_scale)
     source = make_token_source(settings, cloud, clock)
     host = cloud.graph_root.partition("://")[2]
-    yield make_wire(verify=settings.ssl_context(), proxy=settings.proxy_for(host) or None), clock, source
+    proxy = settings.proxy_for(host) or None
+    yield make_wire(settings.wire, verify=settings.ssl_context(), proxy=proxy), clock, source
 
 
 def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:

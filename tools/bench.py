@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphkit.client import GraphClient
+    from graphkit.transport.network import WireKind
 
 WRITES = 4000
 SDK_WRITES = 200
-USERS = 999 * 10
+USERS = 999 * 100
 ROUNDS = 5
 LATENCY_S = 0.08
 IN_FLIGHT = 320  # single writes given to graphkit at a time: as many as its engine gives
@@ -37,7 +38,7 @@ TOKEN = "x" * 1600
 
 STUB = r"""
 import asyncio, json, sys
-LATENCY, PAGES = float(sys.argv[1]), 10
+LATENCY, PAGES = float(sys.argv[1]), 100
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nrequest-id: 1\r\nContent-Length: %d\r\n\r\n"
 USER = {"displayName": "A user", "accountEnabled": True, "department": "Nursing", "jobTitle": "Nurse",
         "officeLocation": "RX1", "usageLocation": "GB", "assignedLicenses": [{"skuId": "0" * 36, "disabledPlans": []}]}
@@ -60,7 +61,7 @@ async def serve(reader, writer):
                 answer = json.dumps({"responses": [{"id": each["id"], "status": 204, "headers": {}} for each in asked]})
                 writer.write((HEAD % len(answer) + answer).encode())
             elif head.startswith("get "):
-                number = int(head.partition("skiptoken=")[2][:1] or 0)
+                number = int(head.partition("skiptoken=")[2].partition(" ")[0] or 0)
                 rows, more = LISTS[number]
                 host = next(line[6:] for line in head.split("\r\n") if line.startswith("host: "))
                 link = {"@odata.nextLink": f"http://{host}/v1.0/users?$top=999&$skiptoken={number + 1}"} if more else {}
@@ -220,7 +221,7 @@ async def one_by_one(root: str) -> None:
 
 
 @asynccontextmanager
-async def graphkit_client(root: str) -> AsyncIterator[GraphClient]:
+async def graphkit_client(root: str, wire: WireKind = "httpcore") -> AsyncIterator[GraphClient]:
     """The whole chain, its quotas lifted: guard, retry, governor, batcher, auth, wire."""
     from graphkit.auth.source import FixedSource
     from graphkit.client import GraphClient
@@ -230,12 +231,12 @@ async def graphkit_client(root: str) -> AsyncIterator[GraphClient]:
     from graphkit.protocol.identity import Token
     from graphkit.protocol.quota import table
     from graphkit.transport.chain import build_chain
-    from graphkit.transport.wire import make_wire
+    from graphkit.transport.network import make_wire
 
     cloud = Cloud("bench", root, root)
     clock = RealClock()
     chain = build_chain(
-        make_wire(),
+        make_wire(wire),
         cloud=cloud,
         source=FixedSource("bench", Token(TOKEN, float("inf"))),
         clock=clock,
@@ -249,13 +250,13 @@ async def graphkit_client(root: str) -> AsyncIterator[GraphClient]:
         await chain.aclose()
 
 
-async def through_graphkit(root: str) -> None:
+async def through_graphkit(root: str, wire: WireKind = "httpcore") -> None:
     from graphkit.protocol.message import Idempotency, Request
     from graphkit.protocol.routes import parse
 
     parse.cache_clear()  # in a real run hardly any address comes twice
     body = json.dumps(BODY).encode()
-    async with graphkit_client(root) as client:
+    async with graphkit_client(root, wire) as client:
         turn = asyncio.Semaphore(IN_FLIGHT)
 
         async def send(number: int) -> None:
@@ -269,9 +270,17 @@ async def through_graphkit(root: str) -> None:
         await asyncio.gather(*(send(number) for number in range(WRITES)))
 
 
-async def listing_through_graphkit(root: str) -> None:
-    async with graphkit_client(root) as client:
+async def through_graphkit_fast(root: str) -> None:
+    await through_graphkit(root, "aiohttp")
+
+
+async def listing_through_graphkit(root: str, wire: WireKind = "httpcore") -> None:
+    async with graphkit_client(root, wire) as client:
         assert sum([len(page) async for page in client.pages("/users")]) == USERS
+
+
+async def fast_listing_through_graphkit(root: str) -> None:
+    await listing_through_graphkit(root, "aiohttp")
 
 
 async def through_sdk(root: str) -> None:
@@ -301,11 +310,13 @@ WRITERS = (
     Contender("httpx, batches built by hand, 8 in flight", by_hand, WRITES),
     Contender("aiohttp + orjson, the same", raw_batches, WRITES, ("aiohttp", "orjson")),
     Contender("graphkit, single writes, 320 in flight", through_graphkit, WRITES),
+    Contender("graphkit with the extra fast, the same", through_graphkit_fast, WRITES, ("aiohttp",)),
     Contender("httpx, one call per write, 8 in flight", one_by_one, WRITES),
     Contender("msgraph-sdk, gather(32)", through_sdk, SDK_WRITES, ("msgraph",)),
 )
 READERS = (
     Contender("graphkit, pages()", listing_through_graphkit, USERS),
+    Contender("graphkit with the extra fast, the same", fast_listing_through_graphkit, USERS, ("aiohttp",)),
     Contender("aiohttp + orjson, links followed by hand", raw_listing, USERS, ("aiohttp", "orjson")),
 )
 

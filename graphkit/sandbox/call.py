@@ -13,14 +13,22 @@ Json = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The service says no: an HTTP status with ``error.code`` and ``error.message``."""
+    """The service says no: an HTTP status with ``error.code`` and ``error.message``, and ``error.details`` if any."""
 
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        details: list[Json] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.headers = headers or {}
+        self.details = details or []
 
 
 def bad_request(message: str, code: str = "Request_BadRequest") -> Refusal:
@@ -37,8 +45,13 @@ def not_found(object_id: str) -> Refusal:
 
 
 def conflict(prop: str) -> Refusal:
-    """A unique property is taken: 400, not 409 (concepts/errors.md and many clients)."""
-    return bad_request(f"Another object with the same value for property {prop} already exists.")
+    """A unique property is taken: 400, not 409 (concepts/errors.md and many clients; microsoft-graph-docs#1508)."""
+    return Refusal(
+        400,
+        "Request_BadRequest",
+        f"Another object with the same value for property {prop} already exists.",
+        details=[{"target": prop, "code": "ObjectConflict"}],
+    )
 
 
 @dataclass(slots=True)

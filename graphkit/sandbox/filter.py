@@ -1,8 +1,8 @@
 """``$filter``: a small language compiled to a function of an object.
 
 Known forms: ``eq ne gt ge lt le``, ``in (..)``, ``startswith endswith contains``, ``any(x:x ..)``, ``isof``,
-``/$count``, ``and or not`` and parentheses (concepts/aad-advanced-queries.md). Strings compare without regard to
-case, as the directory does.
+``/$count``, ``and or not`` and parentheses (concepts/filter-query-parameter.md). Strings compare without regard to
+case, as the directory does. What a directory object may be asked for is judged elsewhere, by a filter's clauses.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from graphkit.sandbox.call import Refusal, bad_request
+from graphkit.sandbox.comparing import COMPARE, FUNCTIONS, clash, fold, literal, reader
+from graphkit.sandbox.paths import Place, resolve
 
 Test = Callable[[Any], Any]
 
@@ -24,63 +26,69 @@ _TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_][\w.]*(?:/[$\w.]+)*)"
     r"|(?P<mark>[(),:/]))"
 )
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "gt": lambda a, b: a is not None and a > b,
-    "ge": lambda a, b: a is not None and a >= b,
-    "lt": lambda a, b: a is not None and a < b,
-    "le": lambda a, b: a is not None and a <= b,
-}
-_FUNCTIONS: dict[str, Callable[[Any, Any], bool]] = {
-    "startswith": lambda a, b: isinstance(a, str) and a.startswith(b),
-    "endswith": lambda a, b: isinstance(a, str) and a.endswith(b),
-    "contains": lambda a, b: isinstance(a, str) and b in a,
-}
+
+
+class Clause(NamedTuple):
+    """One comparison. ``path`` leads from the object to what is compared, range variables left out; ``null`` says
+    that it is compared with null, ``inside`` that it stands in a lambda.
+    """
+
+    path: str
+    operator: str
+    null: bool = False
+    inside: bool = False
+
+
+class Hint(NamedTuple):
+    """What every match has: one of ``values`` (lower case) in ``name``, or a beginning of it."""
+
+    name: str
+    values: tuple[str, ...]
+    prefix: bool = False
 
 
 class Filter(NamedTuple):
-    """``lookups``: an equality or ``in`` that the whole filter amounts to, for indexes: ``(property, values)``."""
+    """``negated``: something in it is. Each of ``hints`` is for indexes; the test is to be made all the same."""
 
     test: Test
-    properties: frozenset[str]
-    advanced: bool
-    lookup: tuple[str, tuple[str, ...]] | None
+    clauses: tuple[Clause, ...]
+    negated: bool
+    hints: tuple[Hint, ...]
+
+    @property
+    def properties(self) -> frozenset[str]:
+        return frozenset(clause.path.split("/")[0] for clause in self.clauses)
 
 
 @lru_cache(maxsize=512)
-def parse_filter(text: str) -> Filter:
-    """Raises :class:`Refusal` (400 BadRequest) for what is not a filter."""
-    return _Parser(text).parse()
+def parse_filter(text: str, types: tuple[str, ...] = (), version: str = "v1.0") -> Filter:
+    """Raises :class:`Refusal` (400 BadRequest) for what is not a filter, or names what none of these types has."""
+    return _Parser(text, types, version).parse()
 
 
-def _fold(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+class _Range(NamedTuple):
+    """A lambda's variable: what it ranges over, and the type of one of those."""
+
+    name: str
+    over: str
+    element: str
 
 
-def _read(path: list[str]) -> Callable[[Any], Any]:
-    if len(path) == 1:
-        name = path[0]
-        return lambda item: _fold(item.get(name) if isinstance(item, dict) else None)
-
-    def walk(item: Any) -> Any:
-        for part in path:
-            if part == "$count":
-                return len(item or ())
-            item = item.get(part) if isinstance(item, dict) else None
-        return _fold(item)
-
-    return walk
+class _Part(NamedTuple):
+    test: Test
+    hints: tuple[Hint, ...] = ()
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, types: tuple[str, ...], version: str) -> None:
         self.text = text
+        self.types = types
+        self.version = version
         self.tokens = self._split(text)
         self.at = 0
-        self.variable = ""
-        self.properties: set[str] = set()
-        self.advanced = False
+        self.range = _Range("", "", "")
+        self.clauses: list[Clause] = []
+        self.negated = False
 
     def _split(self, text: str) -> list[tuple[str, str]]:
         tokens: list[tuple[str, str]] = []
@@ -97,21 +105,10 @@ class _Parser:
         return bad_request(f"Invalid filter clause: {why} in '{self.text}'.", "BadRequest")
 
     def parse(self) -> Filter:
-        test = self._either()
+        part = self._either()
         if self.at < len(self.tokens):
             raise self._wrong(f"Syntax error near '{self.tokens[self.at][1]}'")
-        return Filter(test, frozenset(self.properties), self.advanced, self._lookup())
-
-    def _lookup(self) -> tuple[str, tuple[str, ...]] | None:
-        tokens = self.tokens
-        if len(tokens) == 3 and tokens[0][0] == "name" and tokens[1][1].lower() == "eq":
-            found = [tokens[2]]
-        elif len(tokens) > 4 and tokens[0][0] == "name" and tokens[1][1].lower() == "in":
-            found = [token for token in tokens[2:] if token[0] != "mark"]
-        else:
-            return None
-        values = tuple(_fold(self._literal(*token)) for token in found if token[0] in ("string", "guid"))
-        return (tokens[0][1], values) if len(values) == len(found) else None
+        return Filter(part.test, tuple(self.clauses), self.negated, part.hints)
 
     def _peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -125,125 +122,155 @@ class _Parser:
         self.at += 1
         return token
 
-    def _either(self) -> Test:
-        test = self._both()
+    def _either(self) -> _Part:
+        part = self._both()
         while self._peek().lower() == "or":
             self._take()
-            test = _or(test, self._both())
-        return test
+            other = self._both()
+            part = _Part(_or(part.test, other.test), _shared(part.hints, other.hints))
+        return part
 
-    def _both(self) -> Test:
-        test = self._one()
+    def _both(self) -> _Part:
+        part = self._one()
         while self._peek().lower() == "and":
             self._take()
-            test = _and(test, self._one())
-        return test
+            other = self._one()
+            part = _Part(_and(part.test, other.test), part.hints + other.hints)
+        return part
 
-    def _one(self) -> Test:
+    def _one(self) -> _Part:
         word = self._peek().lower()
         if word == "not":
             self._take()
-            self.advanced = True
-            inner = self._one()
-            return lambda item: not inner(item)
+            self.negated = True
+            inner = self._one().test
+            return _Part(lambda item: not inner(item))
         if word == "(":
             self._take()
-            inner = self._either()
+            part = self._either()
             self._take(")")
-            return inner
-        if word in _FUNCTIONS:
+            return part
+        if word in FUNCTIONS:
             return self._function(word)
         if word == "isof":
             return self._is_of()
         return self._comparison()
 
-    def _function(self, word: str) -> Test:
+    def _function(self, word: str) -> _Part:
         self._take()
-        self.advanced |= word != "startswith"
         self._take("(")
-        read = self._path()
+        place = self._place(self._name())
         self._take(",")
-        value = self._value()
+        kind, value = self._value(place, word)
         self._take(")")
-        call = _FUNCTIONS[word]
-        return lambda item: call(read(item), value)
+        if kind != "string":
+            raise self._wrong(f"No function signature for the function with name '{word}' matches the arguments")
+        self._note(place, word)
+        read, call = reader(place.parts), FUNCTIONS[word]
+        hints = (Hint(place.text, (value,), prefix=True),) if word == "startswith" and not self.range.name else ()
+        return _Part(lambda item: call(read(item), value), hints)
 
-    def _is_of(self) -> Test:
+    def _is_of(self) -> _Part:
         self._take()
         self._take("(")
-        wanted = "#" + str(self._literal(*self._take()))
+        wanted = f"#{self._literal()[1]}"
         self._take(")")
-        return lambda item: item.get("@odata.type") == wanted
+        return _Part(lambda item: item.get("@odata.type") == wanted)
 
-    def _path(self, name: str = "") -> Callable[[Any], Any]:
-        if not name:
-            kind, name = self._take()
-            if kind != "name":
-                raise self._wrong(f"A property was expected near '{name}'")
-        parts = name.split("/")
-        if self.variable and parts[0] == self.variable:
-            return _read(parts[1:]) if len(parts) > 1 else _fold
-        self.properties.add(parts[0])
-        self.advanced |= parts[-1] == "$count"
-        return _read(parts)
-
-    def _comparison(self) -> Test:
+    def _name(self) -> str:
         kind, name = self._take()
         if kind != "name":
             raise self._wrong(f"A property was expected near '{name}'")
+        return name
+
+    def _place(self, name: str) -> Place:
+        """Where a name leads, from the object or from the variable of the lambda that it stands in."""
+        first, _, rest = name.partition("/")
+        if self.range.name and first == self.range.name:
+            over = (self.range.element,) if self.range.element else ()
+            return self._resolved(over, rest) if rest else Place((), self.range.element)
+        if self.range.name:
+            raise self._wrong(f"'{name}' does not begin with the range variable '{self.range.name}'")
+        return self._resolved(self.types, name)
+
+    def _resolved(self, types: tuple[str, ...], path: str) -> Place:
+        if not types:
+            return Place(tuple(path.split("/")))
+        places = [resolve(type_name, self.version, path) for type_name in types]
+        found = next((place for place in places if not isinstance(place, str)), None)
+        if found is None:
+            raise bad_request(f"Invalid filter clause: {places[0]}", "BadRequest")
+        return found
+
+    def _note(self, place: Place, operator: str, *, null: bool = False) -> None:
+        path = "/".join(part for part in (self.range.over, place.text) if part)
+        self.clauses.append(Clause(path, operator, null, bool(self.range.name)))
+
+    def _comparison(self) -> _Part:
+        name = self._name()
         if name.lower().endswith(("/any", "/all")) and self._peek() == "(":
             return self._lambda(name)
-        read = self._path(name)
+        place = self._place(name)
         operator = self._take()[1].lower()
+        read = reader(place.parts)
         if operator == "in":
-            values = self._list()
-            return lambda item: read(item) in values
-        if operator not in _COMPARE:
+            values = self._list(place)
+            self._note(place, operator, null=None in values)
+            return _Part(lambda item: read(item) in values, self._equality(place, values))
+        if operator not in COMPARE:
             raise self._wrong(f"Unknown operator '{operator}'")
-        self.advanced |= operator == "ne"
-        compare = _COMPARE[operator]
-        value = self._value()
-        return lambda item: compare(read(item), value)
+        value = self._value(place, operator)[1]
+        self._note(place, operator, null=value is None)
+        compare = COMPARE[operator]
+        return _Part(lambda item: compare(read(item), value), self._equality(place, [value], operator))
 
-    def _lambda(self, name: str) -> Test:
+    def _equality(self, place: Place, values: list[Any], operator: str = "eq") -> tuple[Hint, ...]:
+        if operator != "eq" or self.range.name or not all(isinstance(value, str) for value in values):
+            return ()
+        return (Hint(place.text, tuple(values)),)
+
+    def _lambda(self, name: str) -> _Part:
         collection, _, quantifier = name.rpartition("/")
+        quantifier = quantifier.lower()
+        place = self._place(collection)
+        read = reader(place.parts)
         self._take("(")
-        self.properties.add(collection.split("/")[0])
-        read = _read(collection.split("/"))
         if self._peek() == ")":
             self._take()
-            return lambda item: bool(read(item))
-        outer, self.variable = self.variable, self._take()[1]
+            self._note(place, quantifier)
+            return _Part(lambda item: bool(read(item)))
+        outer, self.range = self.range, _Range(self._take()[1], place.text, place.element)
         self._take(":")
-        inner = self._either()
+        if quantifier == "all":
+            self._note(Place(()), "all")
+        inner = self._either().test
         self._take(")")
-        self.variable = outer
-        combine = any if quantifier.lower() == "any" else all
-        return lambda item: combine(inner(part) for part in read(item) or ())
+        self.range = outer
+        combine = any if quantifier == "any" else all
+        return _Part(lambda item: combine(inner(part) for part in read(item) or ()))
 
-    def _list(self) -> list[Any]:
+    def _list(self, place: Place) -> list[Any]:
         self._take("(")
-        values = [self._value()]
+        values = [self._value(place, "in")[1]]
         while self._peek() == ",":
             self._take()
-            values.append(self._value())
+            values.append(self._value(place, "in")[1])
         self._take(")")
         return values
 
-    def _value(self) -> Any:
-        return _fold(self._literal(*self._take()))
+    def _value(self, place: Place, operator: str) -> tuple[str, Any]:
+        kind, value = self._literal()
+        wrong = clash(place, operator, kind)
+        if wrong:
+            raise bad_request(f"Invalid filter clause: {wrong}", "BadRequest")
+        return kind, fold(value)
 
-    def _literal(self, kind: str, text: str) -> Any:
-        if kind == "string":
-            return text[1:-1].replace("''", "'")
-        if kind == "number":
-            return float(text) if "." in text else int(text)
-        if kind in ("guid", "moment"):
-            return text
-        words = {"true": True, "false": False, "null": None}
-        if text.lower() in words:
-            return words[text.lower()]
-        raise self._wrong(f"A value was expected near '{text}'")
+    def _literal(self) -> tuple[str, Any]:
+        token = self._take()
+        found = literal(*token)
+        if found is None:
+            raise self._wrong(f"A value was expected near '{token[1]}'")
+        return found
 
 
 def _or(left: Test, right: Test) -> Test:
@@ -252,3 +279,9 @@ def _or(left: Test, right: Test) -> Test:
 
 def _and(left: Test, right: Test) -> Test:
     return lambda item: left(item) and right(item)
+
+
+def _shared(left: tuple[Hint, ...], right: tuple[Hint, ...]) -> tuple[Hint, ...]:
+    """Two alternatives narrow the search together where they speak of one property in one way."""
+    pairs = ((a, b) for a in left for b in right if (a.name, a.prefix) == (b.name, b.prefix))
+    return tuple(a._replace(values=a.values + b.values) for a, b in pairs)

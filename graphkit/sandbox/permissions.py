@@ -17,6 +17,8 @@ Need = tuple[str, ...]
 
 DIRECTORY: Need = ("Directory.Read.All", "Directory.ReadWrite.All")
 USERS: Need = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", *DIRECTORY)
+USERS_FULL: Need = ("User.Read.All", "User.ReadWrite.All", *DIRECTORY)
+USERS_DELETE: Need = ("User.DeleteRestore.All", "User.ReadWrite.All")
 USERS_WRITE: Need = ("User.ReadWrite.All", "Directory.ReadWrite.All")
 GROUP_RECORDS: Need = (
     "Group.ReadBasic.All",
@@ -41,6 +43,7 @@ OWNERS: Need = (
     "Group.ReadWrite.All",
     *DIRECTORY,
 )
+GROUPS_FULL: Need = ("Group.Read.All", "Group.ReadWrite.All", *DIRECTORY)
 GROUP_WRITE: Need = ("Group.ReadWrite.All", "Directory.ReadWrite.All")
 MEMBERS_WRITE: Need = ("GroupMember.ReadWrite.All", *GROUP_WRITE)
 LICENSES: Need = (
@@ -65,6 +68,8 @@ CHANNELS: Need = (
     "Group.ReadWrite.All",
     *DIRECTORY,
 )
+UNITS: Need = ("AdministrativeUnit.Read.All", "AdministrativeUnit.ReadWrite.All", *DIRECTORY)
+UNITS_WRITE: Need = ("AdministrativeUnit.ReadWrite.All",)
 ROLES: Need = ("RoleManagement.Read.Directory", "RoleManagement.ReadWrite.Directory", *DIRECTORY)
 APPS: Need = ("Application.Read.All", "Application.ReadWrite.All", *DIRECTORY)
 POLICIES: Need = ("Policy.Read.All",)
@@ -77,6 +82,8 @@ STRENGTHS: Need = (
     "Policy.ReadWrite.ConditionalAccess",
 )
 AGREEMENTS: Need = ("Agreement.Read.All", "Agreement.ReadWrite.All")
+SIGN_INS: Need = ("AuditLog.Read.All",)
+INVITE: Need = ("User.Invite.All", *USERS_WRITE)
 INTUNE: Need = ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All")
 INTUNE_WRITE: Need = ("DeviceManagementConfiguration.ReadWrite.All",)
 
@@ -86,15 +93,18 @@ def check(call: Call, template: str, needs: Iterable[Need]) -> None:
     held = call.permissions
     if held is None:
         return
-    if template == "/groups/{group}" and call.method == "PATCH" and _only_members(call.body):
+    # api-reference/v1.0/api/group-post-members.md: up to 20 members at once, by PATCH, with the same permission
+    if template == "/groups/{group}" and call.method == "PATCH" and _only(call.body, "members@odata.bind"):
         needs = (MEMBERS_WRITE,)
+    # api-reference/v1.0/api/user-update.md: the least for accountEnabled is this one with User.Read.All
+    if template == "/users/{user}" and call.method == "PATCH" and _only(call.body, "accountEnabled"):
+        needs = (("User.EnableDisableAccount.All", *USERS_WRITE), USERS_FULL)
     if any(held.isdisjoint(need) for need in needs):
         raise Refusal(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
-def _only_members(body: object) -> bool:
-    """api-reference/v1.0/api/group-post-members.md: up to 20 members at once, by PATCH, with the same permission."""
-    return isinstance(body, dict) and set(body) == {"members@odata.bind"}
+def _only(body: object, name: str) -> bool:
+    return isinstance(body, dict) and set(body) == {name}
 
 
 def unknown(names: Iterable[str]) -> list[str]:
@@ -103,10 +113,13 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 
 APP_ROLES: Mapping[str, str] = {
+    "AdministrativeUnit.Read.All": "134fd756-38ce-4afd-ba33-e9623dbe66c2",
+    "AdministrativeUnit.ReadWrite.All": "5eb59dd3-1da2-4329-8733-9dabdc435916",
     "Agreement.Read.All": "2f3e6f8c-093b-4c57-a58b-ba5ce494a169",
     "Agreement.ReadWrite.All": "c9090d00-6101-42f0-a729-c41074260d47",
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
     "Application.ReadWrite.All": "1bfefb4e-e0b5-418b-a88f-73c46d2cc8e9",
+    "AuditLog.Read.All": "b0afded3-3588-46d8-8b3d-9842eff778da",
     "Channel.Create": "f3a65bd4-b703-46df-8f7e-0174fea562aa",
     "Channel.Delete.All": "6a118a39-1227-45d4-af0c-ea7b40d210bc",
     "Channel.ReadBasic.All": "59a6b24b-4225-4393-8165-ebaec5f55d7a",
@@ -143,6 +156,8 @@ APP_ROLES: Mapping[str, str] = {
     "TeamSettings.Read.All": "242607bd-1d2c-432c-82eb-bdb27baa23ab",
     "TeamSettings.ReadWrite.All": "bdd80a03-d9bc-451d-b7c4-ce7c63fe3c8f",
     "User.DeleteRestore.All": "eccc023d-eccf-4e7b-9683-8813ab36cecc",
+    "User.EnableDisableAccount.All": "3011c876-62b7-4ada-afa2-506cbbecc68c",
+    "User.Invite.All": "09850681-111b-4a89-9bed-3f2cae46d706",
     "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
     "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import SEEDED_AT, dashed
@@ -40,6 +40,12 @@ class Population(Protocol):
 
     def find(self, name: str, value: str) -> int | None:
         """Where the object stands whose indexed property ``name`` has this lower-case value."""
+        ...
+
+    def starting(self, name: str, value: str, *, whole: bool) -> list[range] | None:
+        """Where those stand whose property begins with a lower-case value, or with ``whole`` is it; ``None`` if that
+        cannot be told from the value.
+        """
         ...
 
 
@@ -79,6 +85,11 @@ class Shares:
     def of(self, place: int) -> int:
         return self._each + (place < self._more)
 
+    def span(self, place: int) -> range:
+        """The positions of a code's numbers."""
+        first = place * self._each + min(place, self._more)
+        return range(first, first + self.of(place))
+
     def split(self, position: int) -> tuple[str, int]:
         """The code and the number, from 1, of a position."""
         longer = self._more * (self._each + 1)
@@ -94,7 +105,34 @@ class Shares:
         place = self._places.get(code.lower())
         if place is None or not 1 <= number <= self.of(place):
             return None
-        return place * self._each + min(place, self._more) + number - 1
+        return self.span(place)[number - 1]
+
+
+class _Form(NamedTuple):
+    """A property that tells code and number: ``lead`` with the code in it, as many digits as there are, and an end."""
+
+    lead: str
+    digits: int = 0
+    end: str = ""
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        code = self.lead.format(r"([a-z0-9]+?)")
+        return re.compile(rf"{code}(\d{{{self.digits}}}){re.escape(self.end)}")
+
+    def places(self, code: str, prefix: str, span: range, *, whole: bool) -> range:
+        """Which of a code's positions have a value that begins with ``prefix``, or with ``whole`` is it."""
+        text = self.lead.format(code)
+        if not whole and text.startswith(prefix):
+            return span
+        if not prefix.startswith(text):
+            return range(0)
+        number, rest = prefix[len(text) :][: self.digits], prefix[len(text) + self.digits :]
+        if (number and not number.isdecimal()) or not (rest == self.end if whole else self.end.startswith(rest)):
+            return range(0)
+        step = 10 ** (self.digits - len(number))
+        first = int(number or 0) * step
+        return span[max(first - 1, 0) : max(first + step - 1, 0)] if self.digits else span
 
 
 class Staff:
@@ -107,8 +145,18 @@ class Staff:
         self.held = held
         self._licensed = seed.licensed if held else 0
         digits = self.shares.digits
-        self._name = re.compile(rf"([a-z0-9]+)-(\d{{{digits},}})@{re.escape(seed.domain.lower())}")
         self._width = max(5, digits)
+        at_home = f"@{seed.domain.lower()}"
+        self._forms = {
+            "userPrincipalName": _Form("{}-", digits, at_home),
+            "mail": _Form("{}-", digits, at_home),
+            "mailNickname": _Form("{}-", digits),
+            "displayName": _Form("{} staff ", digits),
+            "employeeId": _Form("{}", self._width),
+            "companyName": _Form("{}"),
+            "officeLocation": _Form("{}"),
+        }
+        self._names = {name: form.pattern for name, form in self._forms.items() if form.digits}
         self._same = (seed.tenant_id, seed.domain, seed.codes, seed.users, held, self._licensed)
 
     def __eq__(self, other: object) -> bool:
@@ -149,12 +197,16 @@ class Staff:
         return user
 
     def find(self, name: str, value: str) -> int | None:
-        if name in ("userPrincipalName", "mail"):
-            found = self._name.fullmatch(value)
-            return self.shares.join(found[1], int(found[2])) if found else None
-        if name == "employeeId" and value[-self._width :].isdigit():
-            return self.shares.join(value[: -self._width], int(value[-self._width :]))
-        return None
+        found = self._names[name].fullmatch(value) if name in self._names else None
+        return self.shares.join(found[1], int(found[2])) if found else None
+
+    def starting(self, name: str, value: str, *, whole: bool) -> list[range] | None:
+        form = self._forms.get(name)
+        if form is None:
+            return None
+        spans = ((code.lower(), self.shares.span(place)) for place, code in enumerate(self.shares.codes))
+        found = (form.places(code, value, span, whole=whole) for code, span in spans)
+        return [places for places in found if places]
 
     @property
     def licensed(self) -> int:

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from graphkit.sandbox.advanced import can_search, check_filter, check_order, check_search, is_counted, is_eventual
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
 from graphkit.sandbox.filter import Filter, parse_filter
-from graphkit.sandbox.schema import as_seen, find_type
-from graphkit.sandbox.state import InOrder
+from graphkit.sandbox.paths import resolve
+from graphkit.sandbox.search import parse_search
+from graphkit.sandbox.shape import Derive, Expand, Kind, empties, selected, shape
+from graphkit.sandbox.state import InOrder, Places
 
-_KNOWN = {"$select", "$filter", "$top", "$orderby", "$expand", "$count", "$search", "$skiptoken", "$skip", "$format"}
+__all__ = [
+    "NO_QUERY",
+    "Derive",
+    "Expand",
+    "Kind",
+    "Query",
+    "candidates",
+    "empties",
+    "entity",
+    "listing",
+    "matching",
+    "parse_query",
+    "shape",
+]
+
+_KNOWN = {
+    "$select", "$filter", "$top", "$orderby", "$expand", "$count", "$search", "$skiptoken", "$skip", "$format",
+    "$deltatoken",
+}  # fmt: skip
+
+Items = Sequence[Json | None]
+Test = Callable[[Json], Any]
 
 
 @dataclass(slots=True)
@@ -39,7 +62,7 @@ NO_QUERY = Query()
 
 @lru_cache(maxsize=1024)
 def parse_query(text: str) -> Query:
-    """Raises :class:`Refusal` for an option that does not exist."""
+    """Raises :class:`Refusal` for an option that does not exist, or is there twice."""
     options: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         key = name.lower()
@@ -47,123 +70,13 @@ def parse_query(text: str) -> Query:
             key = "$" + key  # the dollar sign may be left out: concepts/query-parameters.md
         if key.startswith("$") and key not in _KNOWN:
             raise bad_request(f"The query parameter '{name}' is not supported.", "BadRequest")
-        options[key] = value
-    return Query(options, text)
-
-
-Derive = Callable[[Call, Json], Any]
-Expand = Callable[[Call, Json], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How one kind of object is shown.
-
-    ``default_select`` is what an answer holds without ``$select`` (everything, if ``None``); ``derived`` are
-    properties worked out when asked for; ``expands`` the navigation properties that ``$expand`` may name.
-    ``advanced`` marks directory objects, where some queries need ``ConsistencyLevel: eventual``.
-    """
-
-    name: str
-    type: str
-    default_select: tuple[str, ...] | None = None
-    derived: dict[str, Derive] = field(default_factory=dict)
-    expands: dict[str, Expand] = field(default_factory=dict)
-    page: int = 100
-    max_page: int = 999
-    advanced: bool = False
-    show_type: bool = False
-    indexed: frozenset[str] = frozenset()
-
-
-def empties(kind: Kind, version: str) -> dict[str, Any]:
-    return _empties(kind.type, version)
-
-
-@lru_cache(maxsize=64)
-def _empties(type_name: str, version: str) -> dict[str, Any]:
-    """``property -> what it is when never set``: ``[]`` for collections, else null."""
-    found = find_type(type_name, version)
-    properties = found.properties if found else {}
-    return {name: () if kind.startswith("*") else None for name, kind in properties.items()}
-
-
-def shape(call: Call, kind: Kind) -> Callable[[Json], Json]:
-    """A function that shows an object as this call's ``$select`` and ``$expand`` ask."""
-    select = call.query.select
-    expand = _expansions(call, kind)
-    if select:
-        known = empties(kind, call.version)
-        for name in select:
-            if name.partition("/")[0] not in known and name != "*":
-                raise bad_request(
-                    f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type "
-                    f"'microsoft.graph.{kind.type}'.",
-                    "BadRequest",
-                )
-    names = tuple(name.partition("/")[0] for name in select if name != "*") or kind.default_select
-    show = _by_names(call, kind, names) if names is not None else _whole(kind, call.version)
-    if not expand:
-        return show
-
-    def with_expansions(item: Json) -> Json:
-        shown = show(item)
-        for name, run in expand:
-            shown[name] = run(call, item)
-        return shown
-
-    return with_expansions
-
-
-def _by_names(call: Call, kind: Kind, names: tuple[str, ...]) -> Callable[[Json], Json]:
-    known = empties(kind, call.version)
-    plain = [(name, known.get(name)) for name in names if name not in kind.derived]
-    derived = [(name, kind.derived[name]) for name in names if name in kind.derived]
-
-    def show(item: Json) -> Json:
-        shown = {name: item.get(name, empty) for name, empty in plain}
-        for name, derive in derived:
-            shown[name] = derive(call, item)
-        return shown
-
-    return show
-
-
-def _whole(kind: Kind, version: str) -> Callable[[Json], Json]:
-    hidden = frozenset(kind.expands)
-
-    def show(item: Json) -> Json:
-        kept = {n: v for n, v in item.items() if not n.startswith("_") and n not in hidden}
-        return as_seen(kept, kind.type, version) if version == "v1.0" else kept
-
-    return show
-
-
-def _expansions(call: Call, kind: Kind) -> list[tuple[str, Expand]]:
-    wanted = []
-    for part in _split_expand(call.query.get("$expand")):
-        name = part.partition("(")[0].strip()
-        if name not in kind.expands and name in empties(kind, call.version):
-            raise Refusal(501, "NotModelled", f"The simulated tenant does not model $expand={name} on {kind.name}.")
-        if name not in kind.expands:
+        if key in options and key in _KNOWN:
             raise bad_request(
-                f"Parsing OData Select and Expand failed: Could not find a property named '{name}' on type "
-                f"'microsoft.graph.{kind.type}'.",
+                f"Query option '{key}' was specified more than once, but it must be specified at most once.",
                 "BadRequest",
             )
-        wanted.append((name, kind.expands[name]))
-    return wanted
-
-
-def _split_expand(text: str) -> Iterator[str]:
-    depth, start = 0, 0
-    for at, mark in enumerate(text):
-        depth += (mark == "(") - (mark == ")")
-        if mark == "," and depth == 0:
-            yield text[start:at]
-            start = at + 1
-    if text[start:].strip():
-        yield text[start:]
+        options[key] = value
+    return Query(options, text)
 
 
 def entity(call: Call, kind: Kind, item: Json, *, status: int = 200) -> Reply:
@@ -171,35 +84,192 @@ def entity(call: Call, kind: Kind, item: Json, *, status: int = 200) -> Reply:
     if call.method == "GET" and call.tenant.replication.lagging(call.now):
         item = call.tenant.replication.as_seen(item, call.now, call.replica)
     shown = shape(call, kind)(item)
-    chosen = call.query.get("$select")
-    context = f"{kind.name}({chosen})/$entity" if chosen else f"{kind.name}/$entity"
-    return Reply(status, {"@odata.context": call.context(context), **shown})
+    return Reply(status, {"@odata.context": call.context(_context(call, kind) + "/$entity"), **shown})
 
 
-def _check_advanced(call: Call, kind: Kind, wanted: Filter | None) -> None:
-    """Some queries need ``ConsistencyLevel: eventual``, most of them ``$count=true`` too (aad-advanced-queries.md)."""
-    if not kind.advanced:
-        return
-    query = call.query
-    counted = query.get("$count").lower() == "true"
-    eventual = call.headers.get("consistencylevel", "").lower() == "eventual"
-    advanced = bool(wanted and (wanted.advanced or query.get("$orderby")))
-    if (advanced and not (eventual and counted)) or ((query.get("$search") or counted) and not eventual):
-        raise bad_request(
-            "Unsupported or invalid query filter clause specified: this query needs the header "
-            "'ConsistencyLevel: eventual' and $count=true.",
-            "Request_UnsupportedQuery",
-        )
+def _context(call: Call, kind: Kind) -> str:
+    chosen = ",".join(selected(call, kind))
+    return f"{kind.name}({chosen})" if chosen else kind.name
+
+
+# -- listing -----------------------------------------------------------------------------------------------------
+
+
+def listing(call: Call, kind: Kind, items: Items, *, pages: bool = True) -> Reply:
+    """A page of ``items``; ``None`` among them holds the place of something deleted or not to be seen yet."""
+    tests = _tests(call, kind, counted=is_counted(call))
+    show = shape(call, kind)
+    size = _page_size(call, kind) if pages else 1 << 62
+    if call.query.get("$orderby"):
+        items = _ordered(call, kind, items)
+    found: Json = {"@odata.context": call.context(_context(call, kind))}
+    if is_counted(call) and not call.query.get("$skiptoken") and (is_eventual(call) or not kind.advanced):
+        # Without the header a count is "silently ignored": concepts/aad-advanced-queries.md
+        found["@odata.count"] = _count(call, items, tests)
+    page, position = _page(_matches(call, items, tests, _start(call)), _skip(call, kind), size)
+    if position is not None:
+        found["@odata.nextLink"] = _next_link(call, position)
+    found["value"] = [show(item) for item in page]
+    return Reply(200, found)
+
+
+def matching(call: Call, kind: Kind, items: Items) -> int:
+    """How many match: the answer of ``/$count``."""
+    if kind.advanced and not is_eventual(call):
+        raise bad_request("$count is not currently supported.", "Request_BadRequest")
+    return _count(call, items, _tests(call, kind, counted=True))
+
+
+def _walk(items: Items, start: int) -> Iterator[tuple[int, Json | None]]:
+    if isinstance(items, (InOrder, Places)):
+        return items.walk(start)
+    return ((place, items[place]) for place in range(start, len(items)))
+
+
+def _matches(call: Call, items: Items, tests: list[Test], start: int) -> Iterator[tuple[int, Json]]:
+    """What stands there from ``start`` on, as the replica that answers sees it, if it passes."""
+    replication = call.tenant.replication
+    places = ((place, item) for place, item in _walk(items, start) if item is not None)
+    if replication.lagging(call.now):
+        known = ((place, item) for place, item in places if replication.visible(item, call.now, call.replica))
+        places = ((place, replication.as_seen(item, call.now, call.replica)) for place, item in known)
+    if not tests:
+        return places
+    return ((place, item) for place, item in places if all(test(item) for test in tests))
+
+
+def _count(call: Call, items: Items, tests: list[Test]) -> int:
+    if not tests and isinstance(items, InOrder) and not call.tenant.replication.lagging(call.now):
+        return items.present
+    return sum(1 for _ in _matches(call, items, tests, 0))
+
+
+def candidates(call: Call, kind: str) -> Items:
+    """What ``$filter`` could match: as few objects as it is easy to tell, else all."""
+    table = call.tenant.state.table(kind)
+    text = call.query.get("$filter")
+    for hint in parse_filter(text).hints if text else ():
+        if not hint.prefix and hint.name == "id":
+            return [table.objects.get(value) for value in dict.fromkeys(hint.values)]
+        if not hint.prefix and hint.name in table.indexes:
+            return [item for value in dict.fromkeys(hint.values) for item in table.find(hint.name, value)]
+        places = table.starting(hint.name, hint.values, whole=not hint.prefix)
+        if places is not None:
+            return places
+    return table.in_order()
+
+
+# -- tests and order ---------------------------------------------------------------------------------------------
+
+
+def _tests(call: Call, kind: Kind, *, counted: bool) -> list[Test]:
+    """What an object must pass. Raises :class:`Refusal` for a query that is not to be had."""
+    tests: list[Test] = []
+    text, search = call.query.get("$filter"), call.query.get("$search")
+    if search:
+        if kind.advanced:
+            check_search(call)
+        tests.append(parse_search(search, _speller(kind, call.version)))
+    if text:
+        wanted = parse_filter(text, kind.types, call.version)
+        if kind.advanced:
+            check_filter(call, kind.types, wanted, counted=counted, relation=kind.relation)
+        tests.append(_filter_test(call, kind, wanted))
+    if kind.advanced and call.query.get("$expand") and tests and is_eventual(call):
+        raise Refusal(400, "Request_UnsupportedQuery", "$expand is not supported with advanced queries.")  # assumption
+    return tests
+
+
+@cache
+def _cached_speller(types: tuple[str, ...], advanced: bool, version: str) -> Callable[[str], str]:
+    return partial(_searchable, types, advanced, version)
+
+
+def _speller(kind: Kind, version: str) -> Callable[[str], str]:
+    return _cached_speller(kind.types, kind.advanced, version)
+
+
+def _searchable(types: tuple[str, ...], advanced: bool, version: str, name: str) -> str:
+    """A property as declared, if it can be searched."""
+    wrong = ""
+    for type_name in types:
+        place = resolve(type_name, version, name)
+        if not isinstance(place, str) and (not advanced or can_search(type_name, place.text)):
+            return place.text
+        wrong = wrong or (place if isinstance(place, str) else f"The property '{name}' is not searchable.")
+    raise bad_request(f"Invalid search clause: {wrong}", "BadRequest")
+
+
+def _filter_test(call: Call, kind: Kind, wanted: Filter) -> Test:
+    """The filter as a test, with what must be worked out for it."""
+    derived: dict[str, Derive] = {}
+    for name in wanted.properties:
+        if name in kind.derived or name in kind.expands:
+            derived[name] = kind.derived.get(name) or kind.expands[name]
+        elif _is_navigation(kind, call.version, name):
+            raise Refusal(501, "NotModelled", f"The simulated tenant does not model $filter by {name} on {kind.name}.")
+    if not derived:
+        return wanted.test
+    return lambda item: wanted.test({**item, **{name: derive(call, item) for name, derive in derived.items()}})
+
+
+def _is_navigation(kind: Kind, version: str, name: str) -> bool:
+    places = (resolve(type_name, version, name) for type_name in kind.types)
+    known = [place for place in places if not isinstance(place, str)]
+    return bool(known) and all(place.declared.startswith(">") for place in known)
+
+
+def _ordered(call: Call, kind: Kind, items: Items) -> list[Json | None]:
+    """All that is there, sorted: the directory does this, too, before it answers with a page."""
+    found: Iterable[Json] = (item for item in items if item is not None)
+    filtered = bool(call.query.get("$filter"))
+    for clause in reversed(call.query.get("$orderby").split(",")):
+        path, _, direction = clause.strip().partition(" ")
+        name = _sortable(call, kind, path, filtered=filtered)
+        if direction.strip().lower() not in ("", "asc", "desc"):
+            raise bad_request(f"Syntax error in $orderby: '{clause.strip()}'.", "BadRequest")
+        descending = direction.strip().lower() == "desc"
+        found = sorted(found, key=lambda item: str(item.get(name) or "").lower(), reverse=descending)
+    return list(found)
+
+
+def _sortable(call: Call, kind: Kind, path: str, *, filtered: bool) -> str:
+    wrong = ""
+    for type_name in kind.types:
+        place = resolve(type_name, call.version, path)
+        if not isinstance(place, str):
+            if kind.advanced:
+                check_order(call, type_name, place.text, filtered=filtered, relation=kind.relation)
+            return place.parts[0]
+        wrong = wrong or place
+    raise bad_request(wrong, "BadRequest")
+
+
+# -- paging ------------------------------------------------------------------------------------------------------
 
 
 def _page_size(call: Call, kind: Kind) -> int:
     text = call.query.get("$top")
     if not text:
         return kind.page
-    if not text.isdigit() or int(text) == 0:
-        raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and {kind.max_page} inclusive.")
-    if int(text) > kind.max_page:
-        raise bad_request(f"Invalid page size specified: '{text}'. Must be between 1 and {kind.max_page} inclusive.")
+    if not text.isdecimal() or not 1 <= int(text) <= kind.max_page:
+        raise bad_request(
+            f"Invalid page size specified: '{text}'. Must be between 1 and {kind.max_page} inclusive.",
+            "Request_UnsupportedQuery" if kind.advanced else "Request_BadRequest",
+        )  # the code: turbot/steampipe-plugin-azuread
+    return min(int(text), kind.page_cap)
+
+
+def _skip(call: Call, kind: Kind) -> int:
+    """Objects to be passed over on the first page, where the service lets its callers count."""
+    text = call.query.get("$skip")
+    if not text or call.query.get("$skiptoken"):
+        return 0
+    if kind.advanced:
+        raise bad_request("'$skip' is not supported by the service.")  # microsoft-graph-docs#9279
+    if not text.isdecimal():
+        raise bad_request(f"Invalid value '{text}' for $skip query option found. The $skip query option requires a "
+                          "non-negative integer value.", "BadRequest")  # fmt: skip
     return int(text)
 
 
@@ -210,7 +280,10 @@ def _start(call: Call) -> int:
     try:
         return int(base64.urlsafe_b64decode(token.encode() + b"==").decode().removeprefix("position:"))
     except (ValueError, binascii.Error) as error:
-        raise bad_request("The specified page token value is invalid.", "Directory_ExpiredPageToken") from error
+        raise bad_request(
+            "The specified page token value has expired and can no longer be included in your request.",
+            "Directory_ExpiredPageToken",
+        ) from error  # the words: microsoft-graph-docs#7855
 
 
 def _next_link(call: Call, position: int) -> str:
@@ -218,136 +291,19 @@ def _next_link(call: Call, position: int) -> str:
     kept = "&".join(
         f"{quote(name, safe='$')}={quote(value, safe='')}"
         for name, value in call.query.options.items()
-        if name != "$skiptoken"
+        if name not in ("$skip", "$skiptoken")
     )
     return f"{call.root}{call.path}?{kept + '&' if kept else ''}$skiptoken={token}"
 
 
-def listing(call: Call, kind: Kind, items: Sequence[Json | None], *, pages: bool = True) -> Reply:
-    """A page of ``items``; ``None`` among them holds the place of something deleted or not to be seen yet."""
-    text = call.query.get("$filter")
-    wanted = parse_filter(text) if text else None
-    _check_filter(call, kind, wanted)
-    _check_advanced(call, kind, wanted)
-    show = shape(call, kind)
-    tests = _tests(call, kind, wanted)
-    if call.tenant.replication.lagging(call.now):
-        items = _Seen(call, items)
-    order = call.query.get("$orderby")
-    if order:
-        items = _ordered(call, kind, [item for item in items if item is not None], order)
-    found: Json = {"@odata.context": call.context(kind.name)}
-    if call.query.get("$count").lower() == "true" and not call.query.get("$skiptoken"):
-        found["@odata.count"] = _count(items, tests)
-    page, position = _page(items, tests, _start(call), _page_size(call, kind) if pages else 1 << 62)
-    if position is not None:
-        found["@odata.nextLink"] = _next_link(call, position)
-    found["value"] = [show(item) for item in page]
-    return Reply(200, found)
-
-
-class _Seen(Sequence[Json | None]):
-    """Objects as the replica that answers a call holds them."""
-
-    def __init__(self, call: Call, items: Sequence[Json | None]) -> None:
-        self._call = call
-        self._items = items
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, position: Any) -> Any:
-        item = self._items[position]
-        return item and self._call.tenant.replication.as_seen(item, self._call.now, self._call.replica)
-
-
-def _page(
-    items: Sequence[Json | None], tests: list[Callable[[Json], Any]], start: int, size: int
-) -> tuple[list[Json], int | None]:
-    """The page that begins at ``start`` and where the next one begins, if there is one."""
+def _page(matches: Iterator[tuple[int, Json]], skip: int, size: int) -> tuple[list[Json], int | None]:
+    """A page of what matches, and where the next one begins, if there is one."""
     page: list[Json] = []
-    for position in range(start, len(items)):
-        item = items[position]
-        if item is None or (tests and not all(test(item) for test in tests)):
-            continue
-        if len(page) == size:
-            return page, position
-        page.append(item)
-    return page, None
-
-
-def _count(items: Sequence[Json | None], tests: list[Callable[[Json], Any]]) -> int:
-    if not tests and isinstance(items, InOrder):
-        return items.present
-    return sum(1 for item in items if item is not None and all(test(item) for test in tests))
-
-
-def candidates(call: Call, kind: str) -> Sequence[Json | None]:
-    """What ``$filter`` could match: a few objects if it asks for equality with something indexed, else all."""
-    table = call.tenant.state.table(kind)
-    text = call.query.get("$filter")
-    lookup = parse_filter(text).lookup if text else None
-    if lookup is None:
-        return table.in_order()
-    name, values = lookup
-    if name == "id":
-        return [table.objects.get(value) for value in values]
-    if name in table.indexes:
-        return [item for value in values for item in table.find(name, value)]
-    return table.in_order()
-
-
-def _check_filter(call: Call, kind: Kind, wanted: Filter | None) -> None:
-    known = empties(kind, call.version)
-    for name in wanted.properties if wanted else ():
-        if name not in known:
-            raise bad_request(
-                f"Invalid filter clause: Could not find a property named '{name}' on type "
-                f"'microsoft.graph.{kind.type}'.",
-                "BadRequest",
-            )
-
-
-def _tests(call: Call, kind: Kind, wanted: Filter | None) -> list[Callable[[Json], Any]]:
-    tests: list[Callable[[Json], Any]] = []
-    if call.tenant.replication.lagging(call.now):
-        tests.append(lambda item: call.tenant.replication.visible(item, call.now, call.replica))
-    if wanted:
-        used = [(name, kind.derived[name]) for name in wanted.properties if name in kind.derived]
-        if used:
-            tests.append(lambda item: wanted.test({**item, **{name: derive(call, item) for name, derive in used}}))
+    for place, item in matches:
+        if skip:
+            skip -= 1
+        elif len(page) == size:
+            return page, place
         else:
-            tests.append(wanted.test)
-    text = call.query.get("$search")
-    if text:
-        tests.append(_search(text))
-    return tests
-
-
-def _search(text: str) -> Callable[[Json], Any]:
-    """``"displayName:word"``, one or more; every one must match."""
-    clauses = re.findall(r'"(\w+):([^"]*)"', text)
-    if not clauses:
-        raise bad_request(f"Syntax error: invalid $search '{text}'.", "BadRequest")
-    return lambda item: all(word.lower() in str(item.get(name) or "").lower() for name, word in clauses)
-
-
-def _ordered(call: Call, kind: Kind, items: list[Json], text: str) -> list[Json | None]:
-    found: list[Json] = items
-    for clause in reversed(text.split(",")):
-        name, _, direction = clause.strip().partition(" ")
-        if name not in empties(kind, call.version):
-            raise bad_request(f"Could not find a property named '{name}'.", "BadRequest")
-        found = sorted(found, key=lambda item: str(item.get(name) or "").lower(), reverse=direction.strip() == "desc")
-    return list(found)
-
-
-def matching(call: Call, kind: Kind, items: Sequence[Json | None]) -> int:
-    """How many match: the answer of ``/$count``."""
-    if kind.advanced and call.headers.get("consistencylevel", "").lower() != "eventual":
-        raise bad_request("$count is not currently supported.", "Request_BadRequest")
-    text = call.query.get("$filter")
-    wanted = parse_filter(text) if text else None
-    _check_filter(call, kind, wanted)
-    tests = _tests(call, kind, wanted)
-    return _count(items, tests)
+            page.append(item)
+    return page, None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from graphkit.sandbox.call import Json
+from graphkit.sandbox.journal import RELATIONS, REMOVED, TRACKED, Journal, differing
 from graphkit.sandbox.population import Population
+from graphkit.sandbox.table import InOrder, Places, Table
+
+__all__ = ["INDEXES", "InOrder", "Links", "Places", "State", "Table", "stored_time"]
 
 INDEXES: dict[str, tuple[str, ...]] = {
-    "users": ("userPrincipalName", "employeeId", "mail"),
+    "users": ("userPrincipalName", "employeeId", "mail", "mailNickname", "displayName"),
     "groups": ("uniqueName", "mailNickname", "displayName"),
     "servicePrincipals": ("appId",),
 }
@@ -26,139 +30,9 @@ CREATE TABLE IF NOT EXISTS links (name TEXT, source TEXT, target TEXT, present I
 CREATE TABLE IF NOT EXISTS pending (seq INTEGER PRIMARY KEY, due REAL, work TEXT, arguments BLOB, cause INT);
 CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, at REAL, method TEXT, path TEXT, kind TEXT, object_id TEXT,
     client_request_id TEXT, status INT, faulted INT, visible REAL, effective REAL);
+CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY, kind TEXT, id TEXT, at REAL, names BLOB, links BLOB);
 CREATE TABLE IF NOT EXISTS faults (position INTEGER PRIMARY KEY, rule BLOB, matched INT, fired INT);
 """
-
-
-class Table:
-    """All objects of one kind, in the order of their making; the places of what was deleted are kept, so that page
-    tokens stay true. With a ``population`` those come first; only what was changed of them is held.
-    """
-
-    __slots__ = ("_order", "indexes", "objects", "population")
-
-    def __init__(self, indexed: tuple[str, ...], population: Population | None = None) -> None:
-        self.population = population
-        self.objects: MutableMapping[str, Json] = {} if population is None else _Layered(population)
-        self.indexes: dict[str, dict[str, dict[str, None]]] = {name: {} for name in indexed}
-        self._order: list[str] = []
-
-    def put(self, item: Json) -> None:
-        key = item["id"]
-        old = self.objects.get(key)
-        if old is None:
-            self.hold_place(key)
-        self.objects[key] = item
-        for name, index in self.indexes.items():
-            before, after = old.get(name) if old else None, item.get(name)
-            if before != after or self.population is not None:
-                self._unindex(index, before, key)
-                if after:
-                    index.setdefault(after.lower(), {})[key] = None
-
-    def drop(self, key: str) -> None:
-        old = self.objects.pop(key, None)
-        for name, index in self.indexes.items():
-            self._unindex(index, old.get(name) if old else None, key)
-
-    def hold_place(self, key: str) -> None:
-        """Give an object a place, whether it is there or was deleted."""
-        if self.population is None or self.population.position(key) is None:
-            self._order.append(key)
-
-    @staticmethod
-    def _unindex(index: dict[str, dict[str, None]], value: str | None, key: str) -> None:
-        if value and value.lower() in index:
-            index[value.lower()].pop(key, None)
-
-    def find(self, name: str, value: str) -> list[Json]:
-        wanted = value.lower()
-        found = [self.objects[key] for key in self.indexes[name].get(wanted, ())]
-        if isinstance(self.objects, _Layered):
-            found += self.objects.unchanged(name, wanted)
-        return found
-
-    def held(self) -> Iterator[str]:
-        """The ids of what is held: everything, but for the members of a population that nobody has changed."""
-        objects = self.objects
-        return iter([*objects.deleted(), *objects.own] if isinstance(objects, _Layered) else objects)
-
-    def in_order(self) -> Sequence[Json | None]:
-        return InOrder(self)
-
-
-class _Layered(MutableMapping[str, Json]):
-    """A population, and over it its changed members and what was added. ``away`` are the positions of the former,
-    deleted ones included."""
-
-    def __init__(self, population: Population) -> None:
-        self._population = population
-        self._away: set[int] = set()
-        self.own: dict[str, Json] = {}
-
-    def __getitem__(self, key: str) -> Json:
-        found = self.own.get(key)
-        if found is not None:
-            return found
-        position = self._population.position(key)
-        if position is None or position in self._away:
-            raise KeyError(key)
-        return self._population.at(position)
-
-    def at(self, position: int) -> Json | None:
-        if position in self._away:
-            return self.own.get(self._population.key(position))
-        return self._population.at(position)
-
-    def __setitem__(self, key: str, item: Json) -> None:
-        position = self._population.position(key)
-        if position is not None:
-            self._away.add(position)
-        self.own[key] = item
-
-    def __delitem__(self, key: str) -> None:
-        position = self._population.position(key)
-        if self.own.pop(key, None) is None and (position is None or position in self._away):
-            raise KeyError(key)
-        if position is not None:
-            self._away.add(position)
-
-    def __len__(self) -> int:
-        return len(self._population) - len(self._away) + len(self.own)
-
-    def __iter__(self) -> Iterator[str]:
-        yield from (self._population.key(at) for at in range(len(self._population)) if at not in self._away)
-        yield from self.own
-
-    def deleted(self) -> list[str]:
-        keys = (self._population.key(position) for position in self._away)
-        return [key for key in keys if key not in self.own]
-
-    def unchanged(self, name: str, value: str) -> list[Json]:
-        position = self._population.find(name, value)
-        return [] if position is None or position in self._away else [self._population.at(position)]
-
-
-class InOrder(Sequence[Json | None]):
-    """All places of a table, in the order of creation; ``None`` where something was deleted. Copies nothing."""
-
-    def __init__(self, table: Table) -> None:
-        self._objects = table.objects
-        self._order = table._order
-        self._seeded = len(table.population) if table.population is not None else 0
-
-    def __len__(self) -> int:
-        return self._seeded + len(self._order)
-
-    def __getitem__(self, position: Any) -> Any:
-        if position < self._seeded:
-            return self._objects.at(position)  # type: ignore[attr-defined]  # a population makes them layered
-        return self._objects.get(self._order[position - self._seeded])
-
-    @property
-    def present(self) -> int:
-        """How many places are taken by something that is still there."""
-        return len(self._objects)
 
 
 Links = dict[str, dict[str, None]]
@@ -173,6 +47,8 @@ class State:
         self.backlinks: dict[str, Links] = {}
         self.touched: dict[tuple[str, str], Json | None] = {}
         self.touched_links: dict[tuple[str, str, str], bool] = {}
+        self.journals: dict[str, Journal] = {kind: Journal() for kind in TRACKED.values()}
+        self._noted: list[tuple[str, str, float, bytes, bytes]] = []
         self.file = _open(path) if path else None
         self._version = self._file_version()
 
@@ -207,6 +83,31 @@ class State:
             item = self.get(kind, key)
             if old is not None and item is not None and item is not old:
                 yield item, old
+
+    def note_changes(self, at: float) -> None:
+        """Write what is about to be committed in the journals."""
+        names: dict[tuple[str, str], set[str]] = {}
+        links: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for (kind, key), old in self.touched.items():
+            if kind in TRACKED:
+                changed = differing(old, self.get(kind, key)) if kind == TRACKED[kind] else self._buried(kind, key)
+                names.setdefault((TRACKED[kind], key), set()).update(changed)
+        for relation, source, target in self.touched_links:
+            if relation in RELATIONS:
+                targets = links.setdefault((RELATIONS[relation], source), {})
+                targets.setdefault(relation, []).append(target)
+        for kind, key in dict.fromkeys([*names, *links]):
+            self._note(kind, key, at, sorted(names.get((kind, key), ())), links.get((kind, key), {}))
+
+    def _buried(self, kind: str, key: str) -> set[str]:
+        """A deleted object's changes are nobody's business, but for its end."""
+        return set() if self.get(kind, key) else {REMOVED}
+
+    def _note(self, kind: str, key: str, at: float, names: list[str], links: dict[str, list[str]]) -> None:
+        if names or links:
+            self.journals[kind].note(key, at, names, links)
+            if self.file is not None:
+                self._noted.append((kind, key, at, msgspec.json.encode(names), msgspec.json.encode(links)))
 
     def linked(self, name: str, source: str) -> dict[str, None]:
         return self.links.get(name, {}).get(source, {})
@@ -250,6 +151,8 @@ class State:
                 table.hold_place(key)
         for name, source, target, present in self.file.execute("SELECT * FROM links ORDER BY rowid"):
             (self._connect if present else self._disconnect)(name, source, target)
+        for kind, key, at, names, links in self.file.execute("SELECT kind, id, at, names, links FROM changes"):
+            self.journals[kind].note(key, at, msgspec.json.decode(names), msgspec.json.decode(links))
 
     def write_changes(self) -> None:
         """Hand the noted changes to the open transaction. Raises ``RuntimeError`` if the file is no longer ours."""
@@ -264,6 +167,10 @@ class State:
                 "INSERT INTO links VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET present = excluded.present",
                 [(*link, present) for link, present in self.touched_links.items()],
             )
+            self.file.executemany(
+                "INSERT INTO changes (kind, id, at, names, links) VALUES (?, ?, ?, ?, ?)", self._noted
+            )
+            self._noted.clear()
         self.forget_changes()
 
     def _encoded(self, kind: str, key: str) -> bytes | None:

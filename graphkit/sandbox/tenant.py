@@ -23,6 +23,7 @@ from graphkit.sandbox.log import Entry, WriteLog
 from graphkit.sandbox.login import Login
 from graphkit.sandbox.pending import Pending
 from graphkit.sandbox.query import NO_QUERY, parse_query
+from graphkit.sandbox.recycling import expire_later
 from graphkit.sandbox.replication import REPLICAS, Replication
 from graphkit.sandbox.seed import Seed
 from graphkit.sandbox.state import State
@@ -250,6 +251,8 @@ class SimulatedTenant:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state
         if state.touched or state.touched_links:
+            expire_later(self, now)
+            state.note_changes(now)
             self.replication.committed(now)
         elif not self.pending.changed:
             return
@@ -289,7 +292,9 @@ class SimulatedTenant:
             "request-id": request_id,
             "client-request-id": incoming.headers.get("client-request-id", request_id),
         }
-        error = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        error: dict[str, Any] = {"code": refusal.code, "message": refusal.message, "innerError": inner}
+        if refusal.details:
+            error["details"] = refusal.details
         return Reply(refusal.status, {"error": error}, {"request-id": request_id, **refusal.headers})
 
     def _pack(self, reply: Reply, asked: dict[str, str]) -> Answer:

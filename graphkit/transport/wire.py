@@ -6,9 +6,7 @@ proxies to us: none are followed, kept or read from the environment.
 
 from __future__ import annotations
 
-import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import httpx
@@ -19,9 +17,6 @@ from graphkit.protocol.message import Request, Response
 
 MAX_BODY = 64 * 1024 * 1024
 """Decoded bytes of one answer: a page of 999 users is under 5 MB, and a bomb is no answer."""
-
-CONNECTIONS_PER_POOL = 8
-"""Above this httpcore's pool collapses: 4.6 times the CPU per request at 32 (measured with httpcore 1.0.9)."""
 
 # Raised before any byte of the request left.
 _NOT_SENT = (
@@ -161,81 +156,3 @@ def _headers(response: httpx.Response) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-class ShardedTransport(httpx.AsyncBaseTransport):
-    """As many connection pools as there is work for, each kept small enough to stay fast."""
-
-    def __init__(self, pool: Callable[[], httpx.AsyncBaseTransport], *, per_pool: int = CONNECTIONS_PER_POOL) -> None:
-        self._pool = pool
-        self._per_pool = per_pool
-        self._pools: list[httpx.AsyncBaseTransport] = []
-        self._busy: list[int] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shard()
-        self._busy[shard] += 1
-        try:
-            response = await self._pools[shard].handle_async_request(request)
-        except BaseException:
-            self._busy[shard] -= 1
-            raise
-        response.stream = _Counted(response.stream, lambda: self._release(shard))
-        return response
-
-    async def aclose(self) -> None:
-        for pool in self._pools:
-            await pool.aclose()
-
-    def _release(self, shard: int) -> None:
-        self._busy[shard] -= 1
-
-    def _shard(self) -> int:
-        for shard, busy in enumerate(self._busy):
-            if busy < self._per_pool:
-                return shard
-        self._pools.append(self._pool())
-        self._busy.append(0)
-        return len(self._pools) - 1
-
-
-class _Counted(httpx.AsyncByteStream):
-    """A body whose connection counts as busy until it is closed."""
-
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, closed: Callable[[], None]) -> None:
-        if not isinstance(stream, httpx.AsyncByteStream):
-            raise TypeError("an asynchronous transport answers with an asynchronous stream")
-        self._stream = stream
-        self._closed: Callable[[], None] | None = closed
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()
-
-    async def aclose(self) -> None:
-        closed, self._closed = self._closed, None
-        try:
-            await self._stream.aclose()
-        finally:
-            if closed is not None:
-                closed()
-
-
-def make_wire(
-    *,
-    verify: ssl.SSLContext | bool = True,
-    proxy: str | None = None,
-    per_pool: int = CONNECTIONS_PER_POOL,
-) -> httpx.AsyncBaseTransport:
-    """The default network: HTTP/1.1 over httpcore (HTTP/2 in pure Python doubles the CPU of batches).
-
-    ``verify`` is an SSL context that trusts the CA bundle of the settings; ``proxy`` an address, or ``None``.
-    """
-    context = httpx.create_ssl_context() if verify is True else verify
-    limits = httpx.Limits(max_connections=per_pool, max_keepalive_connections=per_pool)
-
-    def pool() -> httpx.AsyncBaseTransport:
-        return httpx.AsyncHTTPTransport(
-            http1=True, http2=False, limits=limits, verify=context, proxy=proxy, trust_env=False
-        )
-
-    return ShardedTransport(pool, per_pool=per_pool)

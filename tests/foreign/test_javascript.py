@@ -18,9 +18,7 @@ MISSING = shutil.which("node") is None or not (FOLDER / "node_modules").is_dir()
 REQUIRED = os.environ.get("GRAPHKIT_FOREIGN_CLIENTS") == "required"  # as in .ci/run: there they must not be missing
 
 
-@pytest.mark.skipif(
-    MISSING and not REQUIRED, reason="needs Node and node_modules beside it"
-)
+@pytest.mark.skipif(MISSING and not REQUIRED, reason="needs Node and node_modules beside it")
 def test_a_javascript_client_holds_a_whole_conversation(secure):
     environment = {
         "PATH": os.environ["PATH"],

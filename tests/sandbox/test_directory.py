@@ -32,15 +32,15 @@ def test_every_answer_names_itself_and_echoes_the_callers_id(graph):
         ("GET", "/sites/root/lists", 501, "NotModelled"),
         ("GET", "/users/rx1-0001@contoso.example/messages", 501, "NotModelled"),
         ("DELETE", "/organization", 501, "NotModelled"),
-        ("GET", "/users/delta", 501, "NotModelled"),
-        ("GET", "/users?$expand=manager", 501, "NotModelled"),
+        ("GET", "/users/rx1-0001@contoso.example/calendar", 501, "NotModelled"),
+        ("GET", "/users?$expand=ownedDevices", 501, "NotModelled"),
         ("GET", "/users?$expand=nonsense", 400, "BadRequest"),
         ("GET", "/users/absent@contoso.example", 404, "Request_ResourceNotFound"),
         ("GET", "/groups/00000000-0000-0000-0000-00000000dead", 404, "Request_ResourceNotFound"),
         ("GET", "/users?$select=nonsense", 400, "BadRequest"),
         ("GET", "/users?$filter=nonsense eq 'x'", 400, "BadRequest"),
         ("GET", "/users?$filter=displayName eq", 400, "BadRequest"),
-        ("GET", "/users?$top=1000", 400, "Request_BadRequest"),
+        ("GET", "/users?$top=1000", 400, "Request_UnsupportedQuery"),
         ("GET", "/users?$wrong=1", 400, "BadRequest"),
         ("GET", "/users?$select=aboutMe", 501, "NotImplemented"),
         ("GET", "https://graph.microsoft.com/v9/users", 400, "BadRequest"),
@@ -79,14 +79,10 @@ def test_deleting_what_was_listed_shifts_no_page(graph):
         ("userPrincipalName eq 'RX1-0001@contoso.example'", 1),
         ("userPrincipalName in ('rx1-0001@contoso.example','rx2-0001@contoso.example','none@x')", 2),
         ("startswith(userPrincipalName,'rx2-')", 60),
-        ("companyName eq 'RX1' and department eq 'Nursing'", 8),
-        ("companyName eq 'RX1' or companyName eq 'RX2'", 120),
         ("accountEnabled eq false", 0),
-        ("assignedLicenses/Any(x:x/skuId eq '05e9a617-0261-4cee-bb44-138d3ef5d965')", 40),
+        (f"assignedLicenses/Any(x:x/skuid eq {E3})", 40),
         ("mailNickname eq 'it''s'", 0),
-        ("employeeId eq null", 2),
-        (f"assignedLicenses/any(x:x/skuId eq {E3})", 40),
-        ("(companyName eq 'RX1') and (employeeId eq 'RX100007')", 1),
+        ("(department eq 'Nursing') and (employeeId eq 'RX100007')", 1),
     ],
 )
 def test_users_are_filtered(graph, query, found):
@@ -96,13 +92,13 @@ def test_users_are_filtered(graph, query, found):
 @pytest.mark.parametrize(
     "query",
     ["$filter=companyName ne 'RX1'", "$filter=not(companyName eq 'RX1')", "$filter=endswith(mail,'example')",
-     "$count=true", '$search="displayName:Staff"', "$filter=companyName eq 'RX1'&$orderby=displayName"],
+     '$search="displayName:Staff"', "$filter=department eq 'Nursing'&$orderby=displayName"],
 )  # fmt: skip
 def test_advanced_queries_need_consistency_level_eventual(graph, query):
     """concepts/aad-advanced-queries.md"""
     refused = graph("GET", f"/users?{query}")
     assert (refused.status, refused.code) == (400, "Request_UnsupportedQuery")
-    extra = "" if "$count" in query or "$search" in query else "&$count=true"
+    extra = "" if "$search" in query else "&$count=true"
     told = graph("GET", f"/users?{query}{extra}", ConsistencyLevel="eventual")
     assert told.status == 200
     assert told.json["value"]
@@ -133,7 +129,7 @@ NEW_USER = {
     "displayName": "RX1 Staff 9001",
     "mailNickname": "rx1-9001",
     "userPrincipalName": "rx1-9001@contoso.example",
-    "passwordProfile": {"password": "irrelevant-here"},
+    "passwordProfile": {"password": "Irrelevant-here-1"},
 }
 
 

@@ -16,7 +16,7 @@ from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.transport.chain import build_chain
-from graphkit.transport.wire import make_wire
+from graphkit.transport.network import make_wire
 
 CONVERGENT, KEYED = Idempotency.CONVERGENT, Idempotency.KEYED
 

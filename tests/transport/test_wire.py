@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 import uuid
 
 import httpx
 import pytest
+from scripted import Streamed, raising
 
 from graphkit.errors import ConnectionFailed, OutcomeUnknown
 from graphkit.protocol.message import Request
-from graphkit.transport.wire import ShardedTransport, Timeouts, Wire, make_wire
+from graphkit.transport.wire import Timeouts, Wire
 
 ROOT = "https://graph.microsoft.com"
 
@@ -21,13 +21,6 @@ def wire(handler, **how):
 
 def send(handler, request=None, **how):
     return asyncio.run(wire(handler, **how).send(request or Request(method="GET", path="/users?$top=5")))
-
-
-def raising(error):
-    def handler(request):
-        raise error("x", request=request) if issubclass(error, httpx.RequestError) else error("x")
-
-    return handler
 
 
 def test_it_sets_what_a_client_would():
@@ -161,20 +154,6 @@ def test_compressed_answers_are_decoded():
     assert send(handler).json() == {"a": 1}
 
 
-class Streamed(httpx.AsyncByteStream):
-    def __init__(self, *chunks):
-        self.chunks, self.closed = chunks, False
-
-    async def __aiter__(self):
-        for chunk in self.chunks:
-            if isinstance(chunk, Exception):
-                raise chunk
-            yield chunk
-
-    async def aclose(self):
-        self.closed = True
-
-
 @pytest.mark.parametrize(
     "chunks",
     [
@@ -203,131 +182,3 @@ def test_timeouts_are_settings():
         return httpx.Response(204)
 
     send(handler, timeouts=Timeouts(read=5.0))
-
-
-class Pool(httpx.AsyncBaseTransport):
-    def __init__(self):
-        self.busy = self.most = 0
-        self.closed = False
-        self.gate = asyncio.Event()
-
-    async def handle_async_request(self, request):
-        self.busy += 1
-        self.most = max(self.most, self.busy)
-        await self.gate.wait()
-        self.busy -= 1
-        return httpx.Response(200, stream=Streamed(b"{}"))
-
-    async def aclose(self):
-        self.closed = True
-
-
-def test_no_pool_carries_more_than_its_share():
-    pools = []
-
-    def pool():
-        pools.append(Pool())
-        return pools[-1]
-
-    async def main():
-        sharded = ShardedTransport(pool, per_pool=8)
-        far = Wire(sharded, graph_root=ROOT, user_agent="x")
-        tasks = [asyncio.create_task(far.send(Request(method="GET", path="/users"))) for _ in range(20)]
-        for _ in range(5):
-            await asyncio.sleep(0)
-        for each in pools:
-            each.gate.set()
-        await asyncio.gather(*tasks)
-        assert sharded._busy == [0, 0, 0]
-        await far.send(Request(method="GET", path="/users"))
-        await far.aclose()
-
-    asyncio.run(main())
-    assert [each.most for each in pools] == [8, 8, 4]
-    assert all(each.closed for each in pools)
-
-
-def test_a_failed_call_frees_its_place():
-    sharded = ShardedTransport(lambda: httpx.MockTransport(raising(httpx.ConnectError)), per_pool=1)
-    far = Wire(sharded, graph_root=ROOT, user_agent="x")
-
-    async def main():
-        for _ in range(3):
-            with pytest.raises(ConnectionFailed):
-                await far.send(Request(method="GET", path="/users"))
-        return sharded._busy
-
-    assert asyncio.run(main()) == [0]
-
-
-async def serve(handler):
-    return await asyncio.start_server(handler, "127.0.0.1", 0)
-
-
-def test_the_real_wire_talks_to_a_loopback_server():
-    seen = []
-
-    async def handler(reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next((int(line.split(":")[1]) for line in head.splitlines() if "content-length" in line.lower()), 0)
-        seen.append((head.splitlines()[0], await reader.readexactly(length)))
-        body = json.dumps({"ok": True}).encode()
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        await writer.drain()
-        writer.close()
-
-    async def main():
-        server = await serve(handler)
-        port = server.sockets[0].getsockname()[1]
-        far = Wire(make_wire(verify=False), graph_root=f"http://127.0.0.1:{port}", user_agent="x")
-        first = await far.send(Request(method="PATCH", path="/users/u1", body=b"{}"))
-        link = f"http://127.0.0.1:{port}/v1.0/users?$skiptoken=%7b|{{"
-        second = await far.send(Request(method="GET", path=link))
-        await far.aclose()
-        server.close()
-        await server.wait_closed()
-        return first, second
-
-    first, second = asyncio.run(main())
-    assert first.json() == second.json() == {"ok": True}
-    assert seen == [("PATCH /v1.0/users/u1 HTTP/1.1", b"{}"), ("GET /v1.0/users?$skiptoken=%7b|{ HTTP/1.1", b"")]
-
-
-def test_a_server_that_hangs_up_in_the_middle_leaves_the_outcome_open():
-    async def handler(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
-        await writer.drain()
-        writer.close()
-
-    async def main():
-        server = await serve(handler)
-        root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        far = Wire(make_wire(verify=False), graph_root=root, user_agent="x")
-        try:
-            with pytest.raises(OutcomeUnknown) as caught:
-                await far.send(Request(method="POST", path="/groups", body=b"{}"))
-            return caught.value.status
-        finally:
-            await far.aclose()
-            server.close()
-            await server.wait_closed()
-
-    assert asyncio.run(main()) == 200
-
-
-def test_nobody_listening_is_not_sent():
-    async def main():
-        server = await serve(lambda reader, writer: None)
-        port = server.sockets[0].getsockname()[1]
-        server.close()
-        await server.wait_closed()
-        far = Wire(make_wire(verify=False), graph_root=f"http://127.0.0.1:{port}", user_agent="x")
-        try:
-            with pytest.raises(ConnectionFailed):
-                await far.send(Request(method="POST", path="/groups", body=b"{}"))
-        finally:
-            await far.aclose()
-
-    asyncio.run(main())

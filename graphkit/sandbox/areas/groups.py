@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import licensing
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
 from graphkit.sandbox.ids import instant
@@ -107,7 +108,7 @@ def list_groups(call: Call) -> Reply:
 
 @routes.get("/groups/$count", GROUP_RECORDS, page="group-list")
 def count_groups(call: Call) -> Reply:
-    return Reply(200, str(matching(call, GROUP_KIND, call.tenant.state.table("groups").in_order())))
+    return Reply(200, str(matching(call, GROUP_KIND, candidates(call, "groups"))))
 
 
 @routes.get("/groups/{group}", GROUP_RECORDS, page="group-get")
@@ -251,14 +252,9 @@ def delete_group(call: Call) -> Reply:
     if group.get("assignedLicenses"):
         raise bad_request("A group with active licenses cannot be deleted. Remove the licenses and try again.")
     state = call.tenant.state
-    for relation in ("members", "owners"):
-        for target in list(state.linked(relation, group["id"])):
-            state.unlink(relation, group["id"], target)
-    for parent in list(state.linked_back("members", group["id"])):
-        state.unlink("members", parent, group["id"])
-    state.delete("groups", group["id"])
-    if "Unified" in group["groupTypes"]:
-        state.put("deletedGroups", {**group, "deletedDateTime": instant(call.now)})
+    recycling.bury(state, "groups", group, call.now, {"_team": state.get("teams", group["id"])})
+    if "Unified" not in group["groupTypes"]:
+        state.delete("deletedGroups", group["id"])
     if state.get("teams", group["id"]):
         state.delete("teams", group["id"])
     return Reply(204)

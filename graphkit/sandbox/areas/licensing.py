@@ -121,6 +121,13 @@ def release_seats(tenant: SimulatedTenant, user: Json) -> None:
     tenant.consumed.subtract(active_skus(user))
 
 
+def restore_direct(tenant: SimulatedTenant, user: Json, states: list[Json]) -> Json:
+    """Give a restored user back what was assigned to them directly, as far as there are seats (an assumption)."""
+    skus = sku_table(tenant)
+    kept = [state for state in states if state["state"] != "Active" or seats_left(tenant, skus[state["skuId"]]) > 0]
+    return set_states(tenant, user, [*states_of(user), *kept]) if kept else user
+
+
 def state_of(sku: str, group: str | None, disabled: Iterable[str], now: float, error: str = "None") -> Json:
     return {
         "skuId": sku,

@@ -1,32 +1,39 @@
-"""Users: api-reference/v1.0/api/user-*.md of microsoft-graph-docs-contrib."""
+"""Users: found, made, changed, deleted. api-reference/v1.0/api/user-*.md of microsoft-graph-docs-contrib.
+
+What a user may be is in ``user_rules.py``; managers, memberships, deleted users and guests have modules of their own.
+"""
 
 from __future__ import annotations
 
-from graphkit.sandbox.areas import licensing
-from graphkit.sandbox.areas.groups import GROUP_KIND, groups_of
-from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
+from dataclasses import replace
+
+from graphkit.sandbox import recycling
+from graphkit.sandbox.areas import licensing, user_rules
+from graphkit.sandbox.areas.managers import bound_manager, manager_view, reports_of, set_manager
+from graphkit.sandbox.areas.memberships import few_memberships
+from graphkit.sandbox.areas.people import DEFAULT_SELECT, DERIVED, find, proxy_addresses
+from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
+from graphkit.sandbox.edm import is_guid
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.permissions import DIRECTORY, LICENSES, MEMBERS, USERS, USERS_WRITE
+from graphkit.sandbox.permissions import LICENSES, USERS, USERS_DELETE, USERS_WRITE
 from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_writable
+from graphkit.sandbox.sign_ins import PAGE, asks, check_access
+
+__all__ = ["DEFAULT_SELECT", "USER_KIND", "find", "routes"]
 
 routes = Routes()
 
-# resources/user.md: "returned by default"
-DEFAULT_SELECT = (
-    "businessPhones", "displayName", "givenName", "id", "jobTitle", "mail", "mobilePhone", "officeLocation",
-    "preferredLanguage", "surname", "userPrincipalName",
-)  # fmt: skip
 USER_KIND = Kind(
     "users",
     "user",
     DEFAULT_SELECT,
-    derived={"assignedLicenses": licensing.assigned_licenses, "assignedPlans": licensing.assigned_plans},
-    expands={"memberOf": lambda call, user: [directory_view(g) for g in groups_of(call, user["id"])][:20]},
+    derived=DERIVED,
+    expands={"manager": manager_view, "directReports": reports_of, "memberOf": few_memberships},
     advanced=True,
 )
-DELETED_KIND = Kind("directoryObjects", "user", (*DEFAULT_SELECT, "deletedDateTime"))
+# "Requests with $top set higher than 500 return pages with up to 500 users", and the id comes along (api/user-list.md).
+SIGN_IN_KIND = replace(USER_KIND, page_cap=PAGE, always=("id",))
 # Stored outside Entra: $select of these on the collection is 501 (api-reference/v1.0/api/user-list.md).
 ELSEWHERE = frozenset(
     [
@@ -45,20 +52,12 @@ ELSEWHERE = frozenset(
 )
 
 
-def directory_view(group: Json) -> Json:
-    return {"@odata.type": "#microsoft.graph.group", "id": group["id"], "displayName": group.get("displayName")}
-
-
-def find(call: Call, *, to_write: bool = False) -> Json:
-    """The user that the path names by id or userPrincipalName. Raises :class:`Refusal` (404)."""
-    key = call.params["user"]
-    table = call.tenant.state.table("users")
-    user = table.objects.get(key.lower())
-    if user is None and "@" in key:
-        user = next(iter(table.find("userPrincipalName", key)), None)
-    if user is None or not call.tenant.replication.visible(user, call.now, call.replica):
-        raise not_found(key)
-    return user
+def _kind(call: Call) -> Kind:
+    """How this call shows users. Raises :class:`Refusal` if it asks for sign-in activity and may not."""
+    if not asks(call):
+        return USER_KIND
+    check_access(call)
+    return SIGN_IN_KIND
 
 
 @routes.get("/users", USERS, page="user-list")
@@ -66,83 +65,88 @@ def list_users(call: Call) -> Reply:
     elsewhere = ELSEWHERE.intersection(call.query.select)
     if elsewhere:
         raise Refusal(501, "NotImplemented", f"This operation target is not yet supported: {min(elsewhere)}.")
-    return listing(call, USER_KIND, candidates(call, "users"))
+    if "$levels" in call.query.get("$expand").lower():
+        raise Refusal(
+            400,
+            "Request_UnsupportedQuery",
+            "Transitive manager's list is only supported on a single user, send the $expand request on /users/{id} "
+            "endpoint",
+        )  # microsoft-graph-docs#18615
+    return listing(call, _kind(call), candidates(call, "users"))
 
 
 @routes.get("/users/$count", USERS, page="user-list")
 def count_users(call: Call) -> Reply:
-    return Reply(200, str(matching(call, USER_KIND, call.tenant.state.table("users").in_order())))
+    return Reply(200, str(matching(call, _kind(call), candidates(call, "users"))))
 
 
 @routes.get("/users/{user}", USERS, page="user-get")
 def get_user(call: Call) -> Reply:
-    return entity(call, USER_KIND, find(call))
+    kind = _kind(call)
+    if kind is SIGN_IN_KIND and not is_guid(call.params["user"]):
+        # The code is the status: as seen in September 2026, in several published scripts before.
+        raise bad_request("Get By Key only supports UserId and the key has to be a valid Guid", "400")
+    return entity(call, kind, find(call))
 
 
 @routes.post("/users", USERS_WRITE, page="user-post-users")
 def create_user(call: Call) -> Reply:
-    body = call.json
-    check_writable(body, check(body, "user", call.version))
-    for name in ("accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName"):
-        if body.get(name) in (None, ""):
-            raise bad_request(f"A value is required for property '{name}' of resource 'User'.")
-    _check_upn(call, body["userPrincipalName"], None)
+    given = user_rules.read_new(call, call.json)
+    manager = bound_manager(call, call.json)
     user = {
         "id": call.tenant.new_id(),
         "userType": "Member",
-        **{name: value for name, value in body.items() if name != "passwordProfile" and "@" not in name},
+        **given,
         "createdDateTime": instant(call.now),
+        "lastPasswordChangeDateTime": instant(call.now),
         "_created": call.now,
     }
     call.tenant.state.put("users", user)
+    if manager:
+        set_manager(call, user, manager)
     call.tenant.replication.created(call.now)
     return entity(call, USER_KIND, user, status=201)
-
-
-def _check_upn(call: Call, upn: str, own_id: str | None) -> None:
-    state = call.tenant.state
-    organisation = state.table("organization").objects[call.tenant.tenant_id]
-    domains = {domain["name"].lower() for domain in organisation["verifiedDomains"]}
-    if upn.count("@") != 1 or upn.partition("@")[2].lower() not in domains:
-        raise bad_request("The domain portion of the userPrincipalName property is invalid. You must use one of the "
-                          "verified domain names in your organization.")  # fmt: skip
-    if any(user["id"] != own_id for user in state.table("users").find("userPrincipalName", upn)):
-        raise conflict("userPrincipalName")
 
 
 @routes.patch("/users/{user}", USERS_WRITE, page="user-update")
 def update_user(call: Call) -> Reply:
     user = find(call)
-    body = call.json
-    check_writable(body, check(body, "user", call.version))
-    if "userPrincipalName" in body:
-        _check_upn(call, body["userPrincipalName"], user["id"])
-    changes = {name: value for name, value in body.items() if name != "passwordProfile" and "@" not in name}
+    changes = user_rules.read_changes(call, user, call.json)
+    manager = bound_manager(call, call.json)
+    if "mail" in changes:
+        changes["proxyAddresses"] = _addresses(user, changes["mail"])
+    if call.json.get("passwordProfile", {}).get("password"):
+        changes["lastPasswordChangeDateTime"] = instant(call.now)
     call.tenant.state.put("users", {**user, **changes})
+    if manager:
+        set_manager(call, user, manager)
     return Reply(204)
 
 
-@routes.delete("/users/{user}", ("User.DeleteRestore.All", "User.ReadWrite.All"), page="user-delete")
+def _addresses(user: Json, mail: str | None) -> list[str]:
+    """ "Changes to this property will also update the user's proxyAddresses" (resources/user.md): the new address is
+    the primary one, the others stay."""
+    kept = [address for address in proxy_addresses(None, user) if address[5:].lower() != (mail or "").lower()]
+    others = [f"smtp:{address[5:]}" for address in kept]
+    return [f"SMTP:{mail}", *others] if mail else others
+
+
+@routes.delete("/users/{user}", USERS_DELETE, page="user-delete")
 def delete_user(call: Call) -> Reply:
-    """Soft: the user waits 30 days among the deleted items and leaves every group and licence behind."""
+    """Soft: the user waits 30 days among the deleted items. Its name is free for others at once, for its own begins
+    with its id from now on, as scripts that list the deleted know (``userPrincipalName.Substring(32)``).
+    """
     user = find(call)
-    state = call.tenant.state
+    user_rules.check_sensitive(call, user)
     licensing.release_seats(call.tenant, user)
-    for name in ("members", "owners", "roleMembers"):
-        for source in list(state.linked_back(name, user["id"])):
-            state.unlink(name, source, user["id"])
-    state.delete("users", user["id"])
-    state.put("deletedUsers", {**user, "licenseAssignmentStates": [], "deletedDateTime": instant(call.now)})
+    direct = [state for state in licensing.states_of(user) if state["assignedByGroup"] is None]
+    hidden = {
+        "userPrincipalName": user["id"].replace("-", "") + user["userPrincipalName"],
+        "licenseAssignmentStates": [],
+        "_licenses": direct,
+    }
+    recycling.bury(call.tenant.state, "users", user, call.now, hidden)
     return Reply(204)
-
-
-@routes.get(
-    "/directory/deletedItems/microsoft.graph.user",
-    ("User.Read.All", "User.ReadWrite.All", *DIRECTORY),
-    page="directory-deleteditems-list",
-)
-def list_deleted_users(call: Call) -> Reply:
-    return listing(call, DELETED_KIND, call.tenant.state.table("deletedUsers").in_order())
 
 
 @routes.post(
@@ -177,44 +181,3 @@ def revoke_sessions(call: Call) -> Reply:
 )
 def get_license_details(call: Call) -> Reply:
     return licensing.license_details(call, find(call))
-
-
-@routes.get("/users/{user}/memberOf", (*MEMBERS, "User.Read.All", "User.ReadWrite.All"), page="user-list-memberof")
-def member_of(call: Call) -> Reply:
-    return _memberships(call, transitive=False)
-
-
-@routes.get(
-    "/users/{user}/memberOf/microsoft.graph.group",
-    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
-    page="user-list-memberof",
-)
-def member_of_groups(call: Call) -> Reply:
-    return _memberships(call, transitive=False)
-
-
-@routes.get(
-    "/users/{user}/transitiveMemberOf",
-    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
-    page="user-list-transitivememberof",
-)
-def transitive_member_of(call: Call) -> Reply:
-    return _memberships(call, transitive=True)
-
-
-@routes.get(
-    "/users/{user}/transitiveMemberOf/microsoft.graph.group",
-    (*MEMBERS, "User.Read.All", "User.ReadWrite.All"),
-    page="user-list-transitivememberof",
-)
-def transitive_member_of_groups(call: Call) -> Reply:
-    return _memberships(call, transitive=True)
-
-
-def _memberships(call: Call, *, transitive: bool) -> Reply:
-    user = find(call)
-    found = listing(call, GROUP_KIND, list(groups_of(call, user["id"], transitive=transitive)))
-    for item in found.body["value"]:
-        item["@odata.type"] = "#microsoft.graph.group"
-    found.body["@odata.context"] = call.context("directoryObjects")
-    return found
