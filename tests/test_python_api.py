@@ -37,12 +37,7 @@ def test_the_example_runs(code, tmp_path, monkeypatch):
         async with graphkit.connect(target="simulated", virtual_time=True) as graph:
             await scope["example"](graph)
 
-    try:
-        run(main(), virtual=True)
-    except graphkit.ServiceError as error:
-        if error.service_code == "NotModelled":
-            pytest.skip(error.service_message)
-        raise
+    run(main(), virtual=True)
 
 
 def test_the_page_has_examples():

@@ -133,8 +133,8 @@ class GraphClient:
     ) -> PartitionedListing:
         """The same, but several parts of a large collection are read at a time and come in no order. Proved by count.
 
-        Users, groups, devices and service principals are divided; other collections, small ones and those that are
-        ordered or searched are read in one piece.
+        Users, groups and devices are divided; other collections, small ones and those that are ordered or searched are
+        read in one piece.
         """
         head, given = odata.split(path)
         sized = _with_page_size(head, {**given, **(params or {})}, page_size)

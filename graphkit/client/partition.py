@@ -86,13 +86,13 @@ class Scheme:
     characters: tuple[str, ...]
 
 
-# api-reference/v1.0/resources/{user,group,device,serviceprincipal}.md of microsoft-graph-docs-contrib. A character that
-# is missing here costs the parallel reading of what begins with it, never an object.
+# api-reference/v1.0/resources/{user,group,device}.md and concepts/includes/filter-directory-objects.md of
+# microsoft-graph-docs-contrib; that deviceId needs no advanced query parameters is an assumption. A character that is
+# missing here, or a filter that is refused, costs the parallel reading, never an object.
 SCHEMES: Mapping[str, Scheme] = {
     "/users": Scheme("userPrincipalName", (*_LETTERS, *_DIGITS, "'.-_", "!#^~@")),
     "/groups": Scheme("mailNickname", (*_LETTERS, *_DIGITS, "'.-_", "!#$%&*", "+/=?^", "`{|}~")),
     "/devices": Scheme("deviceId", (*_DIGITS, "abcdef", "-")),
-    "/serviceprincipals": Scheme("appId", (*_DIGITS, "abcdef", "-")),
 }
 
 # What shapes the whole answer cannot be had in parts.
