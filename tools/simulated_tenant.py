@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.router import Route
-from graphkit.sandbox.tables import collections_at_the_root
+from graphkit.sandbox.schema.tables import collections_at_the_root
 
 PAGE = Path(__file__).parents[1] / "docs" / "simulated-tenant-reference.md"
 CONCEPTS = "https://learn.microsoft.com/graph/"

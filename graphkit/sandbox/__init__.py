@@ -5,20 +5,20 @@ It imports nothing else of graphkit: a double that shares code shares the bug. S
 
 from __future__ import annotations
 
-from graphkit.sandbox.apps import App
 from graphkit.sandbox.call import Answer
-from graphkit.sandbox.diff import Difference, differences
-from graphkit.sandbox.federation import FederatedCredential
-from graphkit.sandbox.furnish import furnish
+from graphkit.sandbox.doors.server import serve
+from graphkit.sandbox.doors.tls import ClientFiles, make_authority
+from graphkit.sandbox.doors.transport import SandboxTransport
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.log import Entry
+from graphkit.sandbox.login.apps import App
+from graphkit.sandbox.login.federation import FederatedCredential
+from graphkit.sandbox.memory.diff import Difference, differences
+from graphkit.sandbox.memory.log import Entry
+from graphkit.sandbox.memory.state import stored_time
 from graphkit.sandbox.scenarios import Scenario, load_scenario, scenario_names, scenarios
-from graphkit.sandbox.seed import Seed
-from graphkit.sandbox.server import serve
-from graphkit.sandbox.state import stored_time
+from graphkit.sandbox.seeding.furnish import furnish
+from graphkit.sandbox.seeding.seed import Seed
 from graphkit.sandbox.tenant import Clock, SimulatedTenant
-from graphkit.sandbox.tls import ClientFiles, make_authority
-from graphkit.sandbox.transport import SandboxTransport
 
 __all__ = [
     "Answer",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from graphkit.sandbox.query import Query
+    from graphkit.sandbox.query.listing import Query
     from graphkit.sandbox.tenant import SimulatedTenant
 
 Json = dict[str, Any]
@@ -64,7 +64,7 @@ SILENT = frozenset({"timeout", "reset", "refuse", "goaway"})
 @dataclass(frozen=True, slots=True)
 class Mishap:
     """What befalls an answer, or the connection, on its way to the client. The ways in make it happen; the kinds and
-    what their figures mean are in ``mishaps.py``.
+    what their figures mean are in ``doors/mishaps.py``.
     """
 
     kind: str

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from graphkit.sandbox.call import Call, Refusal, Reply
 from graphkit.sandbox.permissions import Need
-from graphkit.sandbox.schema import is_real_path
+from graphkit.sandbox.schema.check import is_real_path
 
 Handler = Callable[[Call], Reply]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 
-from graphkit.sandbox.activity import DAY, last_seen_at
 from graphkit.sandbox.call import Call, Json, Refusal
 from graphkit.sandbox.ids import guid, instant
 from graphkit.sandbox.permissions import AUDIT
+from graphkit.sandbox.seeding.activity import DAY, last_seen_at
 
 FIRST_SUCCESS = 1_701_388_800.0
 """2023-12-01: before, only attempts were recorded."""

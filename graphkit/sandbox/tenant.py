@@ -14,24 +14,25 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from graphkit.sandbox import batch, downloads, permissions, seed
+from graphkit.sandbox import batch, downloads, permissions
 from graphkit.sandbox.areas import ROUTER, team_sync
 from graphkit.sandbox.areas.dynamic_groups import people_changed
 from graphkit.sandbox.areas.service_principals import restore_grants
-from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Answer, Call, Refusal, Reply, bad_request
 from graphkit.sandbox.faults import NOTHING, Asked, Faults, Foreseen, Strikes, die
 from graphkit.sandbox.ids import instant, random_guid
-from graphkit.sandbox.licenses import LicenseBook
-from graphkit.sandbox.log import Entry, WriteLog
-from graphkit.sandbox.login import Login
-from graphkit.sandbox.pending import Pending
-from graphkit.sandbox.query import NO_QUERY, parse_query
-from graphkit.sandbox.recycling import expire_later
-from graphkit.sandbox.replication import REPLICAS, Replication
-from graphkit.sandbox.seed import Seed
-from graphkit.sandbox.state import State
-from graphkit.sandbox.throttle import WRITES, Throttle
+from graphkit.sandbox.login.bearer import unauthorised
+from graphkit.sandbox.login.service import Login
+from graphkit.sandbox.memory.log import Entry, WriteLog
+from graphkit.sandbox.memory.pending import Pending
+from graphkit.sandbox.memory.recycling import expire_later
+from graphkit.sandbox.memory.replication import REPLICAS, Replication
+from graphkit.sandbox.memory.state import State
+from graphkit.sandbox.query.listing import NO_QUERY, parse_query
+from graphkit.sandbox.rules.licenses import LicenseBook
+from graphkit.sandbox.seeding import seed
+from graphkit.sandbox.seeding.seed import Seed
+from graphkit.sandbox.throttle.buckets import WRITES, Throttle
 
 VERSIONS = {"v1.0": "v1.0", "beta": "beta"}
 FORMAT = 2

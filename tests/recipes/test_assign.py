@@ -9,7 +9,7 @@ from bench import Bench, bench, counts
 from graphkit.clock import run
 from graphkit.errors import InputErrors
 from graphkit.sandbox.areas.licensing import state_of
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.seeding.skus import PLANS, PRODUCTS
 
 E3, EMS = PRODUCTS["SPE_E3"].id, PRODUCTS["EMS"].id
 TEAMS, INTUNE = PLANS["TEAMS1"].id, PLANS["INTUNE_A"].id

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.population import Staff
+from graphkit.sandbox.seeding.population import Staff
 
 ROOT = "https://graph.microsoft.com"
 SMALL = Seed(organisations=2, users=120, seats={"SPE_E3": 60})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.schema import is_guid
+from graphkit.sandbox.schema.check import is_guid
 
 CA = "/identity/conditionalAccess/policies"
 LOCATIONS = "/identity/conditionalAccess/namedLocations"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.activity import DAY, last_seen, last_seen_at, set_last_seen
+from graphkit.sandbox.seeding.activity import DAY, last_seen, last_seen_at, set_last_seen
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.apps import App
+from graphkit.sandbox.login.apps import App
 from graphkit.sandbox.permissions import APP_ROLES
 
 GRAPH_APP = "00000003-0000-0000-c000-000000000000"

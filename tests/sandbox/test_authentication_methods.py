@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.credentials import methods_of, set_methods
+from graphkit.sandbox.seeding.credentials import methods_of, set_methods
 
 POLICY = "/policies/authenticationMethodsPolicy"
 METHODS = f"{POLICY}/authenticationMethodConfigurations"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from graphkit.sandbox import schema_facts
 from graphkit.sandbox.call import Refusal
-from graphkit.sandbox.schema import as_seen, check, check_changeable, check_required, check_writable, find_type
+from graphkit.sandbox.schema import facts as schema_facts
+from graphkit.sandbox.schema.check import as_seen, check, check_changeable, check_required, check_writable, find_type
 
 
 def told(judge, body, kind, version="beta"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphkit.sandbox import SimulatedTenant
-from graphkit.sandbox.seed import GLOBAL_ADMINISTRATOR
+from graphkit.sandbox.seeding.seed import GLOBAL_ADMINISTRATOR
 
 DAY = 86_400
 BIN = "/directory/deletedItems"

@@ -12,7 +12,7 @@ from datetime import datetime
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.device_population import BUILDS, last_check_in
+from graphkit.sandbox.seeding.devices import BUILDS, last_check_in
 
 DEVICES = "/deviceManagement/managedDevices"
 KEYS = "/informationProtection/bitlocker/recoveryKeys"

@@ -6,7 +6,7 @@ import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
 from graphkit.sandbox.call import Refusal
-from graphkit.sandbox.membership_rules import parse_rule
+from graphkit.sandbox.rules.membership_rules import parse_rule
 
 NURSES = 'user.department -eq "Nursing"'
 PERSON = {

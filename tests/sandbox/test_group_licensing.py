@@ -6,7 +6,7 @@ import pytest
 from test_licensing import AUDIO, E3, EMS, F3, SKYPE, TEAMS, assign, assignment, consumed, sells, states
 
 from graphkit.sandbox import SimulatedTenant
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.seeding.skus import PLANS, PRODUCTS
 
 
 def group_assign(graph, group, *add, remove=(), disabled=()):

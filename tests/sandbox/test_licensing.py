@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.skus import PLANS, PRODUCTS
+from graphkit.sandbox.seeding.skus import PLANS, PRODUCTS
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 F3 = "66b55226-6b4f-492c-910c-a3b7a3c9d993"

@@ -16,12 +16,13 @@ import pytest
 
 from graphkit.protocol.schema import schema as core_schema
 from graphkit.protocol.schema.facts import FACTS
-from graphkit.sandbox import schema_facts, tables
 from graphkit.sandbox.data import generate, generate_beta
+from graphkit.sandbox.schema import facts as schema_facts
+from graphkit.sandbox.schema import tables
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 METADATA = SHARED / "metadata" / "v1.0-Prod.csdl.gz"
-DATA = Path(tables.__file__).with_name("data")
+DATA = Path(tables.__file__).parents[1] / "data"
 
 
 @pytest.mark.skipif(not METADATA.exists(), reason="the published metadata is not beside this checkout")

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
-from graphkit.sandbox.activity import last_seen, last_seen_at, set_last_seen
-from graphkit.sandbox.credentials import set_methods
+from graphkit.sandbox.seeding.activity import last_seen, last_seen_at, set_last_seen
+from graphkit.sandbox.seeding.credentials import set_methods
 
 SIGN_INS = "/auditLogs/signIns"
 CA = "/identity/conditionalAccess/policies"

@@ -9,7 +9,7 @@ import pytest
 
 from graphkit.protocol.quota import charges
 from graphkit.protocol.quota import table as buckets
-from graphkit.sandbox.throttle_table import tariff
+from graphkit.sandbox.throttle.table import tariff
 
 IDENTITY = {("app", 150_000, 20), ("app+tenant", 8000, 10)}
 IDENTITY_WRITES = {*IDENTITY, ("app", 35_000, 300), ("app+tenant", 3000, 150), ("tenant", 18_000, 300)}

@@ -7,9 +7,9 @@ import pytest
 from graphkit.sandbox import Seed, SimulatedTenant
 from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.call import Call, Refusal
-from graphkit.sandbox.query import parse_query
-from graphkit.sandbox.throttle import Throttle
-from graphkit.sandbox.throttle_table import table, tariff, workload
+from graphkit.sandbox.query.listing import parse_query
+from graphkit.sandbox.throttle.buckets import Throttle
+from graphkit.sandbox.throttle.table import table, tariff, workload
 
 TENANT = "00000000-0000-0000-0000-00000000000t"
 UNITS, WRITES = "units", "writes"

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from graphkit.sandbox.activity import last_seen, set_last_seen
+from graphkit.sandbox.seeding.activity import last_seen, set_last_seen
 
 ACTIVE = "/reports/getOffice365ActiveUserDetail"
 TEAMS = "/reports/getTeamsTeamActivityDetail"

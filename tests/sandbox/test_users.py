@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
-from graphkit.sandbox.activity import set_last_seen
-from graphkit.sandbox.seed import GLOBAL_ADMINISTRATOR
+from graphkit.sandbox.seeding.activity import set_last_seen
+from graphkit.sandbox.seeding.seed import GLOBAL_ADMINISTRATOR
 
 NEW = {
     "accountEnabled": True,

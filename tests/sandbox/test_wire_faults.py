@@ -15,8 +15,8 @@ import pytest
 
 from graphkit.clock import RealClock, VirtualClock, run
 from graphkit.sandbox import SandboxTransport, Seed, SimulatedTenant, make_authority, serve
+from graphkit.sandbox.doors.wire import accepts_gzip, bomb
 from graphkit.sandbox.faults import check_rule
-from graphkit.sandbox.wire import accepts_gzip, bomb
 
 SMALL = Seed(organisations=1, users=120, licensed=0)
 BEARER = {"Authorization": "Bearer sandbox"}

@@ -18,9 +18,9 @@ from graphkit.sandbox.areas.roles import assign, assignments
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import ROLES, ROLES_WRITE, UNITS, UNITS_WRITE
-from graphkit.sandbox.query import Kind, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, entity, listing, matching
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_changeable, check_required, check_writable
+from graphkit.sandbox.schema.check import check, check_changeable, check_required, check_writable
 
 routes = Routes()
 

@@ -11,9 +11,9 @@ from graphkit.sandbox.areas.intune_policies import PAGE, Collection, Policies, n
 from graphkit.sandbox.areas.intune_words import MODEL, absent, refuse, seen
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import APP_PROTECTION, APP_PROTECTION_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check
+from graphkit.sandbox.schema.check import check
 
 ROOT = "/deviceAppManagement"
 IDENTIFIERS = {

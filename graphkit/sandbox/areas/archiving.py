@@ -13,7 +13,7 @@ from graphkit.sandbox.areas.team_base import find_team, refused
 from graphkit.sandbox.areas.team_operations import accepted, begin, fail, succeed
 from graphkit.sandbox.areas.teams import SETTINGS_WRITE
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import Need
 from graphkit.sandbox.router import Routes
 

@@ -7,7 +7,7 @@ import re
 from graphkit.sandbox.areas.policy_base import change_body, create_body, find, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.permissions import CONTEXTS, CONTEXTS_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

@@ -1,5 +1,5 @@
 """The authentication methods policy: api-reference/v1.0/api/authenticationmethodspolicy-*.md and the
-``*authenticationmethodconfiguration-*.md`` of each method. Defaults are in ``seed_policies.py``.
+``*authenticationmethodconfiguration-*.md`` of each method. Defaults are in ``seeding/policies.py``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from graphkit.sandbox.areas.policy_base import absent, plain, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import METHODS_READ, METHODS_WRITE
-from graphkit.sandbox.query import Kind, entity
+from graphkit.sandbox.query.listing import Kind, entity
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import as_seen, check, check_changeable, find_type, is_guid
-from graphkit.sandbox.seed_policies import SERVICE_METHODS
+from graphkit.sandbox.schema.check import as_seen, check, check_changeable, find_type, is_guid
+from graphkit.sandbox.seeding.policies import SERVICE_METHODS
 
 routes = Routes()
 

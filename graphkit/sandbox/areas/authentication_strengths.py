@@ -11,10 +11,10 @@ from graphkit.sandbox.areas.policy_base import absent, change_body, create_body,
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import STRENGTHS, STRENGTHS_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, is_guid
-from graphkit.sandbox.seed_policies import STRENGTHS as BUILT_IN
+from graphkit.sandbox.schema.check import check, is_guid
+from graphkit.sandbox.seeding.policies import STRENGTHS as BUILT_IN
 
 routes = Routes()
 

@@ -15,9 +15,9 @@ from graphkit.sandbox.areas.intune_policies import NEVER, defaults
 from graphkit.sandbox.areas.intune_words import find, no_route, read, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import ENROLMENT, ENROLMENT_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from graphkit.sandbox.areas.team_base import (
 from graphkit.sandbox.areas.team_operations import begin, sees_all_members, succeed
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import guid, instant
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import CHANNELS, GROUP_WRITE, Need
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check_changeable, check_writable, type_of
+from graphkit.sandbox.schema.check import check_changeable, check_writable, type_of
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -12,7 +12,7 @@ from graphkit.sandbox.areas.intune_policies import Collection, Policies, counted
 from graphkit.sandbox.areas.intune_words import MODEL, no_route, refuse, seen
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE
-from graphkit.sandbox.schema import check
+from graphkit.sandbox.schema.check import check
 
 ONE = "/deviceManagement/deviceCompliancePolicies/{policy}"
 ACTIONS = "deviceComplianceScheduledActionForRule"

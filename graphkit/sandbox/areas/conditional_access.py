@@ -14,7 +14,7 @@ from graphkit.sandbox.areas.policy_base import change_body, create_body, find, r
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE, APPS, POLICIES
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

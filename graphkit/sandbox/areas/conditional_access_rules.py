@@ -8,7 +8,7 @@ from __future__ import annotations
 from graphkit.sandbox.areas.groups import directory_object
 from graphkit.sandbox.areas.policy_base import refuse
 from graphkit.sandbox.call import Call, Json, Refusal
-from graphkit.sandbox.schema import is_guid
+from graphkit.sandbox.schema.check import is_guid
 
 USER_WORDS = frozenset({"None", "All", "GuestsOrExternalUsers"})
 APP_WORDS = frozenset({"All", "None", "Office365", "MicrosoftAdminPortals", "AllAgentIdResources"})

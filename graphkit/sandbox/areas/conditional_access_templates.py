@@ -10,7 +10,7 @@ import re
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.permissions import POLICIES
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.seed import ROLES
+from graphkit.sandbox.seeding.seed import ROLES
 
 routes = Routes()
 

@@ -10,10 +10,10 @@ import msgspec
 from graphkit.sandbox.areas.policy_base import absent, change_body, create_body, plain, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.permissions import CROSS_TENANT, CROSS_TENANT_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, is_guid
-from graphkit.sandbox.seed_policies import system_default
+from graphkit.sandbox.schema.check import check, is_guid
+from graphkit.sandbox.seeding.policies import system_default
 
 routes = Routes()
 

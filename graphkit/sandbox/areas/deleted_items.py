@@ -1,7 +1,7 @@
 """Deleted users and groups: listed, brought back, or gone for good.
 
 api-reference/v1.0/api/directory-deleteditems-*.md of microsoft-graph-docs-contrib. What waits there, and for how long,
-is in ``recycling.py``.
+is in ``memory/recycling.py``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import licensing, user_rules
 from graphkit.sandbox.areas.groups import GROUP_KIND
 from graphkit.sandbox.areas.users import USER_KIND
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
+from graphkit.sandbox.memory import recycling
 from graphkit.sandbox.permissions import APPS, GROUPS_FULL, UNITS, UNITS_WRITE, USERS_DELETE, USERS_FULL, Need
-from graphkit.sandbox.query import Kind, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, entity, listing, matching
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

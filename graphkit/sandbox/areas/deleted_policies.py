@@ -15,7 +15,7 @@ from graphkit.sandbox.areas.named_locations import LOCATION_KIND, MAX_LOCATIONS
 from graphkit.sandbox.areas.policy_base import absent, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE, APPS, POLICIES
-from graphkit.sandbox.query import entity, listing
+from graphkit.sandbox.query.listing import entity, listing
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

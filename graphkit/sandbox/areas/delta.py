@@ -5,8 +5,8 @@ from __future__ import annotations
 from graphkit.sandbox.areas.groups import GROUP_KIND
 from graphkit.sandbox.areas.users import USER_KIND
 from graphkit.sandbox.call import Call, Reply
-from graphkit.sandbox.delta import Tracked, changes
 from graphkit.sandbox.permissions import GROUP_RECORDS, USERS_FULL
+from graphkit.sandbox.query.delta import Tracked, changes
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

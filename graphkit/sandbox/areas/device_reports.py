@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from graphkit.sandbox.areas.intune_policies import NEVER
 from graphkit.sandbox.areas.intune_words import absent, no_route, read, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
-from graphkit.sandbox.device_population import last_check_in
 from graphkit.sandbox.downloads import download, link
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import DEVICE_REPORTS, DEVICE_REPORTS_WRITE
-from graphkit.sandbox.query import Kind, entity
+from graphkit.sandbox.query.listing import Kind, entity
 from graphkit.sandbox.router import Routes
+from graphkit.sandbox.seeding.devices import last_check_in
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphkit.sandbox.call import Call, Json, bad_request, conflict
-from graphkit.sandbox.license_rules import (
+from graphkit.sandbox.memory.state import State
+from graphkit.sandbox.rules.license_rules import (
     active_skus,
     clash,
     clash_told,
@@ -20,10 +21,9 @@ from graphkit.sandbox.license_rules import (
     state_of,
     states_of,
 )
-from graphkit.sandbox.licenses import LicenseBook, inherited
-from graphkit.sandbox.schema import check, is_guid
-from graphkit.sandbox.skus import MAILBOX
-from graphkit.sandbox.state import State
+from graphkit.sandbox.rules.licenses import LicenseBook, inherited
+from graphkit.sandbox.schema.check import check, is_guid
+from graphkit.sandbox.seeding.skus import MAILBOX
 
 _PARAMETERS = ("addLicenses", "removeLicenses")
 

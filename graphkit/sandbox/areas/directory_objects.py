@@ -12,7 +12,7 @@ from typing import Any
 from graphkit.sandbox.areas import people
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import DIRECTORY
-from graphkit.sandbox.query import Kind, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, entity, listing, matching
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

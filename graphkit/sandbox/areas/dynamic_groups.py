@@ -13,9 +13,9 @@ from graphkit.sandbox.areas import licensing
 from graphkit.sandbox.areas.group_rules import is_dynamic
 from graphkit.sandbox.call import Json, Refusal
 from graphkit.sandbox.ids import instant
-from graphkit.sandbox.membership_rules import Rule, parse_rule
-from graphkit.sandbox.pending import work
-from graphkit.sandbox.skus import PLANS
+from graphkit.sandbox.memory.pending import work
+from graphkit.sandbox.rules.membership_rules import Rule, parse_rule
+from graphkit.sandbox.seeding.skus import PLANS
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Sequence
 
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
-from graphkit.sandbox.device_population import RecoveryKeys
-from graphkit.sandbox.filter import parse_filter
 from graphkit.sandbox.permissions import DEVICES, RECOVERY_KEYS
-from graphkit.sandbox.population import Ids
-from graphkit.sandbox.query import Kind, candidates, entity, listing
+from graphkit.sandbox.query.filter import parse_filter
+from graphkit.sandbox.query.listing import Kind, candidates, entity, listing
 from graphkit.sandbox.router import Routes
+from graphkit.sandbox.seeding.devices import RecoveryKeys
+from graphkit.sandbox.seeding.population import Ids
 
 routes = Routes()
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.areas.direct_licensing import address_taken, read_assignment
 from graphkit.sandbox.call import Call, Json, bad_request
-from graphkit.sandbox.license_rules import (
+from graphkit.sandbox.memory.pending import work
+from graphkit.sandbox.rules.license_rules import (
     ACTIVE,
     active_skus,
     clash,
@@ -23,7 +24,6 @@ from graphkit.sandbox.license_rules import (
     state_of,
     states_of,
 )
-from graphkit.sandbox.pending import work
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -8,12 +8,12 @@ from __future__ import annotations
 from graphkit.sandbox.areas.group_rules import is_unified
 from graphkit.sandbox.areas.groups import find
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
-from graphkit.sandbox.group_expiry import is_managed, lifecycle_policy
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import DIRECTORY, GROUP_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_writable
+from graphkit.sandbox.rules.group_expiry import is_managed, lifecycle_policy
+from graphkit.sandbox.schema.check import check, check_writable
 
 routes = Routes()
 

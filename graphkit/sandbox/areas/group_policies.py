@@ -11,12 +11,12 @@ import re
 from graphkit.sandbox.areas.group_rules import is_unified
 from graphkit.sandbox.areas.groups import find
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, conflict, not_found
-from graphkit.sandbox.group_settings import TEMPLATES, UNIFIED_GUEST
-from graphkit.sandbox.naming_policy import breaches
 from graphkit.sandbox.permissions import DIRECTORY, GROUP_SETTINGS, GROUP_SETTINGS_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_changeable, check_required, check_writable, is_guid
+from graphkit.sandbox.rules.group_settings import TEMPLATES, UNIFIED_GUEST
+from graphkit.sandbox.rules.naming_policy import breaches
+from graphkit.sandbox.schema.check import check, check_changeable, check_required, check_writable, is_guid
 
 routes = Routes()
 

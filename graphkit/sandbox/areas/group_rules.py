@@ -11,11 +11,11 @@ import re
 
 from graphkit.sandbox.areas.directory_objects import denied, holds, located
 from graphkit.sandbox.call import Call, Json, Refusal, bad_request, conflict
-from graphkit.sandbox.group_settings import guests_allowed, in_force, words_of
-from graphkit.sandbox.membership_rules import parse_rule
-from graphkit.sandbox.naming_policy import check_names
 from graphkit.sandbox.permissions import DIRECTORY, GROUP_WRITE
-from graphkit.sandbox.schema import check, check_changeable, check_writable
+from graphkit.sandbox.rules.group_settings import guests_allowed, in_force, words_of
+from graphkit.sandbox.rules.membership_rules import parse_rule
+from graphkit.sandbox.rules.naming_policy import check_names
+from graphkit.sandbox.schema.check import check, check_changeable, check_writable
 
 MAX_BIND = 20
 MAX_OWNERS = 100

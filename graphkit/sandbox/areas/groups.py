@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import directory_objects, dynamic_groups, licensing
 from graphkit.sandbox.areas.directory_objects import directory_object, groups_of, holds, referred, view
 from graphkit.sandbox.areas.group_rules import (
@@ -23,12 +22,13 @@ from graphkit.sandbox.areas.group_rules import (
     read_new,
 )
 from graphkit.sandbox.call import Call, Json, Reply, bad_request, not_found
-from graphkit.sandbox.group_expiry import expires
-from graphkit.sandbox.group_settings import in_force
 from graphkit.sandbox.ids import instant, security_identifier
+from graphkit.sandbox.memory import recycling
 from graphkit.sandbox.permissions import GROUP_RECORDS, GROUP_WRITE
-from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
+from graphkit.sandbox.rules.group_expiry import expires
+from graphkit.sandbox.rules.group_settings import in_force
 
 __all__ = ["GROUP_KIND", "by_unique_name", "directory_object", "find", "groups_of", "routes", "view"]
 

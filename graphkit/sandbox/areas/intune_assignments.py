@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from graphkit.sandbox.areas.intune_words import MODEL, absent, refuse, seen
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.query import Kind, entity, listing
-from graphkit.sandbox.schema import check, find_type, is_guid
+from graphkit.sandbox.query.listing import Kind, entity, listing
+from graphkit.sandbox.schema.check import check, find_type, is_guid
 
 EVERYONE = {
     # Groups that exist in no directory: ids of assignments end in them (microsoftgraph/msgraph-beta-sdk-dotnet#118).

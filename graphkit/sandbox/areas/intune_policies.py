@@ -16,9 +16,9 @@ from graphkit.sandbox.areas.intune_words import find, model_error, read, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE, Need
-from graphkit.sandbox.query import Expand, Kind, entity, listing
+from graphkit.sandbox.query.listing import Expand, Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import Type, check_required, find_enum, find_type
+from graphkit.sandbox.schema.check import Type, check_required, find_enum, find_type
 
 NEVER = "0001-01-01T00:00:00Z"
 """What Intune says for a time that never was."""

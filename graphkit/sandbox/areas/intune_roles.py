@@ -11,9 +11,9 @@ from graphkit.sandbox.areas.intune_words import absent, find, read, refuse, seen
 from graphkit.sandbox.areas.scope_tags import TAGS
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import INTUNE_ROLES, INTUNE_ROLES_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes, segments
-from graphkit.sandbox.schema import is_guid
+from graphkit.sandbox.schema.check import is_guid
 
 routes = Routes()
 

@@ -14,7 +14,7 @@ import json
 from typing import Any
 
 from graphkit.sandbox.call import Call, Json, Refusal, bad_request
-from graphkit.sandbox.schema import Type, as_seen, check, settable
+from graphkit.sandbox.schema.check import Type, as_seen, check, settable
 
 MODEL = "ModelValidationFailure"
 _NO_OPERATION = "00000000-0000-0000-0000-000000000000"

@@ -13,7 +13,7 @@ from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_f
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import INVITE
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_required, check_writable
+from graphkit.sandbox.schema.check import check, check_required, check_writable
 
 routes = Routes()
 

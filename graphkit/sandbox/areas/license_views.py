@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.license_rules import ACTIVE, states_of
-from graphkit.sandbox.licenses import capability_status
-from graphkit.sandbox.query import Kind, listing
-from graphkit.sandbox.skus import PLANS
+from graphkit.sandbox.query.listing import Kind, listing
+from graphkit.sandbox.rules.license_rules import ACTIVE, states_of
+from graphkit.sandbox.rules.licenses import capability_status
+from graphkit.sandbox.seeding.skus import PLANS
 
 DETAILS_KIND = Kind("licenseDetails", "licenseDetails")
 

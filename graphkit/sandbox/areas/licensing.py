@@ -12,11 +12,11 @@ from graphkit.sandbox.areas.direct_licensing import assign_to_user
 from graphkit.sandbox.areas.group_licensing import assign_to_group, members_in_error, membership_changed
 from graphkit.sandbox.areas.license_views import assigned_licenses, assigned_plans, license_details, provisioned_plans
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
-from graphkit.sandbox.license_rules import ACTIVE, active_skus, state_of, states_of
-from graphkit.sandbox.licenses import capability_status
 from graphkit.sandbox.permissions import LICENSES
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
+from graphkit.sandbox.rules.license_rules import ACTIVE, active_skus, state_of, states_of
+from graphkit.sandbox.rules.licenses import capability_status
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from graphkit.sandbox.areas import users
 from graphkit.sandbox.areas.intune_words import find, read
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.device_population import last_check_in
-from graphkit.sandbox.filter import parse_filter
 from graphkit.sandbox.ids import guid, instant
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import DEVICE_ACTIONS, MANAGED_DEVICES, MANAGED_DEVICES_WRITE
-from graphkit.sandbox.query import Derive, Kind, Query, candidates, entity, listing
+from graphkit.sandbox.query.filter import parse_filter
+from graphkit.sandbox.query.listing import Derive, Kind, Query, candidates, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import find_type
+from graphkit.sandbox.schema.check import find_type
+from graphkit.sandbox.seeding.devices import last_check_in
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

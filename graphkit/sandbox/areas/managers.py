@@ -9,9 +9,9 @@ from graphkit.sandbox.areas.people import DEFAULT_SELECT, DERIVED, find
 from graphkit.sandbox.areas.user_rules import check_mastered
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import USERS_FULL, USERS_WRITE
-from graphkit.sandbox.query import entity
+from graphkit.sandbox.query.listing import entity
+from graphkit.sandbox.query.shape import MAX_EXPANDED, expand_options
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.shape import MAX_EXPANDED, expand_options
 
 routes = Routes()
 

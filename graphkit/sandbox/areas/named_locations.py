@@ -11,9 +11,9 @@ from graphkit.sandbox.areas.policy_base import create_body, find, plain, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE, POLICIES
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_changeable
+from graphkit.sandbox.schema.check import check, check_changeable
 
 routes = Routes()
 

@@ -7,8 +7,8 @@ from graphkit.sandbox.areas.intune_words import absent, read
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import ENROLMENT, ENROLMENT_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
-from graphkit.sandbox.schema import check_required
+from graphkit.sandbox.query.listing import Kind, entity, listing
+from graphkit.sandbox.schema.check import check_required
 
 ROOT = "/deviceManagement/notificationMessageTemplates"
 MESSAGES = ROOT + "/{policy}/localizedNotificationMessages"

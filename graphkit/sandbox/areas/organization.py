@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from graphkit.sandbox.call import Call, Json, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import DIRECTORY, INTUNE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_writable
+from graphkit.sandbox.schema.check import check, check_writable
 
 routes = Routes()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphkit.sandbox.areas import licensing
 from graphkit.sandbox.call import Call, Json, not_found
-from graphkit.sandbox.shape import Derive
+from graphkit.sandbox.query.shape import Derive
 
 # resources/user.md: "returned by default"
 DEFAULT_SELECT = (

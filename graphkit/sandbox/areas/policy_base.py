@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphkit.sandbox.call import Call, Json, Refusal, bad_request
-from graphkit.sandbox.schema import Type, check, check_changeable, check_writable
+from graphkit.sandbox.schema.check import Type, check, check_changeable, check_writable
 
 
 def refuse(message: str) -> Refusal:

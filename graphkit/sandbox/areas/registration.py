@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from graphkit.sandbox.activity import DAY
 from graphkit.sandbox.areas.authentication_methods import allowed
 from graphkit.sandbox.areas.groups import groups_of
 from graphkit.sandbox.areas.policy_base import absent, refuse
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.credentials import CODES, PASSWORDLESS, PHONE, POLICY_OF, PUSH, methods_of
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import AUDIT
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.seed import ROLES
+from graphkit.sandbox.seeding.activity import DAY
+from graphkit.sandbox.seeding.credentials import CODES, PASSWORDLESS, PHONE, POLICY_OF, PUSH, methods_of
+from graphkit.sandbox.seeding.seed import ROLES
 
 routes = Routes()
 

@@ -21,10 +21,10 @@ from graphkit.sandbox.areas.directory_objects import (
 )
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import ROLES, ROLES_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_required, check_writable
-from graphkit.sandbox.seed import GLOBAL_ADMINISTRATOR
+from graphkit.sandbox.schema.check import check, check_required, check_writable
+from graphkit.sandbox.seeding.seed import GLOBAL_ADMINISTRATOR
 
 routes = Routes()
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from graphkit.sandbox.areas.team_base import missing, read_body, refused
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.query import Kind, entity, listing
-from graphkit.sandbox.state import State
+from graphkit.sandbox.memory.state import State
+from graphkit.sandbox.query.listing import Kind, entity, listing
 
 _USER = re.compile(r"/users(?:\('|/)([^/')]+)")
 _TYPE = "#microsoft.graph.aadUserConversationMember"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphkit.sandbox.areas.policy_base import change_body, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import DEFAULTS_WRITE, POLICIES
-from graphkit.sandbox.query import Kind, entity
+from graphkit.sandbox.query.listing import Kind, entity
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

@@ -14,13 +14,13 @@ from graphkit.sandbox.areas.directory_objects import containers_of, list_objects
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.ids import SEEDED_AT, guid, instant
 from graphkit.sandbox.permissions import APP_ROLES, APPS, APPS_WRITE
-from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, candidates, entity, listing, matching
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check, check_changeable, check_required, check_writable, is_guid
-from graphkit.sandbox.seed import GRAPH_APP, plant_app
+from graphkit.sandbox.schema.check import check, check_changeable, check_required, check_writable, is_guid
+from graphkit.sandbox.seeding.seed import GRAPH_APP, plant_app
 
 if TYPE_CHECKING:
-    from graphkit.sandbox.apps import App
+    from graphkit.sandbox.login.apps import App
     from graphkit.sandbox.tenant import SimulatedTenant
 
 routes = Routes()

@@ -13,8 +13,8 @@ from graphkit.sandbox.areas.intune_words import read, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE
-from graphkit.sandbox.query import Kind, listing
-from graphkit.sandbox.schema import check_required
+from graphkit.sandbox.query.listing import Kind, listing
+from graphkit.sandbox.schema.check import check_required
 
 ROOT = "/deviceManagement/configurationPolicies"
 FIXED = ("platforms", "technologies", "creationSource")

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from graphkit.sandbox.activity import DAY, last_seen_at
 from graphkit.sandbox.areas.access_evaluation import Circumstances, outcome, unmet, who
 from graphkit.sandbox.areas.policy_base import absent
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.credentials import methods_of
 from graphkit.sandbox.ids import guid, instant
 from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE, AUDIT
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.seed import APPLICATIONS
+from graphkit.sandbox.seeding.activity import DAY, last_seen_at
+from graphkit.sandbox.seeding.credentials import methods_of
+from graphkit.sandbox.seeding.seed import APPLICATIONS
 
 routes = Routes()
 

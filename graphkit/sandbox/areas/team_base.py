@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphkit.sandbox.call import Call, Json, Refusal
-from graphkit.sandbox.schema import check, is_guid
+from graphkit.sandbox.schema.check import check, is_guid
 
 _PREFIX = "#microsoft.graph."
 _CAPITALISED = ("visibility", "giphyContentRating")

@@ -21,12 +21,12 @@ from graphkit.sandbox.areas.team_templates import CHANNELS, SPECIALIZATIONS
 from graphkit.sandbox.areas.teams import SETTINGS, TEAM_KIND, as_group, merged, shown
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import guid, instant
-from graphkit.sandbox.license_rules import enabled_plans, states_of
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 from graphkit.sandbox.permissions import GROUP_WRITE
-from graphkit.sandbox.query import entity
+from graphkit.sandbox.query.listing import entity
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check_writable, type_of
+from graphkit.sandbox.rules.license_rules import enabled_plans, states_of
+from graphkit.sandbox.schema.check import check_writable, type_of
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

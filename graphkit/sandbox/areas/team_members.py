@@ -24,9 +24,9 @@ from graphkit.sandbox.areas.roster import (
 )
 from graphkit.sandbox.areas.team_base import find_team, forbidden, missing, read_body, refused
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
+from graphkit.sandbox.memory.state import State
 from graphkit.sandbox.permissions import Need
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.state import State
 
 routes = Routes()
 

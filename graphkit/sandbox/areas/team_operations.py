@@ -8,7 +8,7 @@ from graphkit.sandbox.areas.team_base import missing
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import TEAM
-from graphkit.sandbox.query import Kind, entity
+from graphkit.sandbox.query.listing import Kind, entity
 from graphkit.sandbox.router import Routes
 
 if TYPE_CHECKING:

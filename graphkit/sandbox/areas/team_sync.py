@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphkit.sandbox.areas.team_members import drop
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

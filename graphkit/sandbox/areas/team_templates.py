@@ -10,7 +10,7 @@ import base64
 from collections.abc import Mapping
 
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.query import Kind, listing
+from graphkit.sandbox.query.listing import Kind, listing
 from graphkit.sandbox.router import Routes
 
 routes = Routes(beta_only=True)

@@ -12,9 +12,9 @@ from graphkit.sandbox.areas.roster import members_of, of_team
 from graphkit.sandbox.areas.team_base import check_active, find_team, read_body
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import DIRECTORY, GROUP_WRITE, TEAM, Need
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import check_changeable, type_of
+from graphkit.sandbox.schema.check import check_changeable, type_of
 
 routes = Routes()
 

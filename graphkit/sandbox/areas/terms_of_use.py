@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphkit.sandbox.areas.policy_base import change_body, create_body, find, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.permissions import AGREEMENTS, AGREEMENTS_WRITE
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
 
 routes = Routes()

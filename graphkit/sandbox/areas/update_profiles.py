@@ -9,7 +9,7 @@ from __future__ import annotations
 from graphkit.sandbox.areas.intune_policies import Collection, Policies
 from graphkit.sandbox.areas.intune_words import refuse
 from graphkit.sandbox.call import Call, Json
-from graphkit.sandbox.edm import PRIMITIVES
+from graphkit.sandbox.schema.edm import PRIMITIVES
 
 # learn.microsoft.com/lifecycle/products/windows-11-enterprise-and-education and windows-10-enterprise-and-education
 FEATURE_UPDATES = {

@@ -17,7 +17,7 @@ from graphkit.sandbox.areas.usage_rows import Asked
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.downloads import download, link
 from graphkit.sandbox.permissions import REPORT_SETTINGS, REPORT_SETTINGS_WRITE, REPORTS
-from graphkit.sandbox.query import Kind, entity
+from graphkit.sandbox.query.listing import Kind, entity
 from graphkit.sandbox.router import Routes
 
 if TYPE_CHECKING:

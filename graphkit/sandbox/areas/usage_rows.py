@@ -1,4 +1,4 @@
-"""The rows of usage reports, worked out from ``activity.py``: who is idle there is idle here.
+"""The rows of usage reports, worked out from ``seeding/activity.py``: who is idle there is idle here.
 
 Columns are those of the pages. Assumptions, where the pages show no row: the last activity is told whatever the period
 (it may be older), products are named by their part numbers joined by ``+``, and figures follow from the dice.
@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from graphkit.sandbox.activity import DAY, last_seen_at, team_last_seen_at, was_here
 from graphkit.sandbox.areas.licensing import states_of
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import guid
-from graphkit.sandbox.recycling import name_of
+from graphkit.sandbox.memory.recycling import name_of
+from graphkit.sandbox.seeding.activity import DAY, last_seen_at, team_last_seen_at, was_here
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

@@ -14,11 +14,11 @@ from graphkit.sandbox.areas.authentication_methods import allows, configuration
 from graphkit.sandbox.areas.policy_base import absent, create_body, refuse
 from graphkit.sandbox.areas.users import find as find_user
 from graphkit.sandbox.call import Call, Json, Reply
-from graphkit.sandbox.credentials import CODES, KEY, PHONE, PUSH, methods_of
 from graphkit.sandbox.ids import guid, instant
 from graphkit.sandbox.permissions import PASSES, PASSES_WRITE, USER_METHODS
-from graphkit.sandbox.query import Kind, entity, listing
+from graphkit.sandbox.query.listing import Kind, entity, listing
 from graphkit.sandbox.router import Routes
+from graphkit.sandbox.seeding.credentials import CODES, KEY, PHONE, PUSH, methods_of
 
 routes = Routes()
 

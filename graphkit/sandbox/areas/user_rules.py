@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from graphkit.sandbox.call import Call, Json, Refusal, bad_request, conflict
-from graphkit.sandbox.schema import check, check_changeable, check_writable
+from graphkit.sandbox.schema.check import check, check_changeable, check_writable
 
 _LENGTHS: Mapping[str, int] = {
     "displayName": 256, "givenName": 64, "surname": 64, "jobTitle": 128, "department": 64, "companyName": 64,

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 
-from graphkit.sandbox import recycling
 from graphkit.sandbox.areas import licensing, user_rules
 from graphkit.sandbox.areas.directory_objects import groups_of, view
 from graphkit.sandbox.areas.managers import bound_manager, manager_view, reports_of, set_manager
 from graphkit.sandbox.areas.people import DEFAULT_SELECT, DERIVED, find, proxy_addresses
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request
-from graphkit.sandbox.edm import is_guid
 from graphkit.sandbox.ids import instant
+from graphkit.sandbox.memory import recycling
 from graphkit.sandbox.permissions import LICENSES, USERS, USERS_DELETE, USERS_WRITE
-from graphkit.sandbox.query import Kind, candidates, entity, listing, matching
+from graphkit.sandbox.query.listing import Kind, candidates, entity, listing, matching
+from graphkit.sandbox.query.shape import MAX_EXPANDED
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.shape import MAX_EXPANDED
+from graphkit.sandbox.schema.edm import is_guid
 from graphkit.sandbox.sign_ins import PAGE, asks, check_access, sign_in_activity
 
 __all__ = ["DEFAULT_SELECT", "USER_KIND", "find", "routes"]
@@ -177,7 +177,7 @@ def reprocess(call: Call) -> Reply:
     "/users/{user}/revokeSignInSessions", ("User.RevokeSessions.All", *USERS_WRITE), page="user-revokesigninsessions"
 )
 def revoke_sessions(call: Call) -> Reply:
-    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end. Access tokens: see ``bearer.py``."""
+    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end. Access tokens: see ``login/bearer.py``."""
     user = find(call)
     call.tenant.state.put("users", {**user, "signInSessionsValidFromDateTime": instant(call.now)})
     return Reply(200, {"@odata.context": call.context("Edm.Boolean"), "value": True})

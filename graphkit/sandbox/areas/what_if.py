@@ -10,7 +10,7 @@ from graphkit.sandbox.areas.policy_base import refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.permissions import ACCESS, ACCESS_WRITE
 from graphkit.sandbox.router import Routes
-from graphkit.sandbox.schema import as_seen
+from graphkit.sandbox.schema.check import as_seen
 
 routes = Routes()
 

@@ -21,7 +21,7 @@ What happens: outcomes, of which the first that is due strikes
 ``answer``              nothing is executed; ``status`` (500), ``headers``, ``retry_after``, ``body`` or ``code`` and
                         ``message`` are told, or with ``failure`` (timeout, reset) nothing; ``aadsts`` for logins
 ``throttle``            the same with 429 and no ``Retry-After`` unless ``retry_after`` has one
-``reset`` ``refuse``    and ``goaway`` ``html``, of the wire (``mishaps.py``): nothing is executed
+``reset`` ``refuse``    and ``goaway`` ``html``, of the wire (``doors/mishaps.py``): nothing is executed
 ``commit-then``         the call is executed and committed, then told as by ``answer`` (503); of ``/$batch`` ``items``
 ``answer-then-commit``  told as by ``answer`` (504), and executed ``after`` seconds (5)
 ``kill``                the process dies at once: ``when`` ``before`` the call, ``after`` the commit (default), or
@@ -52,8 +52,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graphkit.sandbox import mishaps
 from graphkit.sandbox.call import Call, Json, Mishap, Reply
+from graphkit.sandbox.doors import mishaps
 from graphkit.sandbox.faults import batches, conflicts, identity, late, pages, replicas, wire  # noqa: F401 - they register
 from graphkit.sandbox.faults.actions import ACTIONS, Struck, Told
 from graphkit.sandbox.faults.checks import check_keys, where

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from graphkit.sandbox.faults.rules import moment, shown
-from graphkit.sandbox.throttle_table import table
+from graphkit.sandbox.throttle.table import table
 
 WORKLOADS = ("graph", "login", "batch", *dict.fromkeys(section.workload for section in table().sections))
 """Whose call it is: Graph's or the login service's, the envelope of a batch, or by the service that answers."""

@@ -10,7 +10,7 @@ from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked
-from graphkit.sandbox.throttle_table import WRITES
+from graphkit.sandbox.throttle.table import WRITES
 
 
 @action(

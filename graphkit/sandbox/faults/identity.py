@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from graphkit.sandbox.bearer import challenge, issued_at
 from graphkit.sandbox.call import Json, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked, Rule
 from graphkit.sandbox.faults.telling import refuse, tell, telling
+from graphkit.sandbox.login.bearer import challenge, issued_at
 
 
 @action("challenge")

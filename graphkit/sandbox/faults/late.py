@@ -15,7 +15,7 @@ from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked
 from graphkit.sandbox.faults.telling import TELLING, tell
-from graphkit.sandbox.pending import work
+from graphkit.sandbox.memory.pending import work
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import SimulatedTenant

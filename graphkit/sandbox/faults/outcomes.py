@@ -7,10 +7,10 @@ import signal
 from typing import Any
 
 from graphkit.sandbox.call import Json, Reply
+from graphkit.sandbox.doors.mishaps import FAILURES
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, Told, action
 from graphkit.sandbox.faults.telling import LOGIN_REFUSALS, TELLING, error, refuse, stated, tell, telling
-from graphkit.sandbox.mishaps import FAILURES
 
 
 @action("answer", TELLING | {"aadsts": checks.COUNT})

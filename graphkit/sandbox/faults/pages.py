@@ -17,7 +17,7 @@ from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action
 from graphkit.sandbox.faults.rules import Asked
 from graphkit.sandbox.faults.telling import refuse, stated, telling
-from graphkit.sandbox.query import Query, next_link, position, without_token
+from graphkit.sandbox.query.listing import Query, next_link, position, without_token
 
 NEXT = "@odata.nextLink"
 COUNT = "@odata.count"

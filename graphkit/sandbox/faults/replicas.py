@@ -1,4 +1,4 @@
-"""``lag``: what a call makes or changes arrives late at some replicas (:mod:`graphkit.sandbox.replication`)."""
+"""``lag``: what a call makes or changes arrives late at some replicas (:mod:`graphkit.sandbox.memory.replication`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from graphkit.sandbox.call import Call, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Action, Struck, action
-from graphkit.sandbox.replication import REPLICAS, Lag
+from graphkit.sandbox.memory.replication import REPLICAS, Lag
 
 
 def _some(value: Any) -> bool:

@@ -15,10 +15,10 @@ from urllib.parse import unquote
 import msgspec
 
 from graphkit.sandbox.batch import is_batch
-from graphkit.sandbox.bearer import app_of
 from graphkit.sandbox.call import Json
 from graphkit.sandbox.ids import guid
-from graphkit.sandbox.throttle_table import workload
+from graphkit.sandbox.login.bearer import app_of
+from graphkit.sandbox.throttle.table import workload
 
 if TYPE_CHECKING:
     from graphkit.sandbox.tenant import Incoming, SimulatedTenant

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from graphkit.sandbox.bearer import unauthorised
 from graphkit.sandbox.call import Json, Mishap, Refusal, Reply
 from graphkit.sandbox.faults import checks
 from graphkit.sandbox.faults.actions import Struck
 from graphkit.sandbox.faults.checks import Kind
-from graphkit.sandbox.refusal import LoginRefusal
-from graphkit.sandbox.throttle import too_many
+from graphkit.sandbox.login.bearer import unauthorised
+from graphkit.sandbox.login.refusal import LoginRefusal
+from graphkit.sandbox.throttle.buckets import too_many
 
 TELLING: dict[str, Kind] = {
     "status": checks.STATUS,

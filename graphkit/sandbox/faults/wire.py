@@ -1,12 +1,12 @@
-"""The faults of the wire (:mod:`graphkit.sandbox.mishaps`) as actions of rules.
+"""The faults of the wire (:mod:`graphkit.sandbox.doors.mishaps`) as actions of rules.
 
 Those that let the client read an answer add up with others; those that tell it nothing are outcomes.
 """
 
 from __future__ import annotations
 
-from graphkit.sandbox import mishaps
 from graphkit.sandbox.call import Json, Reply
+from graphkit.sandbox.doors import mishaps
 from graphkit.sandbox.faults.actions import ACTIONS, Action, Struck, Told
 from graphkit.sandbox.faults.rules import Asked
 

@@ -1,0 +1,1 @@
+"""The ways into the tenant: in process, over HTTP/1.1 and over HTTP/2."""

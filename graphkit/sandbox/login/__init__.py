@@ -1,0 +1,1 @@
+"""The tenant's login service: who may come in, and with what."""

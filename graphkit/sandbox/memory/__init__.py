@@ -1,0 +1,1 @@
+"""What the tenant remembers, who sees it when, and what is yet to be done."""

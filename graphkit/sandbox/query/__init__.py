@@ -1,0 +1,1 @@
+"""The query options of a read, pages and delta."""

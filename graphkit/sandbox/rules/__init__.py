@@ -1,0 +1,1 @@
+"""What the service does of its own accord: names, memberships, expiry, licences."""

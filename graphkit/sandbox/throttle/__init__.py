@@ -1,0 +1,1 @@
+"""The published limits, and the buckets that count them."""
