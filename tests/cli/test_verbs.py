@@ -138,7 +138,7 @@ def test_get_prints_what_the_service_said(simulated):
 
 
 def test_get_takes_an_address_as_people_paste_it(simulated):
-    for path in ("users?$filter=officeLocation eq 'RX2'&$top=1", "https://graph.microsoft.com/v1.0/users?$top=1"):
+    for path in ("users?$filter=department eq 'Nursing'&$top=1", "https://graph.microsoft.com/v1.0/users?$top=1"):
         assert len(simulated("graph", "get", path, "-o", "json").json["value"]) == 1
 
 
