@@ -10,12 +10,15 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # typing's constant, known to type checkers by its name; typing itself costs 8 ms
 if TYPE_CHECKING:
     from graphkit.client import GraphClient as GraphClient
+    from graphkit.client.snapshot import DeltaSnapshot as DeltaSnapshot
     from graphkit.engine.resource import PlanOptions as PlanOptions
     from graphkit.errors import AuthError as AuthError
     from graphkit.errors import Blocked as Blocked
     from graphkit.errors import GraphkitError as GraphkitError
+    from graphkit.errors import IncompleteList as IncompleteList
     from graphkit.errors import InputErrors as InputErrors
     from graphkit.errors import OutcomeUnknown as OutcomeUnknown
+    from graphkit.errors import ResyncRequired as ResyncRequired
     from graphkit.errors import ServiceError as ServiceError
     from graphkit.errors import Stopped as Stopped
     from graphkit.jobs import Asked as Asked
@@ -34,14 +37,17 @@ _EXPORTS = {
     "Asked": "graphkit.jobs",
     "AuthError": "graphkit.errors",
     "Blocked": "graphkit.errors",
+    "DeltaSnapshot": "graphkit.client.snapshot",
     "GraphClient": "graphkit.client",
     "GraphkitError": "graphkit.errors",
     "Idempotency": "graphkit.protocol.message",
+    "IncompleteList": "graphkit.errors",
     "InputErrors": "graphkit.errors",
     "OutcomeUnknown": "graphkit.errors",
     "PlanOptions": "graphkit.engine.resource",
     "Request": "graphkit.protocol.message",
     "Response": "graphkit.protocol.message",
+    "ResyncRequired": "graphkit.errors",
     "ServiceError": "graphkit.errors",
     "Stopped": "graphkit.errors",
     "Summary": "graphkit.jobs",
@@ -57,14 +63,17 @@ __all__ = [
     "Asked",
     "AuthError",
     "Blocked",
+    "DeltaSnapshot",
     "GraphClient",
     "GraphkitError",
     "Idempotency",
+    "IncompleteList",
     "InputErrors",
     "OutcomeUnknown",
     "PlanOptions",
     "Request",
     "Response",
+    "ResyncRequired",
     "ServiceError",
     "Stopped",
     "Summary",

@@ -15,6 +15,7 @@
   * OutcomeUnknown ............. exit 1, no answer was had and the service may have executed the request
   * ServiceError ............... exit 1, the service said no
   * IncompleteList ............. exit 1, a listing broke off, so what it lacks proves nothing
+  * ResyncRequired ............. exit 1, a delta link is too old; everything has to be read once more
   * UntrustedDestination ....... exit 1, an address outside the chosen cloud; nothing was sent
 
 Every error has a stable kebab-case ``code`` (listed in ``docs/errors.md``), a ``message`` that says what
@@ -182,6 +183,12 @@ class IncompleteList(GraphkitError):
     """A listing broke off before its last page. What was read is valid; what was not read is unknown, not absent."""
 
     code = "incomplete-list"
+
+
+class ResyncRequired(GraphkitError):
+    """A delta link is too old, or the service has lost its place. Begin again without it, and compare."""
+
+    code = "resync-required"
 
 
 class UntrustedDestination(GraphkitError):

@@ -384,8 +384,8 @@ def _head() -> list[str]:
     return [
         "# The simulated tenant: endpoints and behaviours",
         "",
-        "Made by `python tools/simulated_tenant.py`; [how to use the tenant](simulated-tenant.md) is told elsewhere. What",
-        "is not modelled answers 501 `NotModelled`. `graphkit sim endpoints -o json` lists the endpoints with the",
+        "Made by `python tools/simulated_tenant.py`; [how to use the tenant](simulated-tenant.md) is told elsewhere.",
+        "What is not modelled answers 501 `NotModelled`. `graphkit sim endpoints -o json` lists the endpoints with the",
         "permissions that allow them.",
         "",
     ]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import msgspec
 
+from graphkit.client.delta import Changes
+from graphkit.client.listing import Listing
+from graphkit.client.partition import PartitionedListing
 from graphkit.client.refusal import service_error
-from graphkit.client.walk import walk
 from graphkit.clock import Clock
 from graphkit.protocol import odata
 from graphkit.protocol.clouds import Cloud
@@ -18,6 +20,7 @@ from graphkit.protocol.message import Effect, Idempotency, Request, Response, St
 from graphkit.protocol.routes import parse
 
 if TYPE_CHECKING:
+    import httpx
     from msgraph import GraphServiceClient
 
 Params = Mapping[str, str | int | bool]
@@ -38,6 +41,8 @@ class WriteOptions(TypedDict, total=False):
 
 LARGEST_PAGE = 999
 LARGEST_PAGE_WITH_SIGN_INS = 500
+SERVICE_PAGE = 100
+"""What most collections give unasked."""
 
 # Where $top=999 is known to be taken [microsoft-graph-docs-contrib api-reference/v1.0 user-list.md, group-list.md...].
 # Elsewhere it may be ignored, clamped or refused, so that the service's own page size is left alone.
@@ -89,7 +94,7 @@ class GraphClient:
         """One object (or a first page, or a number for ``/$count``), decoded."""
         return await self._ask(_read_request(path, params, headers, version))
 
-    async def pages(
+    def pages(
         self,
         path: str,
         *,
@@ -98,16 +103,10 @@ class GraphClient:
         version: str = "v1.0",
         page_size: int | None = None,
     ) -> AsyncIterator[Page]:
-        """A collection page by page, each read when it is asked for; pages may be empty.
+        """The pages of :meth:`list`, each read when it is asked for; some may be empty."""
+        return self.list(path, params=params, headers=headers, version=version, page_size=page_size).pages()
 
-        Without ``page_size`` the largest page that the collection is known to give. Raises ``IncompleteList`` if the
-        walk breaks off after its first page.
-        """
-        request = _read_request(path, _with_page_size(path, params or {}, page_size), headers, version)
-        async for page in walk(self._chain, request):
-            yield page
-
-    async def list(
+    def list(
         self,
         path: str,
         *,
@@ -115,11 +114,51 @@ class GraphClient:
         headers: Mapping[str, str] | None = None,
         version: str = "v1.0",
         page_size: int | None = None,
-    ) -> AsyncIterator[dict[str, Any]]:
-        """The objects of a collection, one after another; otherwise as :meth:`pages`."""
-        async for page in self.pages(path, params=params, headers=headers, version=version, page_size=page_size):
-            for item in page:
-                yield item
+    ) -> Listing:
+        """A collection to iterate over, object by object; it says afterwards whether it is complete.
+
+        Without ``page_size`` the largest page that the collection is known to give.
+        """
+        sized = _with_page_size(path, params or {}, page_size)
+        return Listing(self._chain, _read_request(path, sized, headers, version))
+
+    def list_partitioned(
+        self,
+        path: str,
+        *,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+        page_size: int | None = None,
+    ) -> PartitionedListing:
+        """The same, but several parts of a large collection are read at a time and come in no order. Proved by count.
+
+        Users, groups and devices are divided; other collections, small ones and those that are ordered or searched are
+        read in one piece.
+        """
+        head, given = odata.split(path)
+        sized = _with_page_size(head, {**given, **(params or {})}, page_size)
+        first = Request(method="GET", path=head, headers=dict(headers or {}), version=version)
+        return PartitionedListing(self._chain, first, sized, page_size=int(sized.get("$top", SERVICE_PAGE)))
+
+    def delta(
+        self,
+        path: str,
+        *,
+        link: str = "",
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        version: str = "v1.0",
+    ) -> Changes:
+        """What changed since ``link``, the ``link`` of an earlier round; without one, all there is.
+
+        ``path`` is a delta function such as ``/users/delta``. A link remembers the ``params`` that it began with.
+        """
+        if link:
+            request = Request(method="GET", path=link, headers=dict(headers or {}), version=version)
+        else:
+            request = _read_request(path, params, headers, version)
+        return Changes(self._chain, request, origin=self.cloud.graph_root, resumed=bool(link))
 
     async def create(self, path: str, body: Any, **how: Unpack[WriteOptions]) -> Any:
         """POST to a collection; the object created. ``how`` as in :meth:`write`."""
@@ -166,11 +205,19 @@ class GraphClient:
         return await self._ask(request)
 
     @cached_property
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """For any code that speaks httpx: ``httpx.AsyncClient(transport=graph.transport)``. Closing that client leaves
+        this one open."""
+        from graphkit.transport.adapter import ChainTransport
+
+        return ChainTransport(self._chain, graph_root=self.cloud.graph_root)
+
+    @cached_property
     def sdk(self) -> GraphServiceClient:
         """msgraph-sdk's own client on this chain. Raises ``UsageError`` if the extra ``sdk`` is not installed."""
         from graphkit.client.sdk import service_client
 
-        return service_client(self._chain, self.cloud)
+        return service_client(self.transport, self.cloud)
 
     async def _ask(self, request: Request) -> Any:
         response = await self._chain.send(request)

@@ -8,15 +8,13 @@ import httpx
 
 from graphkit.errors import UsageError
 from graphkit.protocol.clouds import Cloud
-from graphkit.protocol.message import Stage
-from graphkit.transport.adapter import ChainTransport
 
 if TYPE_CHECKING:
     from msgraph import GraphServiceClient
 
 
-def service_client(chain: Stage, cloud: Cloud) -> GraphServiceClient:
-    """A ``GraphServiceClient`` whose requests enter ``chain`` at the top.
+def service_client(transport: httpx.AsyncBaseTransport, cloud: Cloud) -> GraphServiceClient:
+    """A ``GraphServiceClient`` whose requests enter our chain at the top.
 
     kiota's retry and redirect handlers are left out, since there is one retry layer and no redirect is followed; its
     handlers for parameter names, ``/me`` and telemetry stay. Raises ``UsageError`` if msgraph-sdk is not installed.
@@ -35,7 +33,6 @@ def service_client(chain: Stage, cloud: Cloud) -> GraphServiceClient:
         UrlReplaceHandler(options["UrlReplaceHandlerOption"]),
         GraphTelemetryHandler(options["GraphTelemetryHandlerOption"]),
     ]
-    transport = ChainTransport(chain, graph_root=cloud.graph_root)
     client = httpx.AsyncClient(transport=transport, trust_env=False)
     client = GraphClientFactory.create_with_custom_middleware(middleware, client=client)
     adapter = GraphRequestAdapter(AnonymousAuthenticationProvider(), client)

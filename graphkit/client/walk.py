@@ -1,91 +1,158 @@
-"""Following a collection to its last page, and proving that it was the last."""
+"""Following a collection to its last page, and proving that it was the last.
+
+Links are followed byte for byte with the headers of the first request. An empty page is no end, a page whose token is
+too old sends the walk back to the first page, and a link that leads elsewhere is not followed.
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
 from graphkit.client.refusal import service_error
-from graphkit.errors import AuthError, GraphkitError, IncompleteList, Stopped
+from graphkit.client.seen import Seen
+from graphkit.errors import AuthError, GraphkitError, IncompleteList, Stopped, UntrustedDestination
 from graphkit.protocol.message import Request, Response, Stage
 
-REMEMBERED = 50_000
-"""Ids kept to tell repeated items. Repeats come from neighbouring pages, and a million ids would fill the memory."""
+MOST_RESTARTS = 2
+"""How often a walk goes back to its first page: whatever is too slow three times will be so again."""
+
+NEXT_LINK, DELTA_LINK = "@odata.nextLink", "@odata.deltaLink"
+
+# Seen when a page or delta token is too old or its state is gone: microsoftgraph/microsoft-graph-docs-contrib
+# concepts/delta-query-overview.md and driveitem-delta.md; msgraph-sdk-dotnet issue 2254; microsoft-graph-docs 2350.
+_TOO_OLD = frozenset(
+    {
+        "directory_expiredpagetoken",
+        "syncstatenotfound",
+        "syncstateinvalid",
+        "resyncrequired",
+        "resyncapplydifferences",
+        "resyncuploaddifferences",
+        "resyncchangesapplydifferences",
+        "resyncchangesuploaddifferences",
+    }
+)
 
 
-class _Page(msgspec.Struct):
+class Page(msgspec.Struct):
     value: list[dict[str, Any]]
-    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
+    delta_link: str | None = msgspec.field(default=None, name=DELTA_LINK)
+    count: int | None = msgspec.field(default=None, name="@odata.count")
 
 
-_decoder = msgspec.json.Decoder(_Page)
+_decoder = msgspec.json.Decoder(Page)
 
 
-async def walk(chain: Stage, first: Request) -> AsyncIterator[list[dict[str, Any]]]:
-    """Each page as a list of objects, none twice; links are followed byte for byte with the headers of the first.
+class TooOld(Exception):
+    """The token in a link has expired; the collection has to be read from its first page."""
 
-    Raises ``ServiceError`` if the first page is refused, and ``IncompleteList`` if the walk breaks off later, runs in a
-    circle, or meets a page that cannot be read. An empty page is no end.
+
+class Walk:
+    """One way through a collection. No object is told twice that ``seen`` holds already.
+
+    ``counted`` is what the service said of the whole on the first page, if it was asked with ``$count=true``.
     """
-    request, links = first, set[str]()
-    recent = _Recent()
-    while True:
-        response = await _fetch(chain, request, bool(links))
-        page = _read(request, response)
-        yield [item for item in page.value if recent.is_new(item.get("id"))]
-        if not page.next_link:
-            return
-        if page.next_link in links:
-            raise _broken(first, "its pages run in a circle", "report it to Microsoft with the time of day")
-        links.add(page.next_link)
-        # ConsistencyLevel is not carried by the link (microsoft-graph-docs-contrib concepts/paging.md).
-        request = Request(method="GET", path=page.next_link, headers=first.headers, version=first.version)
+
+    def __init__(self, chain: Stage, first: Request, seen: Seen) -> None:
+        self._chain = chain
+        self._first = first
+        self._seen = seen
+        self._nameless = False
+        self.counted: int | None = None
+        self.restarts = 0
+
+    async def pages(self) -> AsyncIterator[list[dict[str, Any]]]:
+        """Raises ``ServiceError`` if the first page is refused, ``UntrustedDestination`` for a link that leads
+        elsewhere, and ``IncompleteList`` if the walk breaks off, runs in a circle or meets what is no page."""
+        request, links, repeated = self._first, Seen(), False
+        while True:
+            try:
+                page = await fetch(self._chain, request, "" if request is self._first else NEXT_LINK)
+            except TooOld:
+                self._start_again()
+                request, links, repeated = self._first, Seen(), False
+                continue
+            if self.counted is None:
+                self.counted = page.count
+            fresh = self._fresh(page.value)
+            yield fresh
+            if not page.next_link:
+                return
+            # Tokens have been seen to come twice with different pages (maester365/maester issue 1112): a link is a
+            # circle only once it has led to nothing new.
+            if repeated and (self._nameless or not fresh):
+                raise broken(self._first, "its pages run in a circle", "report it to Microsoft with the time of day")
+            repeated = not links.add(page.next_link)
+            request = following(self._first, page.next_link)
+
+    def _fresh(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        add, fresh = self._seen.add, []
+        for item in items:
+            item_id = item.get("id")
+            if not isinstance(item_id, str):
+                self._nameless = True
+                fresh.append(item)
+            elif add(item_id):
+                fresh.append(item)
+        return fresh
+
+    def _start_again(self) -> None:
+        if self._nameless:
+            raise broken(self._first, "a page token expired, and its objects have no id to know them by", _AGAIN)
+        if self.restarts >= MOST_RESTARTS:
+            raise broken(self._first, f"its page tokens expired {self.restarts + 1} times", _AGAIN)
+        self.restarts += 1
 
 
-async def _fetch(chain: Stage, request: Request, under_way: bool) -> Response:
+_AGAIN = "list it again, with fewer properties or a filter"
+
+
+async def fetch(chain: Stage, request: Request, link: str) -> Page:
+    """One page. ``link`` names where its address came from, if a page said it: its token may be too old (``TooOld``),
+    and it may lead elsewhere. What fails on the way from page to page leaves the listing incomplete."""
     try:
         response = await chain.send(request)
+        if link and too_old(response):
+            raise TooOld
         if not response.ok:
             raise service_error(request, response)
     except (AuthError, Stopped):
         raise
-    except GraphkitError as error:
-        if not under_way:
+    except UntrustedDestination as error:
+        if not link:
             raise
-        raise _broken(request, error.message, error.hint) from error
-    return response
-
-
-def _read(request: Request, response: Response) -> _Page:
+        raise UntrustedDestination(f"{link}: {error.message}", hint=error.hint) from error
+    except GraphkitError as error:
+        if link != NEXT_LINK:
+            raise
+        raise broken(request, error.message, error.hint) from error
     try:
         return _decoder.decode(response.body)
     except msgspec.DecodeError as error:
         reason = f"a page is not a list of objects ({error})"
-        raise _broken(request, reason, "check that the address is a collection") from error
+        raise broken(request, reason, "check that the address is a collection") from error
 
 
-def _broken(request: Request, reason: str, hint: str) -> IncompleteList:
+def following(first: Request, link: str) -> Request:
+    """The request for a further page. ConsistencyLevel is not carried by the link, so the headers come along
+    (microsoft-graph-docs-contrib concepts/paging.md)."""
+    return Request(method="GET", path=link, headers=first.headers, version=first.version)
+
+
+def too_old(response: Response) -> bool:
+    """Does the service say that a link's token is no longer good?"""
+    if response.status == 410:
+        return True
+    if not 400 <= response.status < 500:
+        return False
+    problem = response.error
+    return any(code.lower() in _TOO_OLD for code in (problem.code, *problem.inner_codes))
+
+
+def broken(request: Request, reason: str, hint: str) -> IncompleteList:
     path = request.path.partition("?")[0]
     return IncompleteList(f"GET {path}: the listing is incomplete: {reason}", hint=hint)
-
-
-class _Recent:
-    """The last ids seen. Items without an id are all new."""
-
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._order: deque[str] = deque()
-
-    def is_new(self, item_id: Any) -> bool:
-        if not isinstance(item_id, str):
-            return True
-        if item_id in self._known:
-            return False
-        self._known.add(item_id)
-        self._order.append(item_id)
-        if len(self._order) > REMEMBERED:
-            self._known.discard(self._order.popleft())
-        return True

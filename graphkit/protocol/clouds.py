@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+VERSIONS = frozenset({"v1.0", "beta"})
+"""Of the API, in every cloud."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cloud:

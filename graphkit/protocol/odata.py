@@ -6,12 +6,17 @@ No other place in the house pastes a value into a path or a filter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from graphkit.errors import UsageError
 
 _SEGMENT_SAFE = "-._~@!$,:="
 """Left as they are inside one path segment. Quotes and brackets are not among them: they are syntax there."""
+
+# May be written without their $: microsoft-graph-docs-contrib concepts/query-parameters.md.
+_OPTIONS = frozenset(
+    {"count", "deltatoken", "expand", "filter", "format", "orderby", "search", "select", "skip", "skiptoken", "top"}
+)
 
 _QUERY_SAFE = "-._~@!$,:*/()'"
 
@@ -60,6 +65,17 @@ def query(params: Mapping[str, str | int | bool] | None = None, /, **named: str 
     if not pairs:
         return ""
     return "?" + "&".join(f"{quote(name, safe='$@.')}={quote(_text(value), safe=_QUERY_SAFE)}" for name, value in pairs)
+
+
+def split(address: str) -> tuple[str, dict[str, str]]:
+    """A path and its query options, decoded; their ``$``, which may be left out, is there."""
+    head, _, text = address.partition("?")
+    pairs = parse_qsl(text, keep_blank_values=True)
+    return head, {name if name.startswith(("$", "@")) else _full_name(name): value for name, value in pairs}
+
+
+def _full_name(name: str) -> str:
+    return f"${name}" if name.lower() in _OPTIONS else name
 
 
 def _text(value: str | int | bool) -> str:

@@ -76,8 +76,9 @@ class Users:
         total = await self._total()
         if total is not None and count / READS_PER_S < total / PAGE * PAGE_S:
             return
-        pages = self._context.client.pages("/users", params={"$select": self._select, "$top": str(PAGE)})
-        async for page in pages:
+        # Whoever is missing counts as no user of the tenant, and as no member of an authoritative group.
+        users = self._context.client.list("/users", params={"$select": self._select, "$top": str(PAGE)}).proved()
+        async for page in users.pages():
             self._snapshot.put(self._kind, _by_name(page))
         self._snapshot.mark_complete(self._kind)
 

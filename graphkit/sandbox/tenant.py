@@ -117,6 +117,7 @@ class SimulatedTenant:
         self.throttle = Throttle(self.seed.tenant_id, self.seed.users, other_load=other_load, quota_scale=quota_scale)
         self.faults = Faults(self, self.seed.dice)
         self.log = WriteLog(self.state)
+        self.not_modelled: list[str] = []
         self.pending = Pending(self.state)
         self._load()
         self.state.watch = partial(team_sync.noticed, self)
@@ -386,6 +387,8 @@ class SimulatedTenant:
 
     def refused(self, refusal: Refusal, incoming: Incoming) -> Reply:
         """An error as Graph words it (concepts/errors.md)."""
+        if refusal.code == "NotModelled":
+            self.not_modelled.append(f"{incoming.method} /{incoming.version}{incoming.path}")
         request_id = random_guid(self.dice)
         inner = {
             **refusal.inner,

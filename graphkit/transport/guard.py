@@ -36,8 +36,6 @@ class Guard:
         return response
 
     def _check_address(self, path: str) -> None:
-        if not path.isascii() or not path.isprintable() or " " in path:
-            raise UsageError(f"{path[:200]!r} is not a percent-encoded address", hint="encode each part of it")
         if path.startswith("/"):
             if path.startswith("/$batch"):
                 raise UsageError(
@@ -51,6 +49,8 @@ class Guard:
                 f"a link leads to {path.partition('?')[0][:200]!r}, outside {self._origin[:-1]}; nothing was sent",
                 hint="check the cloud setting, and report the address if the service itself gave it",
             )
+        if not path.isascii() or not path.isprintable() or " " in path:
+            raise UsageError(f"{path[:200]!r} is not a percent-encoded address", hint="encode each part of it")
         # The cheap test first: hardly any address holds two dots or an escaped one.
         if (".." in path or "%2" in path) and _climbs(path.partition("?")[0]):
             raise UsageError(

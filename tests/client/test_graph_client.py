@@ -174,7 +174,7 @@ def test_a_list_is_read_as_it_is_asked_for():
     chain, graph = client(lambda request: page("1", link=f"{ROOT}/users?$skiptoken={len(chain.requests)}"))
 
     async def main():
-        await anext(graph.list("/users"))
+        await anext(aiter(graph.list("/users")))
 
     asyncio.run(main())
     assert len(chain.requests) == 1
@@ -204,7 +204,7 @@ def test_a_circle_of_links_ends_in_an_error(length):
     chain, graph = client(answer)
     with pytest.raises(IncompleteList, match="circle"):
         asyncio.run(collect(graph.list("/users")))
-    assert len(chain.requests) <= length + 1
+    assert len(chain.requests) == 1 + length + 1  # the way in, the circle, and one page that brings nothing new
 
 
 def test_an_item_on_two_pages_is_one():

@@ -35,3 +35,4 @@ def secure(tmp_path):
     tenant.login.apps[SMALL.app_id].certificates.append(certificate)
     with served(tenant, tls) as address:
         yield Served(tenant, address, files)
+    assert tenant.not_modelled == []

@@ -113,3 +113,4 @@ async def bench(folder: Path, **seed: Any) -> AsyncIterator[Bench]:
     finally:
         await chain.aclose()
         tenant.close()
+        assert tenant.not_modelled == []

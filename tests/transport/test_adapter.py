@@ -8,7 +8,8 @@ import pytest
 
 from graphkit.errors import OutcomeUnknown, UntrustedDestination, UsageError
 from graphkit.protocol.message import Idempotency, Response
-from graphkit.transport.adapter import MAX_BODY, ChainTransport
+from graphkit.transport import adapter
+from graphkit.transport.adapter import ChainTransport
 
 ROOT = "https://graph.microsoft.com"
 
@@ -50,10 +51,11 @@ def test_a_streamed_body_is_read_before_it_enters(script, virtual):
     assert stage.requests[0].body == b'{"a":1}'
 
 
-def test_a_body_that_graph_would_refuse_is_refused_here(script, virtual):
+def test_a_body_that_graph_would_refuse_is_refused_here(script, virtual, monkeypatch):
+    monkeypatch.setattr(adapter, "MAX_BODY", 100)
     stage = script(Response(204, {}))
     with pytest.raises(UsageError) as caught:
-        virtual(ask(stage, "PUT", content=b"x" * (MAX_BODY + 1)))
+        virtual(ask(stage, "PUT", content=b"x" * 101))
     assert "upload session" in caught.value.hint
     assert stage.requests == []
 
@@ -127,3 +129,47 @@ def test_httpx_code_is_batched_without_knowing_it(virtual, connected, far_end):
 
     assert virtual(main()) == [f"/users/{number}" for number in range(100)]
     assert len(end.calls) <= 10
+
+
+def test_a_large_upload_goes_by_itself(virtual, connected, far_end):
+    """Above 3.5 MB nothing fits into an envelope, and files may be larger than what Graph takes elsewhere."""
+    end = far_end()
+    chain, _ = connected(end)
+    large = b'"' + b"x" * (5 * 1024 * 1024) + b'"'
+
+    async def main():
+        async with httpx.AsyncClient(transport=ChainTransport(chain, graph_root=ROOT)) as client:
+            small = [client.get(f"{ROOT}/v1.0/users/{number}") for number in range(5)]
+            upload = client.put(f"{ROOT}/v1.0/users/u/photo/$value", content=large)
+            return await asyncio.gather(*small, upload)
+
+    assert {answer.status_code for answer in virtual(main())} == {200}
+    (call,) = [call for call in end.calls if call.method == "PUT"]
+    assert call.content == large
+
+
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [
+        (302, "https://evil.example/v1.0/users"),
+        (307, "https://evil.example/v1.0/users"),
+        (302, "http://graph.microsoft.com/v1.0/users"),
+    ],
+)
+def test_a_client_that_follows_redirects_gets_no_further_than_the_cloud(script, virtual, status, location):
+    stage = script(Response(status, {"location": location}))
+    with pytest.raises(UntrustedDestination):
+        virtual(ask(stage, follow_redirects=True))
+    assert len(stage.requests) == 1
+
+
+def test_the_client_tells_its_transport(virtual, connected, far_end):
+    end = far_end()
+    _, graph = connected(end)
+
+    async def main():
+        async with httpx.AsyncClient(transport=graph.transport, base_url=f"{ROOT}/v1.0") as client:
+            first = (await client.get("/users/1")).json()
+        return first, await graph.get("/users/2")
+
+    assert virtual(main()) == ({"id": "/users/1"}, {"id": "/users/2"})
