@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
+from graphkit.sandbox.population import Staff
 
 ROOT = "https://graph.microsoft.com"
 SMALL = Seed(organisations=2, users=120, seats={"SPE_E3": 60})
@@ -103,3 +104,17 @@ def speak(clock: ManualClock) -> Callable[[SimulatedTenant], Client]:
 @pytest.fixture
 def graph(tenant: SimulatedTenant, clock: ManualClock) -> Client:
     return Client(tenant, clock)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The positions of the seeded people who were worked out: a list that grows."""
+    positions = []
+    at = Staff.at
+
+    def counted(self, position):
+        positions.append(position)
+        return at(self, position)
+
+    monkeypatch.setattr(Staff, "at", counted)
+    return positions

@@ -3,8 +3,6 @@ and search-query-parameter.md of microsoft-graph-docs-contrib, and what people w
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from graphkit.sandbox import Seed, SimulatedTenant
@@ -269,13 +267,11 @@ def large():
         ("companyName eq 'RX20'", "rx20-0001@contoso.example", 4000),
     ],
 )
-def test_a_beginning_is_found_among_a_million_without_looking_at_all(large, query, first, found):
-    """A wide margin under the second that looking at everybody takes, for the sake of busy machines."""
+def test_a_beginning_is_found_among_a_million_without_looking_at_all(large, looks, query, first, found):
     url = f"https://graph.microsoft.com/v1.0/users/$count?$filter={query}"
     headers = {"Authorization": "Bearer x", "ConsistencyLevel": "eventual"}
-    began = time.process_time()
     assert large.handle("GET", url, headers).body == str(found).encode()
-    assert time.process_time() - began < 0.5
+    assert len(looks) <= 4000
     page = large.handle("GET", url.replace("/$count", "") + "&$top=1&$count=true", headers).body
     assert f'"userPrincipalName":"{first}"'.encode() in page
 

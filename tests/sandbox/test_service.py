@@ -368,20 +368,3 @@ def test_it_is_served_on_loopback():
 def test_no_address_that_others_can_reach_is_served(tenant, host):
     with pytest.raises(ValueError, match="loopback"):
         run(serve(tenant, host))
-
-
-def test_it_is_quick_enough_never_to_be_the_bottleneck():
-    """A wide margin under 5,000 a second (40,000 measured alone), so that a busy machine does not fail it."""
-    import time
-
-    tenant = SimulatedTenant(RealClock(), throttling=True, seed=Seed())
-    requests = [{"id": str(n), "url": f"/users/rx1-{n:04}@contoso.example", **PATCH} for n in range(1, 21)]
-    body, headers = json.dumps({"requests": requests}).encode(), {**MAIL, "Content-Type": "application/json"}
-    began = time.perf_counter()
-    for _ in range(100):
-        tenant.handle("POST", "https://graph.microsoft.com/v1.0/$batch", headers, body)
-    assert 2000 / (time.perf_counter() - began) > 5000
-    began = time.perf_counter()
-    for _ in range(10):
-        tenant.handle("GET", "https://graph.microsoft.com/v1.0/users?$top=999", MAIL)
-    assert (time.perf_counter() - began) / 10 < 0.05
