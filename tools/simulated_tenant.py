@@ -67,6 +67,16 @@ BEHAVIOURS: dict[str, list[Behaviour]] = {
             "the count on the first page only", f"{CONCEPTS}paging", "test_the_count_comes_on_the_first_page_only"
         ),
         Behaviour(
+            "what no filter or order can be had for",
+            f"{CONCEPTS}aad-advanced-queries",
+            "test_what_cannot_be_filtered_is_refused",
+        ),
+        Behaviour(
+            "search by the beginnings of words",
+            f"{CONCEPTS}search-query-parameter",
+            "test_search_finds_words_by_their_beginnings",
+        ),
+        Behaviour(
             "delta: rounds, removals, replays, tokens of a week",
             f"{CONCEPTS}delta-query-overview",
             "test_a_token_lives_seven_days",
@@ -183,6 +193,22 @@ BEHAVIOURS: dict[str, list[Behaviour]] = {
             f"{CONCEPTS}api/group-list-members",
             "test_hidden_members_are_no_members_for_who_may_not_see_them",
         ),
+        Behaviour(
+            "what a user may be",
+            f"{CONCEPTS}api/user-post-users",
+            "test_what_no_user_can_be_is_refused",
+        ),
+        Behaviour(
+            "people mastered on premises",
+            f"{CONCEPTS}api/user-update",
+            "test_what_is_mastered_on_premises_is_not_changed_here",
+        ),
+        Behaviour(
+            "sign-in activity, by a permission of its own",
+            f"{CONCEPTS}api/resources/signinactivity",
+            "test_sign_in_activity_has_a_permission_of_its_own",
+        ),
+        Behaviour("guests by invitation", f"{CONCEPTS}api/invitation-post", "test_an_invitation_makes_a_guest"),
         Behaviour(
             "deleted users come back with all they had",
             f"{CONCEPTS}api/directory-deleteditems-restore",

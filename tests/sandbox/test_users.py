@@ -130,10 +130,11 @@ def test_a_password_is_never_shown_and_its_change_is_dated(graph, clock):
 
 
 @pytest.fixture
-def synced(graph):
-    state = graph.tenant.state
-    state.put("users", {**state.get("users", graph.user(9)), "onPremisesSyncEnabled": True})
-    return graph.user(9)
+def synced(graph, clock):
+    """One of the last two of an organisation, whom another directory masters."""
+    seed = Seed(organisations=2, users=120, synced=2)
+    graph.tenant = SimulatedTenant(clock, seed=seed, throttling=False, replication_s=0)
+    return graph.user(59)
 
 
 @pytest.mark.parametrize("body", [{"department": "Theatre"}, {"accountEnabled": False}, {"displayName": "Else"}])
@@ -141,6 +142,14 @@ def test_what_is_mastered_on_premises_is_not_changed_here(graph, synced, body):
     told = graph("PATCH", f"/users/{synced}", body)
     assert (told.status, told.code) == (400, "Request_BadRequest")
     assert told.message.startswith("Unable to update the specified properties for on-premises mastered Directory Sync")
+
+
+def test_the_synced_are_found(graph, synced):
+    told = graph("GET", "/users?$filter=onPremisesSyncEnabled eq true&$select=id,onPremisesSamAccountName").json[
+        "value"
+    ]
+    assert len(told) == 4
+    assert {"id": synced, "onPremisesSamAccountName": "rx1-0059"} in told
 
 
 def test_some_of_them_is_the_clouds_own(graph, synced):

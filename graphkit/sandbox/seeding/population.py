@@ -6,6 +6,7 @@ has to be kept to find an object by its id; its names tell the number too.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -85,6 +86,9 @@ class Shares:
     def of(self, place: int) -> int:
         return self._each + (place < self._more)
 
+    def size(self, code: str) -> int:
+        return self.of(self._places[code.lower()])
+
     def span(self, place: int) -> range:
         """The positions of a code's numbers."""
         first = place * self._each + min(place, self._more)
@@ -144,6 +148,7 @@ class Staff:
         self._domain = seed.domain
         self.held = held
         self._licensed = seed.licensed if held else 0
+        self._synced = seed.synced
         digits = self.shares.digits
         self._width = max(5, digits)
         at_home = f"@{seed.domain.lower()}"
@@ -157,7 +162,7 @@ class Staff:
             "officeLocation": _Form("{}"),
         }
         self._names = {name: form.pattern for name, form in self._forms.items() if form.digits}
-        self._same = (seed.tenant_id, seed.domain, seed.codes, seed.users, held, self._licensed)
+        self._same = (seed.tenant_id, seed.domain, seed.codes, seed.users, held, self._licensed, seed.synced)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Staff) and self._same == other._same
@@ -194,7 +199,22 @@ class Staff:
         }
         if number <= self._licensed:
             user["licenseAssignmentStates"] = self.held
+        if self._synced and number > self.shares.size(code) - self._synced:
+            user.update(self._on_premises(user))
         return user
+
+    def _on_premises(self, user: Json) -> Json:
+        """Of an account that another directory masters (resources/user.md)."""
+        unit = f"OU={user['companyName']},DC={',DC='.join(self._domain.split('.'))}"
+        return {
+            "onPremisesSyncEnabled": True,
+            "onPremisesDistinguishedName": f"CN={user['displayName']},{unit}",
+            "onPremisesDomainName": self._domain,
+            "onPremisesImmutableId": base64.b64encode(bytes.fromhex(user["id"].replace("-", ""))).decode(),
+            "onPremisesLastSyncDateTime": SEEDED_AT,
+            "onPremisesSamAccountName": user["mailNickname"],
+            "onPremisesUserPrincipalName": user["userPrincipalName"],
+        }
 
     def find(self, name: str, value: str) -> int | None:
         found = self._names[name].fullmatch(value) if name in self._names else None

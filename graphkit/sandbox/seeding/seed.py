@@ -76,7 +76,8 @@ class Seed:
     ``users`` are shared out evenly over ``organisations`` (RX1, RX2 ...); the first ``licensed`` of each hold the
     first of ``skus`` directly; ``devices`` are shared out likewise. ``accounts`` are further user principal names
     (licensed too), ``seats`` the units bought per SKU, ``synced_groups`` the names of groups that a directory on
-    premises masters, ``dice`` the seed of everything random.
+    premises masters, as it does the last ``synced`` users of each organisation; ``dice`` is the seed of everything
+    random.
 
     ``warning``, ``suspended`` and ``locked_out`` are units per SKU whose subscription has run out, was cancelled, or is
     closed, on top of the ``seats``; ``prohibited`` says where a SKU may not be used (``{"MCOPSTN1": ("IN",)}``);
@@ -102,6 +103,7 @@ class Seed:
     app_id: str = ""
     security_defaults: bool = False
     synced_groups: tuple[str, ...] = ()
+    synced: int = 0
     dice: int = 1
     devices: int = 0
 
