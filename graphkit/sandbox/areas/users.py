@@ -177,7 +177,7 @@ def reprocess(call: Call) -> Reply:
     "/users/{user}/revokeSignInSessions", ("User.RevokeSessions.All", *USERS_WRITE), page="user-revokesigninsessions"
 )
 def revoke_sessions(call: Call) -> Reply:
-    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end. Access tokens: see ``login/bearer.py``."""
+    """api-reference/v1.0/api/user-revokesigninsessions.md: refresh tokens end. Access tokens: ``login/bearer.py``."""
     user = find(call)
     call.tenant.state.put("users", {**user, "signInSessionsValidFromDateTime": instant(call.now)})
     return Reply(200, {"@odata.context": call.context("Edm.Boolean"), "value": True})
