@@ -169,13 +169,20 @@ class DeadlineReached(Stopped):
 
 
 class Parked(Stopped):
-    """The service asked for a wait of ``seconds``, longer than a run sits out."""
+    """The service asked for a wait of ``seconds``, longer than a run sits out: until ``until``, since the epoch."""
 
     code = "parked"
 
-    def __init__(self, message: str, *, seconds: float, hint: str = "") -> None:
+    def __init__(self, message: str, *, seconds: float, until: float = 0.0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.seconds = seconds
+        self.until = until
+
+    def to_json(self) -> dict[str, Any]:
+        from datetime import UTC, datetime  # nobody else here needs it, and every command imports this module
+
+        until = datetime.fromtimestamp(self.until, UTC).isoformat(timespec="seconds") if self.until else ""
+        return {**super().to_json(), "seconds": round(self.seconds), "until": until.replace("+00:00", "Z")}
 
 
 class IncompleteList(GraphkitError):
