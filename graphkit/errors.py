@@ -161,6 +161,11 @@ class Stopped(GraphkitError):
     code = "stopped"
     exit_code = 7
 
+    def add(self, text: str) -> None:
+        """What else there is to say, known only further up: what is left."""
+        self.message += text
+        self.args = (self.message,)
+
 
 class DeadlineReached(Stopped):
     """``--deadline`` came before the work was done."""
