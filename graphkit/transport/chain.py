@@ -88,14 +88,12 @@ def build_chain(
     timeouts: Timeouts | None = None,
     hooks: Sequence[Hook] = (),
     park_after: float = PARK_AFTER,
-    delegated: bool = False,
     seed: int | None = None,
 ) -> Chain:
     """A chain that ends at ``wire``: the network (``make_wire``), a recorder, or the simulated tenant.
 
     ``quota_share`` is the part of each published quota to use, ``limits`` overrides quotas by bucket id, ``slots`` is
-    the number of calls in flight per workload, ``delegated`` says that a person is signed in, who has limits besides
-    those of the app, and ``seed`` makes the jitter repeatable.
+    the number of calls in flight per workload, and ``seed`` makes the jitter repeatable.
     """
     chance = random.Random(seed)  # noqa: S311 - spreads retries, protects nothing
     edge = Wire(wire, graph_root=cloud.graph_root, user_agent=user_agent, timeouts=timeouts)
@@ -109,7 +107,6 @@ def build_chain(
         limits=limits,
         chance=chance,
         park_after=park_after,
-        delegated=delegated,
         recall=batcher.recall,
     )
     retry = Retry(governor, clock, renew=auth.renew, hooks=hooks, chance=chance, park_after=park_after)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphkit.clock import Clock
 from graphkit.errors import DeadlineReached
@@ -20,6 +20,7 @@ from graphkit.protocol.message import Request, Response, Stage
 from graphkit.protocol.quota import Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
+from graphkit.transport.ledger import Use
 from graphkit.transport.meter import Meter
 
 logger = logging.getLogger("graphkit.transport")
@@ -37,10 +38,11 @@ _SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application"
 
 @dataclass(frozen=True, slots=True)
 class Utilisation:
-    """How full a bucket is.
+    """How full a bucket is; where each team or channel has a counter of its own, the fullest of them, and all who wait.
 
     ``used`` is the part of the published quota taken in the last window, ``pace`` the part of our full pace that it
-    runs at, ``stopped_for`` seconds, 0 if running. ``taken``, ``refusals``, ``waits`` and ``waited_s`` are totals.
+    runs at, ``stopped_for`` seconds, 0 if running. ``taken`` (in the bucket's unit), ``refusals``, ``waits`` (requests
+    that had to) and ``waited_s`` are totals that only grow.
     """
 
     bucket: str
@@ -53,6 +55,20 @@ class Utilisation:
     refusals: int = 0
     waits: int = 0
     waited_s: float = 0.0
+
+    def plus(self, other: Utilisation) -> Utilisation:
+        """This and another counter of the same bucket."""
+        return replace(
+            self,
+            used=max(self.used, other.used),
+            waiting=self.waiting + other.waiting,
+            stopped_for=max(self.stopped_for, other.stopped_for),
+            pace=min(self.pace, other.pace),
+            taken=self.taken + other.taken,
+            refusals=self.refusals + other.refusals,
+            waits=self.waits + other.waits,
+            waited_s=self.waited_s + other.waited_s,
+        )
 
     def told(self) -> str:
         """``directory writes (68% of the quota)``."""
@@ -111,7 +127,18 @@ class Governor:
         # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
         self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
+        self._forgotten: dict[str, Utilisation] = {}
         self.throttled = 0
+
+    @property
+    def delegated(self) -> bool:
+        """Whether a person is signed in; known once there is a token."""
+        return self._delegated
+
+    @delegated.setter
+    def delegated(self, signed_in: bool) -> None:
+        self._delegated = signed_in
+        self._costs_of.clear()
 
     @property
     def deadline(self) -> float:
@@ -144,14 +171,13 @@ class Governor:
             return response
 
     def utilisation(self) -> list[Utilisation]:
-        """The buckets in use, the fullest first; of counters for each team or channel, the fullest stands for all."""
+        """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
         now = self._clock.monotonic()
-        rows: dict[str, Utilisation] = {}
-        for meter in self._meters.values():
+        rows = dict(self._forgotten)
+        for meter in list(self._meters.values()):
             row = _utilisation(meter, now)
             known = rows.get(row.bucket)
-            if known is None or (row.waiting, row.used) > (known.waiting, known.used):
-                rows[row.bucket] = row
+            rows[row.bucket] = row if known is None else known.plus(row)
         return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
 
     def binding(self) -> Utilisation | None:
@@ -160,6 +186,15 @@ class Governor:
         if longest is None or not longest.waiting:
             return None
         return _utilisation(longest, self._clock.monotonic())
+
+    def uses(self, tenant: str, app: str) -> list[Use]:
+        """The buckets in use now, for a ledger that others read."""
+        now = self._clock.now()
+        return [
+            Use(row.bucket, row.used, row.waiting, now + row.stopped_for if row.stopped_for else 0.0, tenant, app)
+            for row in self.utilisation()
+            if row.used or row.waiting or row.stopped_for
+        ]
 
     async def aclose(self) -> None:
         await self._admission.aclose()
@@ -186,7 +221,12 @@ class Governor:
     def _forget_idle(self) -> None:
         if len(self._meters) > _MANY_METERS or len(self._costs_of) > _MANY_METERS:
             now = self._clock.monotonic()
-            self._meters = {name: meter for name, meter in self._meters.items() if not meter.idle(now)}
+            idle = [meter for meter in self._meters.values() if meter.idle(now)]
+            for meter in idle:
+                del self._meters[meter.key]
+                row = replace(_utilisation(meter, now), used=0.0)
+                known = self._forgotten.get(row.bucket)
+                self._forgotten[row.bucket] = row if known is None else known.plus(row)
             self._costs_of.clear()
 
     # What an answer teaches

@@ -137,11 +137,10 @@ class Meter:
         """The part of the published quota taken during the last window, estimated from this one and the one before."""
         if not self.bucket.quota:
             return 0.0
-        window = self.bucket.window_s
-        if now - self._since >= window:
-            self._roll(now)
-        carried = self._before * (1 - (now - self._since) / window)
-        return (self._count + carried) / self.bucket.quota
+        passed = (now - self._since) / self.bucket.window_s
+        carried = self._before * (1 - passed) if passed < 1 else 0.0
+        counted = self._count * min(1.0, max(0.0, 2 - passed)) + carried
+        return counted / self.bucket.quota
 
     def idle(self, now: float) -> bool:
         return not self.waiting and self.ready_at(self.burst) <= now and self.pace >= 1.0
