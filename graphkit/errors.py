@@ -162,6 +162,11 @@ class Stopped(GraphkitError):
     code = "stopped"
     exit_code = 7
 
+    def add(self, text: str) -> None:
+        """What else there is to say, known only further up: what is left."""
+        self.message += text
+        self.args = (self.message,)
+
 
 class DeadlineReached(Stopped):
     """``--deadline`` came before the work was done."""
@@ -170,13 +175,20 @@ class DeadlineReached(Stopped):
 
 
 class Parked(Stopped):
-    """The service asked for a wait of ``seconds``, longer than a run sits out."""
+    """The service asked for a wait of ``seconds``, longer than a run sits out: until ``until``, since the epoch."""
 
     code = "parked"
 
-    def __init__(self, message: str, *, seconds: float, hint: str = "") -> None:
+    def __init__(self, message: str, *, seconds: float, until: float = 0.0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.seconds = seconds
+        self.until = until
+
+    def to_json(self) -> dict[str, Any]:
+        from datetime import UTC, datetime  # nobody else here needs it, and every command imports this module
+
+        until = datetime.fromtimestamp(self.until, UTC).isoformat(timespec="seconds") if self.until else ""
+        return {**super().to_json(), "seconds": round(self.seconds), "until": until.replace("+00:00", "Z")}
 
 
 class IncompleteList(GraphkitError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
-from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id
+from graphkit.auth.permissions import Permissions, compare, granted, is_delegated, names_of_assignments, tenant_id
 from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
 from graphkit.errors import ServiceError, UsageError, WrongTenant
 from graphkit.protocol.budget import WriteBudget
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from graphkit.protocol.identity import TokenSource
     from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
+    from graphkit.transport.ledger import Board
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
@@ -32,6 +34,10 @@ LATENCY_S = 0.05
 """How long the simulated tenant takes to answer, on its own clock."""
 BETWEEN_S = 10.0
 """What passes between two commands where time jumps; without it the second would read replicas that still lag."""
+
+
+TOLD_EVERY_S = 1.0
+"""How often a process tells what it takes from which quotas. What is over sooner never touches the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +134,45 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             client = GraphClient(chain, cloud=cloud, clock=clock)
             tenant = await _who_is_there(client, source, target)
             allowed = await _granted(client, source, settings)
-            yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed)
+            chain.governor.delegated = await _signed_in(source, settings)
+            async with _told(chain, clock, ledger_of(settings), tenant.id, source.name):
+                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed)
         finally:
             await chain.aclose()
+
+
+def ledger_of(settings: Settings) -> Board:
+    """Where runs on this machine tell what they take from which quotas."""
+    from graphkit.transport.ledger import Board
+
+    return Board(settings.runs_dir)
+
+
+@asynccontextmanager
+async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str) -> AsyncIterator[None]:
+    """While the context lasts, others may see what this process takes. On virtual time there are no others."""
+    from graphkit.transport import telemetry
+
+    if not isinstance(clock, RealClock):
+        yield
+        return
+
+    async def keep_telling() -> None:
+        wall = RealClock()
+        while True:
+            await wall.sleep(TOLD_EVERY_S)
+            board.publish(chain.governor.uses(tenant, app))
+
+    telemetry.watch(chain.governor)
+    telling = asyncio.create_task(keep_telling())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        with suppress(asyncio.CancelledError):
+            await telling
+        board.clear()
+        telemetry.unwatch(chain.governor)
 
 
 def cloud_of(target: Target) -> Cloud:
@@ -200,6 +242,11 @@ async def _who_is_there(client: GraphClient, source: TokenSource, target: Target
     domain = next((str(each.get("name")) for each in domains if each.get("isDefault")), "")
     known = found or claimed or f"unknown tenant at {target}"
     return Tenant(known, str(organization.get("displayName") or ""), domain)
+
+
+async def _signed_in(source: TokenSource, settings: Settings) -> bool:
+    readable = is_delegated((await source.token()).value)
+    return settings.auth in ("interactive", "device-code") if readable is None else readable
 
 
 async def _granted(client: GraphClient, source: TokenSource, settings: Settings) -> frozenset[str] | None:

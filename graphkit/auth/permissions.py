@@ -71,6 +71,15 @@ def granted(token: str) -> frozenset[str] | None:
     return frozenset(named) | frozenset(scopes.split() if isinstance(scopes, str) else ())
 
 
+def is_delegated(token: str) -> bool | None:
+    """Whether a token is that of a signed-in person rather than of an app; ``None`` if it cannot be read.
+
+    ``scp`` is in theirs only (MicrosoftDocs/entra-docs docs/identity-platform/access-token-claims-reference.md).
+    """
+    claims = read_claims(token)
+    return "scp" in claims if claims else None
+
+
 def tenant_id(token: str) -> str:
     """The tenant that a token is for, or an empty string if it cannot be read."""
     return str(read_claims(token).get("tid") or "")

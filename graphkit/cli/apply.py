@@ -49,7 +49,15 @@ def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
 def _plan(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Summary:
     asked = asked_for(invocation, recipe, given)
     runs_dir = invocation.settings.runs_dir
-    return invocation.in_session(lambda session: jobs.plan(session, asked, runs_dir=runs_dir, say=invocation.say))
+
+    async def plan(session: Session) -> Summary:
+        begun = session.clock.now()
+        summary = await jobs.plan(session, asked, runs_dir=runs_dir, say=invocation.say)
+        if given["deadline"] is not None:
+            given["deadline"] = max(0.0, given["deadline"] - (session.clock.now() - begun))
+        return summary
+
+    return invocation.in_session(plan)
 
 
 def _refuse_recipe(name: str) -> None:

@@ -34,7 +34,7 @@ class Meter:
         self.latest = progress
 
     def line(self) -> str:
-        """``2,000 of 6,012 done (33 %), 31/s, limited by directory writes, about 2 min 10 s left``"""
+        """``20 of 60 done (33%), 3/s, limited by: directory writes (68% of the quota), about 2 min 10 s left``"""
         done, total, failed = self.latest.done, self.latest.total, self.latest.failed
         passed = self._session.clock.monotonic() - self._begun
         rate = done / passed if passed > 0 else 0.0
@@ -42,7 +42,7 @@ class Meter:
         parts = [f"{done:,} of {total:,} done ({done / total:.0%})" if total else "about to begin"]
         parts += [f"{failed:,} failed"] if failed else []
         parts += [f"{rate:,.0f}/s"] if rate else []
-        parts += [f"limited by: {limit}"] if limit else []
+        parts += [f"limited by: {limit.told()}"] if limit else []
         parts += [f"about {duration((total - done) / rate)} left"] if rate and done < total else []
         return ", ".join(parts)
 

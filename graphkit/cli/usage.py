@@ -11,6 +11,7 @@ COMMANDS = {
     "apply": "Carry out a plan",
     "resume": "Go on with a run that stopped",
     "runs": "The runs on this machine",
+    "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",
     "sim": "The simulated tenant: serve, seed, spoil, read and compare it",
     "doctor": "Check the set-up, and say what to do",

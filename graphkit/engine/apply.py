@@ -23,7 +23,7 @@ from graphkit.engine.journal import Journal
 from graphkit.engine.packing import Pack, packs
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked
+from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked, Stopped
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Idempotency, Response
 
@@ -74,7 +74,10 @@ class Progress:
 
 
 class Applier:
-    """Applies one run. Raises what stopped it early; outcomes are in the run file either way."""
+    """Applies one run; after ``deadline``, a time of the clock, nothing new is sent.
+
+    Raises what stopped it early; outcomes are in the run file either way.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Applier:
         context: Context,
         budget: WriteBudget,
         *,
-        deadline: float | None = None,
+        deadline: float = math.inf,
         observer: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self._run = run
@@ -115,6 +118,9 @@ class Applier:
                     break
                 tasks.create_task(self._settle(pack))
         if stopped := self._stop or self._parked:
+            if isinstance(stopped, Stopped):
+                left = self._progress.total - self._progress.done
+                stopped.add(f"; {left:,} of {self._progress.total:,} changes are left")
             raise stopped
 
     def _await_needs(self) -> int:
@@ -134,10 +140,8 @@ class Applier:
         return total
 
     def _must_stop(self) -> bool:
-        if self._stop is None and self._deadline is not None and self._clock.now() >= self._deadline:
-            self._halt(
-                DeadlineReached("the deadline came before the run's end", hint="graphkit resume goes on from here")
-            )
+        if self._stop is None and self._clock.now() >= self._deadline:
+            self._halt(DeadlineReached("the deadline came before the run's end"))
         return self._stop is not None
 
     def _halt(self, error: GraphkitError) -> None:
@@ -154,8 +158,9 @@ class Applier:
                     if not self._must_stop():
                         await self._write(ready)
         except Parked as error:
-            # One bucket is closed for long: what takes from others goes on.
-            self._parked = self._parked or error
+            # One bucket is closed for long: what takes from others goes on. Of several the first to open counts.
+            if self._parked is None or error.until < self._parked.until:
+                self._parked = error
         except GraphkitError as error:
             self._halt(error)
         finally:
@@ -259,11 +264,11 @@ class Applier:
             await self._stand_aside(resource, wait)
 
     async def _stand_aside(self, resource: Resource, seconds: float) -> None:
-        """Wait without holding a place that others could use."""
+        """Wait without holding a place that others could use, and not past the deadline."""
         slots = self._slots_for(resource)
         slots.release()
         try:
-            await self._clock.sleep(seconds)
+            await self._clock.sleep(min(seconds, self._deadline - self._clock.now()))
         finally:
             await slots.acquire()
 

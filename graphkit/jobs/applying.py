@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from graphkit.session import Session
 
 FRESH = ("ready", "empty")
 BEGUN = ("applying", "interrupted", "finished")
+LAST_S = 10.0
+"""Seconds before a deadline, but a twentieth of the time given at most, in which nothing new is sent: what is under way
+may end, and the books are closed."""
 
 
 async def apply(
@@ -37,9 +41,10 @@ async def apply(
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
-    ``deadline`` is a time of ``session.clock``. Raises ``RunFileError`` if the plan is damaged, expired, consumed or
-    not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan, and
-    what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
+    ``deadline`` is a time of ``session.clock``; the run stops in time for it. Raises ``RunFileError`` if the plan is
+    damaged, expired, consumed or not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if
+    a rail stopped the plan, and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then
+    ``resume`` goes on.
     """
     with RunFile.open(path, write=True) as run:
         run.verify()
@@ -52,7 +57,8 @@ async def apply(
             run.retry_failed()
         written = results or path.with_suffix(".results.csv")
         try:
-            await _apply(session, run, header, deadline, observer)
+            with _nothing_sent_after(session, deadline) as last:
+                await _apply(session, run, header, last, observer)
         except BaseException as error:
             if isinstance(error, GraphkitError):
                 error.hint = error.hint or f"graphkit resume {path}"
@@ -64,6 +70,21 @@ async def apply(
         return summarise(run, throttled=session.throttled, results=written)
 
 
+@contextmanager
+def _nothing_sent_after(session: Session, deadline: float | None) -> Iterator[float]:
+    """Tells the transport, and the time after which nothing new is sent."""
+    if deadline is None:
+        yield math.inf
+        return
+    left = deadline - session.clock.now()
+    left -= min(LAST_S, max(0.0, left) / 20)
+    session.chain.deadline = session.clock.monotonic() + left
+    try:
+        yield session.clock.now() + left
+    finally:
+        session.chain.deadline = math.inf
+
+
 def _close_books(run: RunFile, results: Path) -> None:
     run.set_header(status="finished" if run.finished() else "interrupted")
     write_results(run, results)
@@ -73,7 +94,7 @@ async def _apply(
     session: Session,
     run: RunFile,
     header: dict[str, Any],
-    deadline: float | None,
+    last: float,
     observer: Callable[[Progress], None],
 ) -> None:
     options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
@@ -83,7 +104,7 @@ async def _apply(
         _allow(session, run)
         resources = ResourceTable(context)
         try:
-            await Applier(run, resources, context, session.budget, deadline=deadline, observer=observer).apply()
+            await Applier(run, resources, context, session.budget, deadline=last, observer=observer).apply()
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(

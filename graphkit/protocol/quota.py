@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from graphkit.errors import UsageError
-from graphkit.protocol.message import READ_METHODS
-from graphkit.protocol.quota_table import INTUNE_AREAS, RESOURCE_UNITS, TEAMS_ROWS, Bucket, buckets
+from graphkit.protocol.bucket import WRITES, Bucket
+from graphkit.protocol.quota_table import EVERYTHING, OTHER, RESOURCE_UNITS, buckets, by_workload
 from graphkit.protocol.routes import Route, parse, workload
 
 __all__ = ["Bucket", "Charge", "charges", "forecast", "table", "workload"]
@@ -36,11 +36,9 @@ _UNITS = {
     ("GET", "/applications"): 2,
     ("GET", "/applications/*/extensionproperties"): 2,
     ("GET", "/contracts"): 3,
-    ("POST", "/directoryobjects/getbyids"): 5,
     ("GET", "/domains/*/domainnamereferences"): 4,
     ("GET", "/groups/*/members"): 3,
     ("GET", "/groups/*/transitivemembers"): 5,
-    ("POST", "/users/*/ismemberof"): 4,
     ("POST", "/users/*/checkmembergroups"): 4,
     ("POST", "/users/*/checkmemberobjects"): 4,
     ("POST", "/users/*/getmembergroups"): 2,
@@ -55,55 +53,51 @@ _UNITS = {
     ("GET", "/subscribedskus"): 3,
     ("GET", "/users"): 2,
 }
-_ASKING = ("getbyids", "ismemberof", "checkmembergroups", "checkmemberobjects", "getmembergroups", "getmemberobjects")
+# Below any collection or object: getByIds and getObjectsById for 5, or 2 with $select; isMemberOf for 4. What else only
+# asks costs no write either.
+_BY_IDS = ("/getbyids", "/getobjectsbyid")
+_IS_MEMBER_OF = "/ismemberof"
+_ASKING = (
+    *_BY_IDS, _IS_MEMBER_OF, "/checkmembergroups", "/checkmemberobjects", "/getmembergroups", "/getmemberobjects",
+)  # fmt: skip
 
-_GLOBAL = Charge("global.app")
-_WRITES = (
-    Charge("identity.tenant.writes"),
-    Charge("identity.app.writes"),
-    Charge("identity.app_tenant.writes"),
-)
-_TEAMS_BY_SHAPE = {(method, shape): name for name, (method, shape, *_) in TEAMS_ROWS.items() if shape}
-_AREAS = {name: area for area, (_, names) in INTUNE_AREAS.items() for name in names}
-_CHANNELS = "/teams/*/channels/*"
+_CHANNEL, _PRIMARY_CHANNEL, _CHAT = "/teams/*/channels/*", "/teams/*/primarychannel", "/users/*/chats/*"
+_SELECT, _EXPAND, _SMALL_TOP, _SIGN_IN, _JSON, _DELEGATED = 1, 2, 4, 8, 16, 32
+_BREADTH = {
+    "app": 0,
+    "tenant": 1,
+    "app+tenant": 2,
+    "app+resource": 3,
+    "tenant+resource": 3,
+    "user+tenant": 4,
+    "user": 4,
+}
 
 
-def charges(method: str, path: str, version: str = "v1.0") -> tuple[Charge, ...]:
+def charges(method: str, path: str, version: str = "v1.0", *, delegated: bool = False) -> tuple[Charge, ...]:
     """Everything that one request is counted against, the widest bucket first and the most specific last.
 
-    Both API versions draw on the same buckets; ``version`` is there for the rows that differ.
+    Both API versions draw on the same buckets; ``version`` is there for the rows that differ. ``delegated``: for a
+    signed-in person, who has limits besides those of the app. Requests that are charged alike mostly get the very same
+    tuple, by which a caller may know them again.
     """
     route = parse(path)
-    match route.workload:
-        case "identity":
-            return _identity(method, route.shape, _query_flags(route.query))
-        case "teams":
-            return _teams(method, route)
-        case "conditional-access":
-            return _CONDITIONAL_ACCESS
-        case "intune":
-            return _intune(method, route.shape)
-        case "reports":
-            return _REPORTS
-        case _:
-            return _OTHER
+    flags = _flags(route.query) if route.query else 0
+    if delegated:
+        flags |= _DELEGATED
+    due = _due(route.workload, method, route.shape, flags)
+    return _split(route, method, flags) if due.split else due.charges
 
 
-_CONDITIONAL_ACCESS = (_GLOBAL, Charge("identity_protection_ca.tenant"))
-_REPORTS = (_GLOBAL, Charge("identity_reports.app_tenant"))
-_OTHER = (_GLOBAL, Charge("other"))
-_SELECT, _EXPAND, _SMALL_TOP, _SIGN_IN = 1, 2, 4, 8
-
-
-def _query_flags(query: str) -> int:
-    if not query:
-        return 0
+def _flags(query: str) -> int:
     query = query.replace("%24", "$")
     flags = _SELECT if "$select=" in query else 0
     if "$expand=" in query:
         flags |= _EXPAND
     if "signInActivity" in query:
         flags |= _SIGN_IN
+    if "$format=" in query and "json" in query.partition("$format=")[2].partition("&")[0]:
+        flags |= _JSON
     _, top, rest = query.partition("$top=")
     digits = rest.partition("&")[0]
     if top and digits.isdecimal() and int(digits) < 20:
@@ -111,58 +105,83 @@ def _query_flags(query: str) -> int:
     return flags
 
 
-@lru_cache(maxsize=2048)
-def _identity(method: str, shape: str, flags: int) -> tuple[Charge, ...]:
+class _Due(NamedTuple):
+    """``split``: some of the charges have a counter for each object, and lack its name still."""
+
+    charges: tuple[Charge, ...]
+    split: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _due(workload: str, method: str, shape: str, flags: int) -> _Due:
+    rows = _rows(workload, method, shape, flags)
+    if not rows:
+        return _Due((Charge(EVERYTHING.id), Charge(OTHER.id, _unlisted(shape))))
     units = _resource_units(method, shape, flags)
-    costs = [_GLOBAL]
-    if method not in READ_METHODS and not shape.endswith(_ASKING):
-        costs += _WRITES
-    costs += [Charge("identity.app.ru", "", units), Charge("identity.app_tenant.ru", "", units)]
-    if flags & _SIGN_IN and method == "GET" and shape.startswith("/users"):
-        costs.append(Charge("identity_reports.signInActivity.app_tenant"))
-    return tuple(costs)
+    costs = [Charge(row.id, "", units if row.unit == "resource_units" else 1.0) for row in rows]
+    return _Due((Charge(EVERYTHING.id), *costs), frozenset(row.id for row in rows if row.split))
+
+
+def _rows(workload: str, method: str, shape: str, flags: int) -> list[Bucket]:
+    """Every limit that counts this request; a default only where no other of its scope does."""
+    asks = method == "POST" and workload == "identity" and shape.endswith(_ASKING)
+    fitting = [
+        row
+        for row in by_workload().get(workload, ())
+        if row.counts(method, shape) and _meant(row, flags) and not (asks and row.methods == WRITES)
+    ]
+    figured = {row.scope for row in fitting if not row.default}
+    counted = [row for row in fitting if not (row.default and row.scope in figured)]
+    return sorted(counted, key=lambda row: _BREADTH[row.scope])
+
+
+def _meant(row: Bucket, flags: int) -> bool:
+    if row.delegated and not flags & _DELEGATED:
+        return False
+    match row.when:
+        case "signInActivity":
+            return bool(flags & _SIGN_IN)
+        case "json":
+            return bool(flags & _JSON)
+        case "csv":
+            return not flags & _JSON
+    return True
+
+
+def _unlisted(shape: str) -> str:
+    """A name for a service without published limits, so that a 429 of one does not stop the others."""
+    first, _, third = (*shape.split("/")[1:4], "", "")[:3]
+    return third if first in {"users", "groups"} and third else first
 
 
 def _resource_units(method: str, shape: str, flags: int) -> float:
-    if shape == "/directoryobjects/getbyids" and flags & _SELECT:
-        return 2.0
-    units = _UNITS.get((method, shape), 1)
+    if method == "POST" and shape.endswith(_BY_IDS):
+        return 2.0 if flags & _SELECT else 5.0
+    units = 4 if method == "POST" and shape.endswith(_IS_MEMBER_OF) else _UNITS.get((method, shape), 1)
     units += bool(flags & _EXPAND) - bool(flags & _SELECT) - bool(flags & _SMALL_TOP)
     return float(max(1, units))
 
 
-def _teams(method: str, route: Route) -> tuple[Charge, ...]:
-    partition = ""
-    if len(route.parts) > 1:
-        # A channel's counter is its own; anything else is counted for the team or chat.
-        channel = route.shape.startswith(_CHANNELS)
-        partition = f"{route.parts[1]}/{route.parts[3]}" if channel else route.parts[1]
-    return _teams_row(method, route.shape, partition)
+def _split(route: Route, method: str, flags: int) -> tuple[Charge, ...]:
+    parts, shape = route.parts, route.shape
+    if len(parts) < 2:
+        partition = ""
+    elif shape.startswith(_CHANNEL):
+        # A channel's counter is its own; anything else is counted for the team, chat, user or report.
+        partition = f"{parts[1]}/{parts[3]}"
+    elif shape.startswith(_PRIMARY_CHANNEL):
+        partition = f"{parts[1]}/{parts[2]}"
+    else:
+        partition = parts[3] if shape.startswith(_CHAT) else parts[1]
+    return _split_due(route.workload, method, shape, flags, partition)
 
 
 @lru_cache(maxsize=4096)
-def _teams_row(method: str, shape: str, partition: str) -> tuple[Charge, ...]:
-    name = _TEAMS_BY_SHAPE.get((method, shape)) or _teams_default(method)
-    costs = (_GLOBAL, Charge(f"teams.{name}.app"), Charge(f"teams.{name}.app_tenant"))
-    per_object = TEAMS_ROWS[name][4] is not None
-    if name.startswith("default_"):
-        per_object = shape.startswith((_CHANNELS, "/chats/*"))
-    return (*costs, Charge(f"teams.{name}.resource", partition)) if per_object else costs
-
-
-def _teams_default(method: str) -> str:
-    if method in READ_METHODS:
-        return "default_get"
-    return "default_delete" if method == "DELETE" else "default_write"
-
-
-@lru_cache(maxsize=512)
-def _intune(method: str, shape: str) -> tuple[Charge, ...]:
-    collection = shape.split("/")[2] if shape.count("/") > 1 else ""
-    area = _AREAS.get(collection, "unlisted")
-    kinds = ("any",) if method in READ_METHODS else ("any", "writes")
-    scopes = ("app_tenant",) if area == "unlisted" else ("tenant", "app_tenant")
-    return (_GLOBAL, *(Charge(f"intune.{area}.{scope}.{kind}") for kind in kinds for scope in scopes))
+def _split_due(workload: str, method: str, shape: str, flags: int, partition: str) -> tuple[Charge, ...]:
+    due = _due(workload, method, shape, flags)
+    return tuple(
+        Charge(cost.bucket, partition, cost.amount) if cost.bucket in due.split else cost for cost in due.charges
+    )
 
 
 def table(size: str = "S", limits: Mapping[str, float] | None = None) -> dict[str, Bucket]:
@@ -177,7 +196,7 @@ def table(size: str = "S", limits: Mapping[str, float] | None = None) -> dict[st
     known[units.id] = replace(units, quota=RESOURCE_UNITS[size])
     for name, quota in (limits or {}).items():
         if name not in known:
-            raise UsageError(f"there is no quota bucket {name!r}", hint="graphkit/protocol/quota_table.py lists them")
+            raise UsageError(f"there is no quota bucket {name!r}", hint="graphkit quota lists them")
         if quota <= 0:
             raise UsageError(f"the quota of {name} must be above zero, not {quota}")
         known[name] = replace(known[name], quota=quota)
@@ -201,7 +220,7 @@ def forecast(
     for key, amount in totals.items():
         name, _, partition = key.partition("|")
         bucket = known.get(name)
-        if bucket is None or bucket.quota <= 0 or (bucket.scope == "app+resource" and not partition):
+        if bucket is None or bucket.quota <= 0 or (bucket.split and not partition):
             continue
         row = rows.setdefault(name, {"bucket": name, "requests": 0.0, "seconds": 0.0})
         row["requests"] += amount

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from graphkit.errors import OutcomeUnknown
@@ -25,6 +25,10 @@ _ENVELOPE_REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
 _NO_BATCHES_HERE = frozenset({404, 405, 501})
 
 _Call = tuple[Request, "asyncio.Future[Response]"]
+
+
+class Recalled(Exception):
+    """It was let through and is taken back before it left: the stage above sends it again in its time."""
 
 
 class _Lane:
@@ -57,6 +61,17 @@ class Batcher:
         lane.queue.append((request, answer))
         self._schedule(lane, loop)
         return await answer
+
+    def recall(self, meant: Callable[[Request], bool]) -> None:
+        """Give back what still waits for a place on the wire; its caller gets ``Recalled``."""
+        for lane in self._lanes.values():
+            kept: deque[_Call] = deque()
+            for request, answer in lane.queue:
+                if answer.done() or not meant(request):
+                    kept.append((request, answer))
+                else:
+                    answer.set_exception(Recalled())
+            lane.queue = kept
 
     async def aclose(self) -> None:
         for call in self._calls:

@@ -23,8 +23,9 @@ from graphkit.transport.wire import Timeouts, Wire
 class Chain:
     """The whole transport as one stage. ``budget`` may be replaced, as when a plan turns into its application."""
 
-    def __init__(self, guard: Guard, governor: Governor, batcher: Batcher, wire: Wire) -> None:
+    def __init__(self, guard: Guard, retry: Retry, governor: Governor, batcher: Batcher, wire: Wire) -> None:
         self._guard = guard
+        self._retry = retry
         self.governor = governor
         self._batcher = batcher
         self._wire = wire
@@ -49,6 +50,18 @@ class Chain:
     def throttled(self) -> int:
         """Answers 429 so far, inner ones of batches included."""
         return self.governor.throttled
+
+    @property
+    def deadline(self) -> float:
+        """A reading of the clock's ``monotonic`` after which nothing is sent; infinite if there is none.
+
+        What could not be sent before it raises ``DeadlineReached`` at once instead of waiting.
+        """
+        return self.governor.deadline
+
+    @deadline.setter
+    def deadline(self, at: float) -> None:
+        self.governor.deadline = self._retry.deadline = at
 
     async def send(self, request: Request) -> Response:
         return await self._guard.send(request)
@@ -87,7 +100,14 @@ def build_chain(
     auth = Auth(edge, source, clock)
     batcher = Batcher(auth, slots=slots)
     governor = Governor(
-        batcher, clock, share=quota_share, size=tenant_size, limits=limits, chance=chance, park_after=park_after
+        batcher,
+        clock,
+        share=quota_share,
+        size=tenant_size,
+        limits=limits,
+        chance=chance,
+        park_after=park_after,
+        recall=batcher.recall,
     )
     retry = Retry(governor, clock, renew=auth.renew, hooks=hooks, chance=chance, park_after=park_after)
-    return Chain(Guard(retry, graph_root=cloud.graph_root, budget=budget), governor, batcher, edge)
+    return Chain(Guard(retry, graph_root=cloud.graph_root, budget=budget), retry, governor, batcher, edge)

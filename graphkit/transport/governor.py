@@ -1,70 +1,105 @@
 """Admits requests at the pace of the binding quota, and stops only the bucket that the service says is empty.
 
-Every request is charged to several buckets at once. One that must wait stands in the queue of a single bucket, the one
-that blocks it longest; so a full bucket holds up nobody who does not need it, and within a bucket the oldest goes
-first.
+What a request costs is the table's to say (:mod:`graphkit.protocol.quota`), who goes when that of
+:mod:`graphkit.transport.admission`; here the two meet, and every answer teaches.
 """
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-import itertools
-import math
+import logging
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from graphkit.clock import Clock
-from graphkit.errors import Parked
+from graphkit.errors import DeadlineReached
+from graphkit.log import event
 from graphkit.protocol import throttle
+from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response, Stage
 from graphkit.protocol.quota import Charge, charges, table
+from graphkit.transport.admission import Admission, Cost
+from graphkit.transport.batcher import Recalled
+from graphkit.transport.ledger import Use
 from graphkit.transport.meter import Meter
+
+logger = logging.getLogger("graphkit.transport")
 
 PARK_AFTER = 600.0
 """A stated wait above this many seconds is not sat out; the run ends resumable."""
 
 _LONGEST_BACKOFF = 60.0
-_ROUNDING = 1e-6
 _MANY_METERS = 20_000
 _WAITS = frozenset({429, 503, 509})
-
-Cost = tuple[Meter, float]
+_REFUSALS_BEGIN = 0.99
+"""Of ``x-ms-throttle-limit-percentage``, where 1.0 is the limit."""
+_SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}
 
 
 @dataclass(frozen=True, slots=True)
 class Utilisation:
-    """How full a bucket is. ``used`` is the part of the published quota; ``stopped_for`` is seconds, 0 if running."""
+    """How full a bucket is; where each team or channel has a counter of its own, the fullest of them, and all who wait.
+
+    ``used`` is the part of the published quota taken in the last window, ``pace`` the part of our full pace that it
+    runs at, ``stopped_for`` seconds, 0 if running. ``taken`` (in the bucket's unit), ``refusals``, ``waits`` (requests
+    that had to) and ``waited_s`` are totals that only grow.
+    """
 
     bucket: str
     title: str
     used: float
     waiting: int
     stopped_for: float
+    pace: float = 1.0
+    taken: float = 0.0
+    refusals: int = 0
+    waits: int = 0
+    waited_s: float = 0.0
+
+    def plus(self, other: Utilisation) -> Utilisation:
+        """This and another counter of the same bucket."""
+        return replace(
+            self,
+            used=max(self.used, other.used),
+            waiting=self.waiting + other.waiting,
+            stopped_for=max(self.stopped_for, other.stopped_for),
+            pace=min(self.pace, other.pace),
+            taken=self.taken + other.taken,
+            refusals=self.refusals + other.refusals,
+            waits=self.waits + other.waits,
+            waited_s=self.waited_s + other.waited_s,
+        )
+
+    def told(self) -> str:
+        """``directory writes (68% of the quota)``."""
+        if self.stopped_for >= 1:
+            return f"{self.title} (stopped by the service for {self.stopped_for:,.0f} s)"
+        slowed = f", slowed to {self.pace:.0%}" if self.pace < 1 else ""
+        return f"{self.title} ({self.used:.0%} of the quota{slowed})"
 
 
-class Waiter:
-    """A request in a queue, in the order of arrival."""
+class _Costs:
+    """What requests of one kind are charged. ``units`` is the part that the service tells, as it tells it."""
 
-    __slots__ = ("arrival", "costs", "turn")
+    __slots__ = ("due", "pairs", "units")
 
-    def __init__(self, arrival: int, costs: Sequence[Cost], turn: asyncio.Future[None]) -> None:
-        self.arrival = arrival
-        self.costs = costs
-        self.turn = turn
-
-    def __lt__(self, other: Waiter) -> bool:
-        return self.arrival < other.arrival
-
-    def amount(self, meter: Meter) -> float:
-        return next(amount for held, amount in self.costs if held is meter)
+    def __init__(self, due: tuple[Charge, ...], pairs: Sequence[Cost]) -> None:
+        self.due = due
+        self.pairs = pairs
+        self.units: str | None = None
+        for meter, amount in pairs:
+            if meter.bucket.unit == "resource_units":
+                self.units = f"{amount:g}"
 
 
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
-    Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds.
+    ``delegated``: for a signed-in person, who has limits besides those of the app. ``recall`` takes back, from the
+    stage below, what was let through and has not left yet.
+
+    Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds, and
+    ``DeadlineReached`` for one that could not be let through before the deadline.
     """
 
     def __init__(
@@ -77,70 +112,103 @@ class Governor:
         limits: Mapping[str, float] | None = None,
         chance: random.Random | None = None,
         park_after: float = PARK_AFTER,
+        delegated: bool = False,
+        recall: Callable[[Callable[[Request], bool]], None] = lambda _: None,
     ) -> None:
         self._following = following
         self._clock = clock
         self._share = share
         self._buckets = table(size, limits)
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
-        self._park_after = park_after
+        self._delegated = delegated
+        self._recall = recall
+        self._admission = Admission(clock, park_after=park_after)
         self._meters: dict[str, Meter] = {}
-        self._costs_of: dict[tuple[Charge, ...], Sequence[Cost]] = {}
+        # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
+        self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
-        self._arrivals = itertools.count()
-        self._agenda: list[tuple[float, int, Meter]] = []
-        self._timer: asyncio.Task[None] | None = None
-        self._timer_at = math.inf
+        self._forgotten: dict[str, Utilisation] = {}
         self.throttled = 0
+
+    @property
+    def delegated(self) -> bool:
+        """Whether a person is signed in; known once there is a token."""
+        return self._delegated
+
+    @delegated.setter
+    def delegated(self, signed_in: bool) -> None:
+        self._delegated = signed_in
+        self._costs_of.clear()
+
+    @property
+    def deadline(self) -> float:
+        """A reading of the clock's ``monotonic`` after which nothing is let through; infinite if there is none."""
+        return self._admission.deadline
+
+    @deadline.setter
+    def deadline(self, at: float) -> None:
+        self._admission.deadline = at
 
     async def send(self, request: Request) -> Response:
         costs = self._costs(request)
-        now = self._clock.monotonic()
-        blocker = self._blocker(costs, now)
-        if blocker is None:
-            self._take(costs, now)
-        else:
-            await self._wait(blocker, costs, now)
+        admission = self._admission
+        while True:
             now = self._clock.monotonic()
-        response = await self._following.send(request)
-        self._learn(costs, response, now)
-        return response
+            blocker = admission.blocker(costs.pairs, now)
+            if blocker is not None:
+                await admission.wait(blocker, costs.pairs, now, ahead=is_read(request))
+                now = self._clock.monotonic()
+            elif now > admission.deadline:
+                raise DeadlineReached("the deadline has come")
+            else:
+                for meter, amount in costs.pairs:
+                    meter.take(amount, now)
+            try:
+                response = await self._following.send(request)
+            except Recalled:
+                continue
+            self._learn(costs, response, now)
+            return response
 
     def utilisation(self) -> list[Utilisation]:
-        """The buckets in use, the fullest first; of counters for each team or channel, the fullest stands for all."""
+        """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
         now = self._clock.monotonic()
-        rows: dict[str, Utilisation] = {}
-        for meter in self._meters.values():
-            row = Utilisation(
-                meter.bucket.id,
-                meter.bucket.title,
-                round(meter.used(now), 4),
-                len(meter.waiting),
-                max(0.0, meter.stopped_until - now),
-            )
+        rows = dict(self._forgotten)
+        for meter in list(self._meters.values()):
+            row = _utilisation(meter, now)
             known = rows.get(row.bucket)
-            if known is None or (row.waiting, row.used) > (known.waiting, known.used):
-                rows[row.bucket] = row
+            rows[row.bucket] = row if known is None else known.plus(row)
         return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
 
-    def binding(self) -> str:
-        """The title of the bucket that most requests wait for at this moment, or an empty string."""
-        longest = max(self._meters.values(), key=lambda meter: len(meter.waiting), default=None)
-        return longest.bucket.title if longest is not None and longest.waiting else ""
+    def binding(self) -> Utilisation | None:
+        """The bucket that most requests wait for at this moment."""
+        longest = max(self._meters.values(), key=lambda meter: meter.waiting, default=None)
+        if longest is None or not longest.waiting:
+            return None
+        return _utilisation(longest, self._clock.monotonic())
+
+    def uses(self, tenant: str, app: str) -> list[Use]:
+        """The buckets in use now, for a ledger that others read."""
+        now = self._clock.now()
+        return [
+            Use(row.bucket, row.used, row.waiting, now + row.stopped_for if row.stopped_for else 0.0, tenant, app)
+            for row in self.utilisation()
+            if row.used or row.waiting or row.stopped_for
+        ]
 
     async def aclose(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        await self._admission.aclose()
 
-    # Admission
+    # What a request is charged
 
-    def _costs(self, request: Request) -> Sequence[Cost]:
+    def _costs(self, request: Request) -> _Costs:
         """One list for all requests that are charged alike, since hundreds of them wait at a time."""
-        due = charges(request.method, request.path, request.version)
-        costs = self._costs_of.get(due)
+        due = charges(request.method, request.path, request.version, delegated=self._delegated)
+        costs = self._costs_of.get(id(due))
         if costs is None:
             self._forget_idle()
-            costs = self._costs_of[due] = [(self._meter(charge), charge.amount) for charge in due]
+            pairs = [(self._meter(charge), charge.amount) for charge in due]
+            costs = self._costs_of[id(due)] = _Costs(due, pairs)
         return costs
 
     def _meter(self, charge: Charge) -> Meter:
@@ -151,133 +219,57 @@ class Governor:
         return meter
 
     def _forget_idle(self) -> None:
-        if len(self._meters) > _MANY_METERS:
+        if len(self._meters) > _MANY_METERS or len(self._costs_of) > _MANY_METERS:
             now = self._clock.monotonic()
-            self._meters = {name: meter for name, meter in self._meters.items() if not meter.idle(now)}
+            idle = [meter for meter in self._meters.values() if meter.idle(now)]
+            for meter in idle:
+                del self._meters[meter.key]
+                row = replace(_utilisation(meter, now), used=0.0)
+                known = self._forgotten.get(row.bucket)
+                self._forgotten[row.bucket] = row if known is None else known.plus(row)
             self._costs_of.clear()
-
-    def _blocker(self, costs: Sequence[Cost], now: float) -> Meter | None:
-        """The meter that keeps a newcomer waiting longest; ``None`` if it may go at once."""
-        blocker, latest = None, now + _ROUNDING
-        for meter, amount in costs:
-            ready = meter.ready_at(amount)
-            if ready > latest or (meter.waiting and blocker is None):
-                blocker, latest = meter, max(ready, latest)
-        return blocker
-
-    def _take(self, costs: Sequence[Cost], now: float) -> None:
-        for meter, amount in costs:
-            meter.take(amount, now)
-
-    async def _wait(self, blocker: Meter, costs: Sequence[Cost], now: float) -> None:
-        self._refuse_parked(costs, now)
-        turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(blocker.waiting, Waiter(next(self._arrivals), costs, turn))
-        self._arm(blocker)
-        await turn
-
-    def _refuse_parked(self, costs: Sequence[Cost], now: float) -> None:
-        for meter, _ in costs:
-            if meter.stopped_until - now > self._park_after:
-                raise self._parked(meter, now)
-
-    def _parked(self, meter: Meter, now: float) -> Parked:
-        seconds = meter.stopped_until - now
-        return Parked(
-            f"the service closed {meter.bucket.title} for {seconds:.0f} s",
-            seconds=seconds,
-            hint="the rest was done; resume the run after that time",
-        )
-
-    # The agenda: which queue to look at next
-
-    def _arm(self, meter: Meter) -> None:
-        at = meter.wake_at()
-        if at >= meter.armed_at:
-            return
-        meter.armed_at = at
-        heapq.heappush(self._agenda, (at, next(self._arrivals), meter))
-        if at < self._timer_at:
-            self._set_timer(at)
-
-    def _set_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = asyncio.get_running_loop().create_task(self._wake(at))
-
-    async def _wake(self, at: float) -> None:
-        await self._clock.sleep(at - self._clock.monotonic())
-        self._timer, self._timer_at = None, math.inf
-        now = self._clock.monotonic()
-        while self._agenda and self._agenda[0][0] <= now + _ROUNDING:
-            at, _, meter = heapq.heappop(self._agenda)
-            if at == meter.armed_at:
-                meter.armed_at = math.inf
-                self._drain(meter, now)
-        if self._agenda:
-            self._set_timer(self._agenda[0][0])
-
-    def _drain(self, meter: Meter, now: float) -> None:
-        """Let go whoever may go, oldest first; who waits for another bucket by now goes and stands there."""
-        if meter.waiting and meter.wake_at() > now + _ROUNDING:
-            self._arm(meter)
-            return
-        while meter.waiting:
-            waiter = meter.waiting[0]
-            blocker = None if waiter.turn.done() else self._blocker_of(waiter, meter, now)
-            if blocker is meter:
-                self._arm(meter)
-                return
-            heapq.heappop(meter.waiting)
-            if blocker is not None:
-                heapq.heappush(blocker.waiting, waiter)
-                self._arm(blocker)
-            elif not waiter.turn.done():
-                self._take(waiter.costs, now)
-                waiter.turn.set_result(None)
-
-    def _blocker_of(self, waiter: Waiter, standing_at: Meter, now: float) -> Meter | None:
-        blocker, latest = None, now + _ROUNDING
-        for meter, amount in waiter.costs:
-            ready = meter.ready_at(amount)
-            if ready > latest:
-                blocker, latest = meter, ready
-            elif blocker is None and meter is not standing_at and meter.waiting and meter.waiting[0] < waiter:
-                blocker = meter
-        return blocker
 
     # What an answer teaches
 
-    def _learn(self, costs: Sequence[Cost], response: Response, admitted: float) -> None:
+    def _learn(self, costs: _Costs, response: Response, admitted: float) -> None:
         headers = response.headers
         if response.status in _WAITS:
-            self._refused(costs, response, admitted)
+            self._refused(costs.pairs, response, admitted)
         elif "x-ms-throttle-limit-percentage" in headers and self._is_crowded(headers):
-            self._ease(costs, headers)
+            self._ease(costs.pairs, headers)
         elif self._troubled and response.status < 400:
-            self._recover(costs)
-        if "x-ms-resource-unit" in headers:
+            self._recover(costs.pairs)
+        if headers.get("x-ms-resource-unit", costs.units) != costs.units:
             self._correct(costs, headers)
 
-    def _correct(self, costs: Sequence[Cost], headers: Mapping[str, str]) -> None:
+    def _correct(self, costs: _Costs, headers: Mapping[str, str]) -> None:
+        """The service knows better what it cost; the next of its kind is charged so from the first."""
         units = throttle.resource_units(headers)
-        for meter, amount in costs:
-            if units is not None and units != amount and meter.bucket.unit == "resource_units":
-                meter.correct(units - amount)
+        if units is None or costs.units is None:
+            return
+        pairs: list[Cost] = []
+        for meter, amount in costs.pairs:
+            told = units if meter.bucket.unit == "resource_units" else amount
+            if told != amount:
+                meter.correct(told - amount)
+            pairs.append((meter, told))
+        if id(costs.due) in self._costs_of:
+            self._costs_of[id(costs.due)] = _Costs(costs.due, pairs)
 
     def _is_crowded(self, headers: Mapping[str, str]) -> bool:
-        """A bucket fuller than our own share explains is drawn on by somebody else."""
+        """A bucket fuller than our own share explains is drawn on by somebody else; at its limit it is in any case."""
         percentage = throttle.limit_percentage(headers)
-        return percentage is not None and percentage > max(0.8, self._share) + 0.02
+        return percentage is not None and percentage > min(max(0.8, self._share) + 0.02, _REFUSALS_BEGIN)
 
     def _ease(self, costs: Sequence[Cost], headers: Mapping[str, str]) -> None:
         """Slow down before the service stops us, at most once a second for all the answers of a batch."""
         now = self._clock.monotonic()
         meter = self._fullest(costs, now)
         if now - meter.changed_at >= 1.0:
-            meter.slow(0.9 if (throttle.limit_percentage(headers) or 0.0) < 1 else 0.7, now)
+            percentage = throttle.limit_percentage(headers) or 0.0
+            meter.slow(0.9 if percentage < 1 else 0.7, now)
             self._troubled.add(meter)
+            event(logger, "bucket-slowed", bucket=meter.bucket.id, pace=round(meter.pace, 3), full=percentage)
 
     def _recover(self, costs: Sequence[Cost]) -> None:
         now = self._clock.monotonic()
@@ -297,37 +289,54 @@ class Governor:
             return
         now = self._clock.monotonic()
         meter = self._named(costs, response) or self._fullest(costs, now)
-        self.throttled += throttled
         # Whatever was under way when the bucket was stopped learns nothing new from being refused.
         fresh = admitted >= meter.stopped_at
+        if throttled:
+            self.throttled += 1
+            meter.refusals += 1
         if throttled and fresh:
             meter.failures += 1
             meter.slow(0.5, now)
             self._troubled.add(meter)
         if stated or fresh:
-            meter.stop(now + (stated or self._backoff(meter)), now)
-        if meter.stopped_until - now > self._park_after:
-            self._release_parked(meter, now)
+            self._stop(meter, stated or self._backoff(meter), response.status, now)
+
+    def _stop(self, meter: Meter, seconds: float, status: int, now: float) -> None:
+        if now + seconds <= meter.stopped_until:
+            return
+        used = round(meter.used(now), 3)
+        event(logger, "bucket-stopped", bucket=meter.bucket.id, status=status, ms=round(1000 * seconds), used=used)
+        self._admission.stop(meter, now + seconds, now)
+        self._recall(lambda request: any(held is meter for held, _ in self._costs(request).pairs))
 
     def _backoff(self, meter: Meter) -> float:
         longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
         return max(meter.interval, self._chance.uniform(0.0, longest))
 
-    def _release_parked(self, meter: Meter, now: float) -> None:
-        waiting, meter.waiting = meter.waiting, []
-        for waiter in waiting:
-            if not waiter.turn.done():
-                waiter.turn.set_exception(self._parked(meter, now))
-
     def _named(self, costs: Sequence[Cost], response: Response) -> Meter | None:
         """The bucket that ``x-ms-throttle-scope`` means, if the request was charged to it."""
         named = throttle.throttle_scope(response.headers)
-        scope = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}.get(named.scope)
-        unit = "writes" if named.limit == "Write" else "resource_units"
-        fitting = [meter for meter, _ in costs if meter.bucket.scope == scope and meter.bucket.id != "global.app"]
-        return next((meter for meter in fitting if meter.bucket.unit == unit), fitting[-1] if fitting else None)
+        scope, writes = _SCOPES.get(named.scope), named.limit == "Write"
+        fitting = [meter for meter, _ in costs[1:] if meter.bucket.scope == scope]
+        meant = [meter for meter in fitting if (meter.bucket.methods != "*") is writes]
+        return next(reversed(meant or fitting), None)
 
     def _fullest(self, costs: Sequence[Cost], now: float) -> Meter:
         """By our own count; the most specific where they are equally full. All requests together are never to blame."""
         own = costs[1:] or costs
         return max(reversed(own), key=lambda cost: cost[0].used(now))[0]
+
+
+def _utilisation(meter: Meter, now: float) -> Utilisation:
+    return Utilisation(
+        meter.bucket.id,
+        meter.bucket.title,
+        round(meter.used(now), 4),
+        meter.waiting,
+        max(0.0, meter.stopped_until - now),
+        meter.pace,
+        meter.taken,
+        meter.refusals,
+        meter.waits,
+        meter.waited_s,
+    )

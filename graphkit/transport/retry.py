@@ -6,6 +6,7 @@ tenacity keeps the loop. It is entered only after a first answer that is not fin
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +14,14 @@ from dataclasses import dataclass, field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from graphkit.clock import Clock
-from graphkit.errors import ConnectionFailed, OutcomeUnknown, Parked
+from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
 from graphkit.protocol import outcomes, throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Idempotency, Request, Response, Stage
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
+from graphkit.transport.admission import parked
 from graphkit.transport.governor import PARK_AFTER
 from graphkit.transport.turns import Turns
 
@@ -98,8 +100,9 @@ class _Allowance:
 class Retry:
     """``renew`` gets a fresh token after a 401; ``hooks`` hear of each repeat.
 
-    Returns the final answer. Raises ``ConnectionFailed`` (nothing executed), ``OutcomeUnknown`` (perhaps executed) or
-    ``Parked`` (the service wants a wait longer than ``park_after`` seconds).
+    Returns the final answer. Raises ``ConnectionFailed`` (nothing executed), ``OutcomeUnknown`` (perhaps executed),
+    ``Parked`` (the service wants a wait longer than ``park_after`` seconds) or ``DeadlineReached`` (it could not be
+    sent again before ``deadline``, a reading of the clock's ``monotonic``).
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Retry:
         self._park_after = park_after
         self._turns = Turns()
         self._allowance = _Allowance()
+        self.deadline = math.inf
 
     async def send(self, request: Request) -> Response:
         target = self._turns.target(request)
@@ -188,20 +192,16 @@ class Retry:
 
     def _refuse_parking(self, request: Request, stated: float | None) -> None:
         if stated is not None and stated > self._park_after:
-            raise Parked(
-                f"{_name(request)}: the service asks to wait {stated:.0f} s",
-                seconds=stated,
-                hint="resume the run after that time",
-            )
+            raise parked(f"{_name(request)}: the service asks to wait", stated, self._clock.now())
 
     def _pause(self, effort: _Effort) -> float:
         if effort.decision.action is Action.RENEW:
             return 0.0
-        stated = self._stated(effort.answer)
-        if stated:
-            return stated
         longest = min(_LONGEST, _SHORTEST * 2.0**effort.attempts)
-        return self._chance.uniform(_SHORTEST / 2, longest)
+        pause = self._stated(effort.answer) or self._chance.uniform(_SHORTEST / 2, longest)
+        if self._clock.monotonic() + pause > self.deadline:
+            raise DeadlineReached(f"{_name(effort.request)}: the deadline comes before it could be sent again")
+        return pause
 
     def _enough(self, effort: _Effort) -> bool:
         if effort.decision.action is Action.RENEW:

@@ -244,6 +244,33 @@ def test_a_deadline_stops_the_run_says_how_to_go_on_and_resume_ends_it(simulated
     assert len(tenant.log()) == 5
 
 
+def test_a_run_that_would_wait_past_its_deadline_stops_at_once_and_says_what_is_left(
+    simulated, tenant, planned, tmp_path
+):
+    """One write in ten seconds: of five, three fit into half a minute."""
+    config = tmp_path / "slow.toml"
+    config.write_text('[limits]\n"identity.app_tenant.writes" = 21\n', encoding="utf-8")
+    stopped = simulated("apply", planned, "--yes", "--deadline", "30s", "--config", config)
+    told = stopped.stderr.splitlines()
+    assert stopped.code == 7
+    assert told[-2].startswith("error: the deadline comes before there is room for more (directory writes); ")
+    assert told[-2].endswith(" changes are left")
+    assert told[-1].startswith(f"hint: graphkit resume {planned} ")
+    assert 0 < len(tenant.log()) < 5
+    written = [entry.at for entry in tenant.log()]
+    assert max(written) - min(written) < 30
+    resumed = simulated("resume", planned, "--yes", "-o", "json")
+    assert (resumed.code, resumed.json["outcomes"]) == (0, ALL_DONE)
+    assert len(tenant.log()) == 5
+
+
+def test_planning_takes_from_the_time_that_a_deadline_gives(simulated, pools):
+    stopped = simulated("apply", "licenses.pools", "-i", pools(), "--yes", "--deadline", "0.1s", "-o", "json")
+    assert (stopped.code, stopped.json["outcomes"]["done"]) == (7, 0)
+    assert stopped.json["error"]["code"] == "deadline"
+    assert simulated("resume", stopped.json["run"], "--yes", "-o", "json").json["outcomes"] == ALL_DONE
+
+
 def test_at_a_terminal_a_person_decides_whether_to_go_on(simulated, tenant, planned):
     simulated("apply", planned, "--yes", "--deadline", "3s")
     begun = len(tenant.log())

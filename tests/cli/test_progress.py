@@ -9,6 +9,11 @@ from graphkit import clock
 from graphkit.cli import progress
 from graphkit.cli.invocation import Invocation
 from graphkit.engine.apply import Progress
+from graphkit.transport.governor import Utilisation
+
+WRITES = Utilisation("identity.app_tenant.writes", "directory writes", 0.683, 300, 0.0)
+SLOWED = Utilisation("identity.app_tenant.writes", "directory writes", 0.41, 300, 0.0, pace=0.5)
+STOPPED = Utilisation("identity.app_tenant.writes", "directory writes", 0.41, 300, 28.0, pace=0.5)
 
 
 @dataclass
@@ -25,7 +30,7 @@ class At:
 class Running:
     """As much of a session as progress looks at."""
 
-    binding: str = ""
+    binding: Utilisation | None = None
     clock: At = field(default_factory=At)
 
     @property
@@ -36,11 +41,17 @@ class Running:
 @pytest.mark.parametrize(
     ("done", "failed", "seconds", "binding", "line"),
     [
-        (0, 0, 0, "", "0 of 6,000 done (0%)"),
-        (2000, 0, 100, "directory writes",
-         "2,000 of 6,000 done (33%), 20/s, limited by: directory writes, about 3 min 20 s left"),
-        (3000, 7, 10, "", "3,000 of 6,000 done (50%), 7 failed, 300/s, about 10 s left"),
-        (6000, 0, 10, "", "6,000 of 6,000 done (100%), 600/s"),
+        (0, 0, 0, None, "0 of 6,000 done (0%)"),
+        (2000, 0, 100, WRITES,
+         "2,000 of 6,000 done (33%), 20/s, limited by: directory writes (68% of the quota), about 3 min 20 s left"),
+        (2000, 0, 100, SLOWED,
+         "2,000 of 6,000 done (33%), 20/s, limited by: directory writes (41% of the quota, slowed to 50%), "
+         "about 3 min 20 s left"),
+        (2000, 0, 100, STOPPED,
+         "2,000 of 6,000 done (33%), 20/s, limited by: directory writes (stopped by the service for 28 s), "
+         "about 3 min 20 s left"),
+        (3000, 7, 10, None, "3,000 of 6,000 done (50%), 7 failed, 300/s, about 10 s left"),
+        (6000, 0, 10, None, "6,000 of 6,000 done (100%), 600/s"),
     ],
 )  # fmt: skip
 def test_the_line_says_how_much_how_fast_what_limits_it_and_how_long_still(done, failed, seconds, binding, line):

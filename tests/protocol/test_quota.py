@@ -6,8 +6,6 @@ from graphkit.errors import UsageError
 from graphkit.protocol.quota import charges, forecast, table
 from graphkit.protocol.quota_table import buckets
 
-WRITES = "identity.tenant.writes=1 identity.app.writes=1 identity.app_tenant.writes=1"
-
 
 def costs(method, path):
     return " ".join(f"{charge.key}={charge.amount:g}" for charge in charges(method, path)[1:])
@@ -15,6 +13,12 @@ def costs(method, path):
 
 def units(number):
     return f"identity.app.ru={number} identity.app_tenant.ru={number}"
+
+
+WRITE = (
+    "identity.app.ru=1 identity.app.writes=1 identity.tenant.writes=1 identity.app_tenant.ru=1 "
+    "identity.app_tenant.writes=1"
+)
 
 
 @pytest.mark.parametrize(
@@ -35,11 +39,14 @@ def units(number):
         ("POST", "/directoryObjects/getByIds", units(5)),
         ("POST", "/directoryObjects/getByIds?$select=id", units(2)),
         ("POST", "/users/u1/checkMemberGroups", units(4)),
-        ("POST", "/users/u1/assignLicense", f"{WRITES} {units(1)}"),
-        ("POST", "/groups", f"{WRITES} {units(1)}"),
-        ("PATCH", "/groups/g1", f"{WRITES} {units(1)}"),
-        ("PATCH", "/groups(uniqueName='staff')", f"{WRITES} {units(1)}"),
-        ("DELETE", "/groups/g1/members/u1/$ref", f"{WRITES} {units(1)}"),
+        ("POST", "/groups/g1/isMemberOf", units(4)),
+        ("POST", "/directoryObjects/getObjectsById?$select=id", units(2)),
+        ("GET", "/directory/administrativeUnits/a1/members", units(1)),
+        ("POST", "/users/u1/assignLicense", WRITE),
+        ("POST", "/groups", WRITE),
+        ("PATCH", "/groups/g1", WRITE),
+        ("PATCH", "/groups(uniqueName='staff')", WRITE),
+        ("DELETE", "/groups/g1/members/u1/$ref", WRITE),
     ],
 )
 def test_directory_requests_cost_units_and_writes(method, path, expected):
@@ -107,22 +114,115 @@ def test_conditional_access_counts_reads_too(method, path):
 def test_intune_counts_writes_and_everything_by_area(method, path, expected):
     area = "intune.device_configuration"
     assert costs(method, path) == " ".join(
-        f"{area}.{scope}.{kind}=1" for kind in expected.split() for scope in ("tenant", "app_tenant")
+        f"{area}.{scope}.{kind}=1" for scope in ("tenant", "app_tenant") for kind in expected.split()
     )
 
 
-def test_intune_areas_do_not_share_a_counter():
-    assert "intune.devices.app_tenant.any=1" in costs("GET", "/deviceManagement/managedDevices")
-    assert "intune.unlisted.app_tenant.any=1" in costs("GET", "/deviceManagement/windowsAutopilotDeviceIdentities")
+@pytest.mark.parametrize(
+    ("path", "area"),
+    [
+        ("/deviceManagement/managedDevices", "devices"),
+        ("/deviceManagement/userExperienceAnalyticsOverview", "devices"),
+        ("/deviceAppManagement/mobileApps/a1/assign", "applications"),
+        ("/deviceAppManagement/vppTokens", "device_enrollment"),
+        ("/deviceManagement", "device_configuration"),
+        ("/deviceManagement/windowsAutopilotDeviceIdentities", "unlisted"),
+        ("/users/u1/managedDevices", "unlisted"),
+    ],
+)
+def test_intune_areas_do_not_share_a_counter(path, area):
+    assert {charge.bucket.split(".")[1] for charge in charges("GET", path)[1:]} == {area}
 
 
 def test_sign_in_activity_has_a_limit_of_its_own():
-    assert costs("GET", "/users?$select=id,signInActivity").endswith("identity_reports.signInActivity.app_tenant=1")
+    assert costs("GET", "/users?$select=id,signInActivity") == (
+        "identity.app.ru=1 identity_reports.signInActivity.app=1 identity.app_tenant.ru=1 "
+        "identity_reports.signInActivity.app_tenant=1"
+    )
 
 
-@pytest.mark.parametrize("path", ["/users/u1/messages", "/sites/s1", "/nonsense", "/", ""])
-def test_everything_else_is_counted_all_the_same(path):
-    assert costs("GET", path) == "other=1"
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "/reports/getEmailActivityUserDetail(period='D7')",
+            "m365_reports.csv.tenant|getEmailActivityUserDetail=1 "
+            "m365_reports.csv.app_tenant|getEmailActivityUserDetail=1",
+        ),
+        (
+            "/reports/getTeamsUserActivityCounts(period='D7')?$format=application/json",
+            "m365_reports.json.app_tenant|getTeamsUserActivityCounts=1",
+        ),
+        ("/auditLogs/signIns", "identity_reports.app=1 identity_reports.app_tenant=1"),
+        (
+            "/reports/authenticationMethods/userRegistrationDetails",
+            "identity_reports.app=1 identity_reports.app_tenant=1",
+        ),
+        (
+            "/reports/getAzureADApplicationSignInSummary(period='D7')",
+            "identity_reports.app=1 identity_reports.app_tenant=1",
+        ),
+        ("/reports/partners/billing/usage", "other|reports=1"),
+    ],
+)
+def test_each_usage_report_has_a_counter_of_its_own_and_those_of_the_directory_share_one(path, expected):
+    assert costs("GET", path) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "partition"),
+    [
+        ("/teams/t1/channels/c1/tabs", "t1/c1"),
+        ("/teams/t1/primaryChannel/messages", "t1/primaryChannel"),
+        ("/chats/c1/messages", "c1"),
+        ("/users/u1/chats/c1/messages", "c1"),
+        ("/teams/t1/installedApps", "t1"),
+        ("/users/u1/teamwork/installedApps", "u1"),
+        ("/teams/t1/channels/getAllMessages", ""),
+        ("/users/u1/joinedTeams", ""),
+        ("/teams/t1/schedule/shifts", ""),
+    ],
+)
+def test_a_channel_a_chat_and_a_team_are_counted_apart(path, partition):
+    assert charges("GET", path)[-1].partition == partition
+
+
+def test_a_row_lends_figures_to_another_only_where_that_has_none():
+    assert costs("POST", "/teams/t1/channels/c1/completeMigration") == (
+        "teams.complete_migration.app=1 teams.complete_migration.app_tenant=1 teams.default_write.resource|t1/c1=1"
+    )
+    assert costs("GET", "/users/u1/teamwork/sections/s1") == "teams.default_get.app=1 teams.sections.app_tenant=1"
+
+
+def test_a_signed_in_person_has_limits_besides_those_of_the_app():
+    def people(method, path):
+        return [charge.bucket for charge in charges(method, path, delegated=True) if ".user" in charge.bucket]
+
+    assert people("GET", "/chats/c1") == ["teams.get_chat.user"]
+    assert people("GET", "/teams/t1") == ["teams.default_get.user"]
+    assert people("PATCH", "/devices/d1") == ["identity.device.user_tenant.writes"]
+    assert not any(".user" in charge.bucket for charge in charges("GET", "/chats/c1"))
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/users/u1/messages", "|messages"),
+        ("/users/u1/planner/tasks", "|planner"),
+        ("/sites/s1", "|sites"),
+        ("/nonsense", "|nonsense"),
+        ("/security/cases/ediscoveryCases", "|security"),
+        ("/", ""),
+        ("", ""),
+    ],
+)
+def test_everything_else_is_counted_by_service_all_the_same(path, service):
+    assert costs("GET", path) == f"other{service}=1"
+
+
+def test_requests_that_are_charged_alike_are_known_by_the_same_tuple():
+    assert charges("PATCH", "/users/u1") is charges("PATCH", "/users/u2")
+    assert charges("GET", "/teams/t1") is charges("GET", "/teams/t1")
 
 
 def test_every_request_counts_towards_the_whole():

@@ -146,6 +146,23 @@ def test_a_day_long_wait_parks_one_service_and_lets_the_other_finish(virtual, co
     assert {each.status for each in answers[5:]} == {204}
 
 
+def test_no_request_leaves_before_a_stated_wait_ends_not_even_one_let_through_before(virtual, connected, far_end):
+    """One call at a time, two seconds each: hundreds stand between the governor and the wire when the refusal comes."""
+
+    def answer(arrival):
+        refused = arrival.path == "/users/u0" and arrival.time < 1
+        headers = {"Retry-After": "60", "x-ms-throttle-scope": "Tenant_Application/ReadWrite/app/tenant"}
+        return (429, headers, None) if refused else (200, {}, {})
+
+    end = far_end(answer, latency=2.0)
+    chain, client = connected(end, slots=1)
+    answers = virtual(client.batch([Request(method="GET", path=f"/users/u{number}") for number in range(400)]))
+    assert {each.status for each in answers} == {200}
+    assert chain.throttled == 1
+    assert len(end.arrivals) == 401
+    assert [arrival.time for arrival in end.arrivals if 0 < arrival.time < 62] == []
+
+
 def test_an_expired_token_is_renewed_once_for_everyone(virtual, connected, far_end, tokens):
     def outer(call, items):
         return httpx.Response(401, headers={"WWW-Authenticate": "Bearer"}) if call <= 3 else None

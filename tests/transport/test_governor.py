@@ -14,6 +14,7 @@ from graphkit.clock import VirtualClock
 from graphkit.errors import Parked
 from graphkit.protocol.message import Request, Response
 from graphkit.protocol.quota_table import Bucket, buckets
+from graphkit.transport.admission import Admission
 from graphkit.transport.governor import Governor
 from graphkit.transport.meter import Meter
 
@@ -251,7 +252,8 @@ def test_it_slows_down_when_a_bucket_is_fuller_than_its_own_share_explains(scrip
 
     assert virtual(pace("0.81", 0.7)) == 1.0
     assert virtual(pace("0.95", 0.7)) == pytest.approx(0.9**4)
-    assert virtual(pace("1.0", 1.0)) == 1.0
+    assert virtual(pace("0.98", 1.0)) == 1.0
+    assert virtual(pace("1.0", 1.0)) == pytest.approx(0.7**4)
     assert virtual(pace("1.4", 1.0)) == pytest.approx(0.7**4)
 
 
@@ -267,7 +269,8 @@ def test_it_says_what_limits(script, virtual):
         return before, during, rows, governor.binding()
 
     before, during, rows, after = virtual(main())
-    assert (before, during, after) == ("", "directory writes", "")
+    assert (before, during.title, after) == (None, "directory writes", None)
+    assert during.told() == "directory writes (2% of the quota)"
     assert rows[0].bucket == WRITES
     assert rows[0].waiting > 400
 
@@ -295,13 +298,13 @@ def test_who_gives_up_waiting_leaves_the_queue(script, virtual):
 
 def test_the_queue_sleeps_between_admissions(script, virtual, monkeypatch):
     wakes = []
-    original = Governor._wake
+    original = Admission._wake
 
     async def counted(self, at):
         wakes.append(at)
         await original(self, at)
 
-    monkeypatch.setattr(Governor, "_wake", counted)
+    monkeypatch.setattr(Admission, "_wake", counted)
     virtual(flood(governed(script(OK)), patches(2000)))
     assert len(wakes) < 2000 / 20 * 2
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from graphkit.clock import VirtualClock
-from graphkit.errors import ConnectionFailed, OutcomeUnknown, Parked
+from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown, Parked
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.outcomes import Action
 from graphkit.transport.retry import MOST_ATTEMPTS, MOST_REFUSALS, Retry, believed
@@ -197,6 +197,21 @@ def test_a_wait_of_a_day_parks_the_request(script, virtual, status):
     with pytest.raises(Parked) as caught:
         virtual(retrying(stage).send(patch()))
     assert (caught.value.seconds, len(stage.requests)) == (86400, 1)
+
+
+@pytest.mark.parametrize("answer", [throttled("90"), Response(503, {"retry-after": "90"}), Response(423, {}), NOT_SENT])
+def test_what_could_not_be_sent_again_before_the_deadline_does_not_wait_for_it(script, virtual, answer):
+    stage = script(answer)
+    retry = retrying(stage)
+    retry.deadline = 60.0
+
+    async def main():
+        with pytest.raises(DeadlineReached):
+            await retry.send(patch())
+        return retry._clock.monotonic()
+
+    assert virtual(main()) <= 60
+    assert max(stage.times) <= 60
 
 
 def test_hooks_hear_of_each_repeat(script, virtual):
