@@ -14,9 +14,6 @@ from graphkit.sandbox.throttle.table import tariff
 IDENTITY = {("app", 150_000, 20), ("app+tenant", 8000, 10)}
 IDENTITY_WRITES = {*IDENTITY, ("app", 35_000, 300), ("app+tenant", 3000, 150), ("tenant", 18_000, 300)}
 CONDITIONAL_ACCESS = {("tenant", 1, 1)}
-REPORTS = {("app+tenant", 5, 10)}
-USAGE = {("app+one", 14, 600), ("tenant+one", 40, 600)}
-ALL_APPS = {("tenant", 200, 20), ("tenant", 2000, 20)}
 
 SAME = """
     GET /organization
@@ -84,23 +81,24 @@ SAME = """
     POST /deviceManagement/importedWindowsAutopilotDeviceIdentities/import
     POST /deviceManagement/reports/exportJobs
     GET /admin/reportSettings
+    GET /users?$select=id,signInActivity
+    GET /auditLogs/signIns
+    GET /reports/authenticationMethods/userRegistrationDetails
+    GET /reports/getOffice365ActiveUserDetail(period='D7')
+    GET /reports/getTeamsTeamActivityDetail(period='D7')
+    POST /invitations
+    POST /deviceManagement/windowsFeatureUpdateProfiles
+    POST /deviceManagement/windowsQualityUpdateProfiles
+    POST /deviceManagement/roleScopeTags
+    POST /deviceManagement/roleAssignments
+    POST /deviceAppManagement/iosManagedAppProtections
 """
-FOR_ALL_TENANTS = "the pacer leaves out the figure for all tenants, which never binds first"
-USAGE_REPORTS = "the pacer takes usage reports for identity reports"
-NO_ROW = "the pacer has no row for it"
-NO_AREA = "the pacer has no area for it and takes the common figure of an app"
 UNLISTED = "in no list; the tenant counts it as the directory's"
 POLICY_BASE = "policyBase is listed, and the tenant counts all of /policies as the directory's"
 STRENGTHS = "in no list; the pacer is careful, the tenant is not"
 
 # call: what only the pacer counts, what only the tenant counts, and why
 DIFFERENT = {
-    "GET /users?$select=id,signInActivity": (set(), {("app", 10, 60)}, FOR_ALL_TENANTS),
-    "GET /auditLogs/signIns": (set(), {("app", 122, 10)}, FOR_ALL_TENANTS),
-    "GET /reports/authenticationMethods/userRegistrationDetails": (set(), {("app", 122, 10)}, FOR_ALL_TENANTS),
-    "GET /reports/getOffice365ActiveUserDetail(period='D7')": (REPORTS, USAGE, USAGE_REPORTS),
-    "GET /reports/getTeamsTeamActivityDetail(period='D7')": (REPORTS, USAGE, USAGE_REPORTS),
-    "POST /invitations": (set(), {("tenant", 150, 5)}, NO_ROW),
     "GET /groupLifecyclePolicies": (set(), IDENTITY, UNLISTED),
     "POST /groupLifecyclePolicies": (set(), IDENTITY_WRITES, UNLISTED),
     "GET /policies/authenticationMethodsPolicy": (set(), IDENTITY, POLICY_BASE),
@@ -109,11 +107,6 @@ DIFFERENT = {
     "POST /policies/crossTenantAccessPolicy/partners": (set(), IDENTITY_WRITES, POLICY_BASE),
     "GET /policies/authenticationStrengthPolicies": (CONDITIONAL_ACCESS, IDENTITY, STRENGTHS),
     "GET /identity/conditionalAccess/authenticationStrength/policies": (CONDITIONAL_ACCESS, set(), STRENGTHS),
-    "POST /deviceManagement/windowsFeatureUpdateProfiles": (set(), ALL_APPS, NO_AREA),
-    "POST /deviceManagement/windowsQualityUpdateProfiles": (set(), ALL_APPS, NO_AREA),
-    "POST /deviceManagement/roleScopeTags": (set(), ALL_APPS, NO_AREA),
-    "POST /deviceManagement/roleAssignments": (set(), ALL_APPS, NO_AREA),
-    "POST /deviceAppManagement/iosManagedAppProtections": (set(), ALL_APPS, NO_AREA),
 }
 
 
@@ -123,11 +116,16 @@ def pacer(call: str) -> tuple[set[tuple[str, float, float]], float, bool]:
     counted = [(charge, buckets("L")[charge.bucket]) for charge in charges(method, url)]
     bound = [(charge, bucket) for charge, bucket in counted if bucket.quota > 0]
     found = {
-        ("app+one" if bucket.scope == "app+resource" else bucket.scope, bucket.quota, bucket.window_s)
-        for _, bucket in bound
+        (_of_one(bucket.scope) if charge.partition else bucket.scope, bucket.quota, bucket.window_s)
+        for charge, bucket in bound
     }
     units = max((charge.amount for charge, bucket in bound if bucket.unit == "resource_units"), default=0)
     return found, units, all(bucket.retry_after for _, bucket in bound)
+
+
+def _of_one(scope: str) -> str:
+    """Counted for each team, channel or report by itself."""
+    return "tenant+one" if scope == "tenant" else "app+one"
 
 
 def tenant(call: str) -> tuple[set[tuple[str, float, float]], float, bool]:
