@@ -684,7 +684,8 @@ def _resolve_target(
     simulated_only = [f"--{name.replace('_', '-')}" for name in ("state", "virtual_time") if flags.get(name)]
     if simulated_only and target.kind != "simulated":
         problems.append(f"flag {' and '.join(simulated_only)}: only for --target simulated")
-    if "time_scale" in (values.get("limits") or {}) and target.kind != "loopback":
+    # In process the simulated tenant has a clock of its own, which the folder's setting leaves alone.
+    if "time_scale" in (values.get("limits") or {}) and target.kind == "cloud":
         problems.append(f"{origins['limits']}: time_scale is only for loopback targets; this target is {target}")
     state = _path(flags["state"], cwd) if flags.get("state") else None
     values["target"] = Target(target.kind, target.name, state, bool(flags.get("virtual_time")))
