@@ -17,7 +17,7 @@ from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response, Stage
-from graphkit.protocol.quota import Charge, charges, table
+from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.ledger import Use
@@ -29,7 +29,7 @@ PARK_AFTER = 600.0
 """A stated wait above this many seconds is not sat out; the run ends resumable."""
 
 _LONGEST_BACKOFF = 60.0
-_MANY_METERS = 20_000
+_MANY = 20_000
 _WAITS = frozenset({429, 503, 509})
 _REFUSALS_BEGIN = 0.99
 """Of ``x-ms-throttle-limit-percentage``, where 1.0 is the limit."""
@@ -92,6 +92,35 @@ class _Costs:
                 self.units = f"{amount:g}"
 
 
+class _Totals:
+    """What forgotten counters of one bucket counted in all."""
+
+    __slots__ = ("_bucket", "_refusals", "_taken", "_waited_s", "_waits")
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._taken, self._refusals, self._waits, self._waited_s = 0.0, 0, 0, 0.0
+
+    def add(self, meter: Meter) -> None:
+        self._taken += meter.taken
+        self._refusals += meter.refusals
+        self._waits += meter.waits
+        self._waited_s += meter.waited_s
+
+    def row(self) -> Utilisation:
+        return Utilisation(
+            self._bucket.id,
+            self._bucket.title,
+            used=0.0,
+            waiting=0,
+            stopped_for=0.0,
+            taken=self._taken,
+            refusals=self._refusals,
+            waits=self._waits,
+            waited_s=self._waited_s,
+        )
+
+
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
@@ -127,7 +156,8 @@ class Governor:
         # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
         self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
-        self._forgotten: dict[str, Utilisation] = {}
+        self._forgotten: dict[str, _Totals] = {}
+        self._forget_above = _MANY
         self.throttled = 0
 
     @property
@@ -173,7 +203,7 @@ class Governor:
     def utilisation(self) -> list[Utilisation]:
         """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
         now = self._clock.monotonic()
-        rows = dict(self._forgotten)
+        rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
         for meter in list(self._meters.values()):
             row = _utilisation(meter, now)
             known = rows.get(row.bucket)
@@ -219,15 +249,18 @@ class Governor:
         return meter
 
     def _forget_idle(self) -> None:
-        if len(self._meters) > _MANY_METERS or len(self._costs_of) > _MANY_METERS:
-            now = self._clock.monotonic()
-            idle = [meter for meter in self._meters.values() if meter.idle(now)]
-            for meter in idle:
-                del self._meters[meter.key]
-                row = replace(_utilisation(meter, now), used=0.0)
-                known = self._forgotten.get(row.bucket)
-                self._forgotten[row.bucket] = row if known is None else known.plus(row)
-            self._costs_of.clear()
+        """Counters of single teams and chats come and go; what they counted in all is kept."""
+        if len(self._costs_of) <= self._forget_above:
+            return
+        now = self._clock.monotonic()
+        idle = [meter for meter in self._meters.values() if meter.bucket.split and meter.idle(now)]
+        for meter in idle:
+            del self._meters[meter.key]
+            known = self._forgotten.setdefault(meter.bucket.id, _Totals(meter.bucket))
+            known.add(meter)
+        self._costs_of.clear()
+        # Where most are busy still, to look again at once would be in vain.
+        self._forget_above = max(_MANY, 2 * len(self._meters))
 
     # What an answer teaches
 
@@ -288,7 +321,7 @@ class Governor:
         if not throttled and not stated:
             return
         now = self._clock.monotonic()
-        meter = self._named(costs, response) or self._fullest(costs, now)
+        meter = self._current(self._named(costs, response) or self._fullest(costs, now))
         # Whatever was under way when the bucket was stopped learns nothing new from being refused.
         fresh = admitted >= meter.stopped_at
         if throttled:
@@ -308,6 +341,13 @@ class Governor:
         event(logger, "bucket-stopped", bucket=meter.bucket.id, status=status, ms=round(1000 * seconds), used=used)
         self._admission.stop(meter, now + seconds, now)
         self._recall(lambda request: any(held is meter for held, _ in self._costs(request).pairs))
+
+    def _current(self, meter: Meter) -> Meter:
+        """It may have been forgotten while the request was under way."""
+        known = self._meters.get(meter.key)
+        if known is None:
+            known = self._meters[meter.key] = Meter(meter.key, meter.bucket, self._share)
+        return known
 
     def _backoff(self, meter: Meter) -> float:
         longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
