@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from graphkit.clock import Clock
 from graphkit.errors import DeadlineReached
@@ -17,11 +16,12 @@ from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response, Stage
-from graphkit.protocol.quota import Bucket, Charge, charges, table
+from graphkit.protocol.quota import Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.ledger import Use
 from graphkit.transport.meter import Meter
+from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -36,48 +36,6 @@ _REFUSALS_BEGIN = 0.99
 _SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}
 
 
-@dataclass(frozen=True, slots=True)
-class Utilisation:
-    """How full a bucket is; where each team or channel has a counter of its own, the fullest of them, and all who wait.
-
-    ``used`` is the part of the published quota taken in the last window, ``pace`` the part of our full pace that it
-    runs at, ``stopped_for`` seconds, 0 if running. ``taken`` (in the bucket's unit), ``refusals``, ``waits`` (requests
-    that had to) and ``waited_s`` are totals that only grow.
-    """
-
-    bucket: str
-    title: str
-    used: float
-    waiting: int
-    stopped_for: float
-    pace: float = 1.0
-    taken: float = 0.0
-    refusals: int = 0
-    waits: int = 0
-    waited_s: float = 0.0
-
-    def plus(self, other: Utilisation) -> Utilisation:
-        """This and another counter of the same bucket."""
-        return replace(
-            self,
-            used=max(self.used, other.used),
-            waiting=self.waiting + other.waiting,
-            stopped_for=max(self.stopped_for, other.stopped_for),
-            pace=min(self.pace, other.pace),
-            taken=self.taken + other.taken,
-            refusals=self.refusals + other.refusals,
-            waits=self.waits + other.waits,
-            waited_s=self.waited_s + other.waited_s,
-        )
-
-    def told(self) -> str:
-        """``directory writes (68% of the quota)``."""
-        if self.stopped_for >= 1:
-            return f"{self.title} (stopped by the service for {self.stopped_for:,.0f} s)"
-        slowed = f", slowed to {self.pace:.0%}" if self.pace < 1 else ""
-        return f"{self.title} ({self.used:.0%} of the quota{slowed})"
-
-
 class _Costs:
     """What requests of one kind are charged. ``units`` is the part that the service tells, as it tells it."""
 
@@ -90,35 +48,6 @@ class _Costs:
         for meter, amount in pairs:
             if meter.bucket.unit == "resource_units":
                 self.units = f"{amount:g}"
-
-
-class _Totals:
-    """What forgotten counters of one bucket counted in all."""
-
-    __slots__ = ("_bucket", "_refusals", "_taken", "_waited_s", "_waits")
-
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
-        self._taken, self._refusals, self._waits, self._waited_s = 0.0, 0, 0, 0.0
-
-    def add(self, meter: Meter) -> None:
-        self._taken += meter.taken
-        self._refusals += meter.refusals
-        self._waits += meter.waits
-        self._waited_s += meter.waited_s
-
-    def row(self) -> Utilisation:
-        return Utilisation(
-            self._bucket.id,
-            self._bucket.title,
-            used=0.0,
-            waiting=0,
-            stopped_for=0.0,
-            taken=self._taken,
-            refusals=self._refusals,
-            waits=self._waits,
-            waited_s=self._waited_s,
-        )
 
 
 class Governor:
@@ -156,7 +85,7 @@ class Governor:
         # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
         self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
-        self._forgotten: dict[str, _Totals] = {}
+        self._forgotten: dict[str, Totals] = {}
         self._forget_above = _MANY
         self.throttled = 0
 
@@ -205,7 +134,7 @@ class Governor:
         now = self._clock.monotonic()
         rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
         for meter in list(self._meters.values()):
-            row = _utilisation(meter, now)
+            row = utilisation_of(meter, now)
             known = rows.get(row.bucket)
             rows[row.bucket] = row if known is None else known.plus(row)
         return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
@@ -215,7 +144,7 @@ class Governor:
         longest = max(self._meters.values(), key=lambda meter: meter.waiting, default=None)
         if longest is None or not longest.waiting:
             return None
-        return _utilisation(longest, self._clock.monotonic())
+        return utilisation_of(longest, self._clock.monotonic())
 
     def uses(self, tenant: str, app: str) -> list[Use]:
         """The buckets in use now, for a ledger that others read."""
@@ -256,7 +185,7 @@ class Governor:
         idle = [meter for meter in self._meters.values() if meter.bucket.split and meter.idle(now)]
         for meter in idle:
             del self._meters[meter.key]
-            known = self._forgotten.setdefault(meter.bucket.id, _Totals(meter.bucket))
+            known = self._forgotten.setdefault(meter.bucket.id, Totals(meter.bucket))
             known.add(meter)
         self._costs_of.clear()
         # Where most are busy still, to look again at once would be in vain.
@@ -365,18 +294,3 @@ class Governor:
         """By our own count; the most specific where they are equally full. All requests together are never to blame."""
         own = costs[1:] or costs
         return max(reversed(own), key=lambda cost: cost[0].used(now))[0]
-
-
-def _utilisation(meter: Meter, now: float) -> Utilisation:
-    return Utilisation(
-        meter.bucket.id,
-        meter.bucket.title,
-        round(meter.used(now), 4),
-        meter.waiting,
-        max(0.0, meter.stopped_until - now),
-        meter.pace,
-        meter.taken,
-        meter.refusals,
-        meter.waits,
-        meter.waited_s,
-    )
