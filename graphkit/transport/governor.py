@@ -16,7 +16,7 @@ from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response, Stage
-from graphkit.protocol.quota import Charge, charges, table
+from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.ledger import Use
@@ -33,6 +33,8 @@ _MANY = 20_000
 _WAITS = frozenset({429, 503, 509})
 _REFUSALS_BEGIN = 0.99
 """Of ``x-ms-throttle-limit-percentage``, where 1.0 is the limit."""
+MakeMeter = Callable[[str, Bucket, float], Meter]
+"""Key, bucket, share: a new counter, or one that others hold too."""
 _SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}
 
 
@@ -53,8 +55,9 @@ class _Costs:
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
-    ``delegated``: for a signed-in person, who has limits besides those of the app. ``recall`` takes back, from the
-    stage below, what was let through and has not left yet.
+    ``delegated``: for a signed-in person, who has limits besides those of the app. ``make_meter`` supplies the
+    counters, some of which several governors may hold. ``recall`` takes back, from the stage below, what was let
+    through and has not left yet.
 
     Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds, and
     ``DeadlineReached`` for one that could not be let through before the deadline.
@@ -71,6 +74,7 @@ class Governor:
         chance: random.Random | None = None,
         park_after: float = PARK_AFTER,
         delegated: bool = False,
+        make_meter: MakeMeter = Meter,
         recall: Callable[[Callable[[Request], bool]], None] = lambda _: None,
     ) -> None:
         self._following = following
@@ -79,6 +83,7 @@ class Governor:
         self._buckets = table(size, limits)
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._delegated = delegated
+        self._make_meter = make_meter
         self._recall = recall
         self._admission = Admission(clock, park_after=park_after)
         self._meters: dict[str, Meter] = {}
@@ -174,7 +179,7 @@ class Governor:
         key = charge.key
         meter = self._meters.get(key)
         if meter is None:
-            meter = self._meters[key] = Meter(key, self._buckets[charge.bucket], self._share)
+            meter = self._meters[key] = self._make_meter(key, self._buckets[charge.bucket], self._share)
         return meter
 
     def _forget_idle(self) -> None:
@@ -275,7 +280,7 @@ class Governor:
         """It may have been forgotten while the request was under way."""
         known = self._meters.get(meter.key)
         if known is None:
-            known = self._meters[meter.key] = Meter(meter.key, meter.bucket, self._share)
+            known = self._meters[meter.key] = self._make_meter(meter.key, meter.bucket, self._share)
         return known
 
     def _backoff(self, meter: Meter) -> float:
