@@ -121,3 +121,17 @@ def test_permissions_come_from_the_token_else_from_the_app_else_from_nowhere(tmp
     given = settings.load({"client_id": "c-1"}, env={}, cwd=tmp_path)
     found = ask(lambda client, source: session._granted(client, source, given), answers, token)
     assert found == (None if granted is None else frozenset(granted))
+
+
+@pytest.mark.parametrize(
+    ("token", "auth", "person"),
+    [
+        (jwt(scp="User.Read.All", tid="t-1"), "auto", True),
+        (jwt(roles=["User.Read.All"], tid="t-1"), "interactive", False),
+        ("opaque", "device-code", True),
+        ("opaque", "certificate", False),
+    ],
+)
+def test_the_limits_of_a_person_count_for_a_person(token, auth, person):
+    chosen = settings.load({"auth": auth}, env={})
+    assert run(session._signed_in(FixedSource("app", Token(token, 1e12)), chosen), virtual=True) is person

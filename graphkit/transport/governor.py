@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from graphkit.clock import Clock
 from graphkit.errors import DeadlineReached
@@ -17,11 +16,12 @@ from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response, Stage
-from graphkit.protocol.quota import Charge, charges, table
+from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.ledger import Use
 from graphkit.transport.meter import Meter
+from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -29,53 +29,13 @@ PARK_AFTER = 600.0
 """A stated wait above this many seconds is not sat out; the run ends resumable."""
 
 _LONGEST_BACKOFF = 60.0
-_MANY_METERS = 20_000
+_MANY = 20_000
 _WAITS = frozenset({429, 503, 509})
 _REFUSALS_BEGIN = 0.99
 """Of ``x-ms-throttle-limit-percentage``, where 1.0 is the limit."""
+MakeMeter = Callable[[str, Bucket, float], Meter]
+"""Key, bucket, share: a new counter, or one that others hold too."""
 _SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}
-
-
-@dataclass(frozen=True, slots=True)
-class Utilisation:
-    """How full a bucket is; where each team or channel has a counter of its own, the fullest of them, and all who wait.
-
-    ``used`` is the part of the published quota taken in the last window, ``pace`` the part of our full pace that it
-    runs at, ``stopped_for`` seconds, 0 if running. ``taken`` (in the bucket's unit), ``refusals``, ``waits`` (requests
-    that had to) and ``waited_s`` are totals that only grow.
-    """
-
-    bucket: str
-    title: str
-    used: float
-    waiting: int
-    stopped_for: float
-    pace: float = 1.0
-    taken: float = 0.0
-    refusals: int = 0
-    waits: int = 0
-    waited_s: float = 0.0
-
-    def plus(self, other: Utilisation) -> Utilisation:
-        """This and another counter of the same bucket."""
-        return replace(
-            self,
-            used=max(self.used, other.used),
-            waiting=self.waiting + other.waiting,
-            stopped_for=max(self.stopped_for, other.stopped_for),
-            pace=min(self.pace, other.pace),
-            taken=self.taken + other.taken,
-            refusals=self.refusals + other.refusals,
-            waits=self.waits + other.waits,
-            waited_s=self.waited_s + other.waited_s,
-        )
-
-    def told(self) -> str:
-        """``directory writes (68% of the quota)``."""
-        if self.stopped_for >= 1:
-            return f"{self.title} (stopped by the service for {self.stopped_for:,.0f} s)"
-        slowed = f", slowed to {self.pace:.0%}" if self.pace < 1 else ""
-        return f"{self.title} ({self.used:.0%} of the quota{slowed})"
 
 
 class _Costs:
@@ -95,8 +55,9 @@ class _Costs:
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
-    ``delegated``: for a signed-in person, who has limits besides those of the app. ``recall`` takes back, from the
-    stage below, what was let through and has not left yet.
+    ``delegated``: for a signed-in person, who has limits besides those of the app. ``make_meter`` supplies the
+    counters, some of which several governors may hold. ``recall`` takes back, from the stage below, what was let
+    through and has not left yet.
 
     Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds, and
     ``DeadlineReached`` for one that could not be let through before the deadline.
@@ -113,6 +74,7 @@ class Governor:
         chance: random.Random | None = None,
         park_after: float = PARK_AFTER,
         delegated: bool = False,
+        make_meter: MakeMeter = Meter,
         recall: Callable[[Callable[[Request], bool]], None] = lambda _: None,
     ) -> None:
         self._following = following
@@ -121,13 +83,15 @@ class Governor:
         self._buckets = table(size, limits)
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._delegated = delegated
+        self._make_meter = make_meter
         self._recall = recall
         self._admission = Admission(clock, park_after=park_after)
         self._meters: dict[str, Meter] = {}
         # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
         self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
-        self._forgotten: dict[str, Utilisation] = {}
+        self._forgotten: dict[str, Totals] = {}
+        self._forget_above = _MANY
         self.throttled = 0
 
     @property
@@ -173,9 +137,9 @@ class Governor:
     def utilisation(self) -> list[Utilisation]:
         """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
         now = self._clock.monotonic()
-        rows = dict(self._forgotten)
+        rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
         for meter in list(self._meters.values()):
-            row = _utilisation(meter, now)
+            row = utilisation_of(meter, now)
             known = rows.get(row.bucket)
             rows[row.bucket] = row if known is None else known.plus(row)
         return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
@@ -185,7 +149,7 @@ class Governor:
         longest = max(self._meters.values(), key=lambda meter: meter.waiting, default=None)
         if longest is None or not longest.waiting:
             return None
-        return _utilisation(longest, self._clock.monotonic())
+        return utilisation_of(longest, self._clock.monotonic())
 
     def uses(self, tenant: str, app: str) -> list[Use]:
         """The buckets in use now, for a ledger that others read."""
@@ -215,19 +179,22 @@ class Governor:
         key = charge.key
         meter = self._meters.get(key)
         if meter is None:
-            meter = self._meters[key] = Meter(key, self._buckets[charge.bucket], self._share)
+            meter = self._meters[key] = self._make_meter(key, self._buckets[charge.bucket], self._share)
         return meter
 
     def _forget_idle(self) -> None:
-        if len(self._meters) > _MANY_METERS or len(self._costs_of) > _MANY_METERS:
-            now = self._clock.monotonic()
-            idle = [meter for meter in self._meters.values() if meter.idle(now)]
-            for meter in idle:
-                del self._meters[meter.key]
-                row = replace(_utilisation(meter, now), used=0.0)
-                known = self._forgotten.get(row.bucket)
-                self._forgotten[row.bucket] = row if known is None else known.plus(row)
-            self._costs_of.clear()
+        """Counters of single teams and chats come and go; what they counted in all is kept."""
+        if len(self._costs_of) <= self._forget_above:
+            return
+        now = self._clock.monotonic()
+        idle = [meter for meter in self._meters.values() if meter.bucket.split and meter.idle(now)]
+        for meter in idle:
+            del self._meters[meter.key]
+            known = self._forgotten.setdefault(meter.bucket.id, Totals(meter.bucket))
+            known.add(meter)
+        self._costs_of.clear()
+        # Where most are busy still, to look again at once would be in vain.
+        self._forget_above = max(_MANY, 2 * len(self._meters))
 
     # What an answer teaches
 
@@ -288,7 +255,7 @@ class Governor:
         if not throttled and not stated:
             return
         now = self._clock.monotonic()
-        meter = self._named(costs, response) or self._fullest(costs, now)
+        meter = self._current(self._named(costs, response) or self._fullest(costs, now))
         # Whatever was under way when the bucket was stopped learns nothing new from being refused.
         fresh = admitted >= meter.stopped_at
         if throttled:
@@ -309,6 +276,13 @@ class Governor:
         self._admission.stop(meter, now + seconds, now)
         self._recall(lambda request: any(held is meter for held, _ in self._costs(request).pairs))
 
+    def _current(self, meter: Meter) -> Meter:
+        """It may have been forgotten while the request was under way."""
+        known = self._meters.get(meter.key)
+        if known is None:
+            known = self._meters[meter.key] = self._make_meter(meter.key, meter.bucket, self._share)
+        return known
+
     def _backoff(self, meter: Meter) -> float:
         longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
         return max(meter.interval, self._chance.uniform(0.0, longest))
@@ -325,18 +299,3 @@ class Governor:
         """By our own count; the most specific where they are equally full. All requests together are never to blame."""
         own = costs[1:] or costs
         return max(reversed(own), key=lambda cost: cost[0].used(now))[0]
-
-
-def _utilisation(meter: Meter, now: float) -> Utilisation:
-    return Utilisation(
-        meter.bucket.id,
-        meter.bucket.title,
-        round(meter.used(now), 4),
-        meter.waiting,
-        max(0.0, meter.stopped_until - now),
-        meter.pace,
-        meter.taken,
-        meter.refusals,
-        meter.waits,
-        meter.waited_s,
-    )

@@ -56,7 +56,7 @@ class Board:
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self._folder = folder
         self._wall = clock or RealClock()
-        self._path = folder / f"quota-{os.getpid()}.json"
+        self._path = folder / f"use-{os.getpid()}.json"
         self._published = False
 
     def publish(self, uses: Sequence[Use]) -> None:
@@ -89,7 +89,7 @@ class Board:
 
     def _pages(self) -> list[Use]:
         uses: list[Use] = []
-        for path in sorted(self._folder.glob("quota-*.json")):
+        for path in sorted(self._folder.glob("use-*.json")):
             # A process may end, and its file with it, or be half gone.
             with suppress(OSError, msgspec.MsgspecError):
                 page = msgspec.json.decode(path.read_bytes(), type=_Page)

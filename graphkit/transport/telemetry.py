@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from graphkit.transport.governor import Governor, Utilisation
+    from graphkit.transport.governor import Governor
+    from graphkit.transport.utilisation import Utilisation
 
 Read = Callable[["Utilisation"], float]
 

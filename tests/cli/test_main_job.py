@@ -1,5 +1,6 @@
 """From a YAML file to a proved result, through the public door."""
 
+import contextlib
 import csv
 import json
 import signal
@@ -307,6 +308,20 @@ def test_a_run_that_the_service_parked_exits_7(simulated, planned, monkeypatch):
     result = simulated("apply", planned, "--yes")
     assert result.code == 7
     assert f"graphkit resume {planned}" in result.stderr
+
+
+def test_a_service_that_asks_for_a_day_is_left_alone_and_the_run_says_when_to_come_back(simulated, tenant, planned):
+    with contextlib.closing(tenant.look()) as there:
+        there.faults.add({"method": "PATCH", "nth": 1, "action": "throttle", "retry_after": "86400"})
+    stopped = simulated("apply", planned, "--yes", "-o", "json")
+    error = stopped.json["error"]
+    assert (stopped.code, error["code"]) == (7, "parked")
+    assert (error["seconds"], error["until"][:10]) == (86_400, "2026-01-06")
+    assert " until 2026-01-06 09:" in error["message"]
+    assert error["message"].endswith(" changes are left")
+    assert error["hint"].startswith(f"graphkit resume {planned} ")
+    assert simulated("resume", planned, "--yes", "-o", "json").json["outcomes"] == ALL_DONE
+    assert len(tenant.log()) == 5
 
 
 def test_whoever_is_turned_away_midway_is_told_what_to_do_first_and_then_how_to_go_on(simulated, planned, monkeypatch):

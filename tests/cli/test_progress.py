@@ -9,7 +9,7 @@ from graphkit import clock
 from graphkit.cli import progress
 from graphkit.cli.invocation import Invocation
 from graphkit.engine.apply import Progress
-from graphkit.transport.governor import Utilisation
+from graphkit.transport.utilisation import Utilisation
 
 WRITES = Utilisation("identity.app_tenant.writes", "directory writes", 0.683, 300, 0.0)
 SLOWED = Utilisation("identity.app_tenant.writes", "directory writes", 0.41, 300, 0.0, pace=0.5)

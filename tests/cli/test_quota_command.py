@@ -23,7 +23,7 @@ def runs(tmp_path, monkeypatch):
 
 def other_process(folder, number, *uses, at=None):
     board = Board(folder, SimpleNamespace(now=lambda: RealClock().now() if at is None else at))
-    board._path = folder / f"quota-{number}.json"
+    board._path = folder / f"use-{number}.json"
     board.publish(uses)
     return board
 
@@ -89,8 +89,8 @@ def test_what_several_processes_take_is_added_up_and_the_binding_one_named(graph
 def test_what_a_killed_process_left_behind_counts_for_nothing_and_damage_is_passed_over(graphkit, runs):
     other_process(runs, 1, use(0.9), at=RealClock().now() - 60)
     other_process(runs, 2, use(0.4))
-    (runs / "quota-3.json").write_text('{"at": 1', encoding="utf-8")
-    (runs / "quota-4.json").write_bytes(b"\xff\xfe")
+    (runs / "use-3.json").write_text('{"at": 1', encoding="utf-8")
+    (runs / "use-4.json").write_bytes(b"\xff\xfe")
     assert [each["used"] for each in graphkit("quota", "-o", "json").json["uses"]] == [0.4]
 
 
@@ -122,13 +122,13 @@ def test_a_run_tells_what_it_takes_while_it_lasts(graphkit, tenant, pools, runs,
 
     def look(*_):
         seen.extend(Board(runs).read())
-        modes.extend(path.stat().st_mode & 0o777 for path in runs.glob("quota-*.json"))
+        modes.extend(path.stat().st_mode & 0o777 for path in runs.glob("use-*.json"))
 
     monkeypatch.setattr(progress.Meter, "update", look)
     assert graphkit("apply", tmp_path / "a.run", "--yes", *real_time).code == 0
     assert WRITES in {each.bucket for each in seen}
     assert {each.app for each in seen} == {"simulated"}
-    assert not list(runs.glob("quota-*"))
+    assert not list(runs.glob("use-*"))
     if os.name == "posix":
         assert set(modes) == {0o600}
 

@@ -230,6 +230,38 @@ def test_whoever_turns_out_to_need_a_closed_bucket_is_told_so_instead_of_waiting
     assert now < 100
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, virtual, monkeypatch, again):
+    """Counters of twenty thousand idle teams make room for others; an answer may still be on its way to one."""
+    monkeypatch.setattr("graphkit.transport.governor._MANY", 3)
+    slow, times = Request(method="POST", path="/teams/t1/channels"), []
+
+    class Service:
+        clock = VirtualClock()
+
+        async def send(self, request):
+            if request is slow:
+                times.append(self.clock.monotonic())
+                await self.clock.sleep(5)
+                return refused("60", "") if len(times) == 1 else OK
+            return OK
+
+    governor = governed(Service(), limits={"teams.create_channel.app_tenant": 1000, "teams.create_channel.app": 1000})
+
+    async def main():
+        first = asyncio.create_task(governor.send(slow))
+        await governor._clock.sleep(3)
+        await flood(governor, [Request(method="POST", path=f"/teams/o{number}/channels") for number in range(9)])
+        assert "teams.create_channel.resource|t1" not in governor._meters
+        if again:
+            await governor.send(Request(method="POST", path="/teams/t1/channels"))
+        await first
+        await governor.send(slow)
+
+    virtual(main())
+    assert times == [0.0, 65.0]
+
+
 def test_the_next_of_its_kind_is_charged_what_the_service_said_the_first_did_cost(script, virtual):
     stage = script(Response(200, {"x-ms-resource-unit": "7"}))
     governor = governed(stage)

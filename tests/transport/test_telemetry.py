@@ -75,7 +75,7 @@ def test_requests_refusals_waits_and_utilisation_are_told_by_bucket(instruments,
 
 
 def test_a_counter_never_falls_when_a_session_ends_or_counters_are_forgotten(instruments, script, virtual, monkeypatch):
-    monkeypatch.setattr("graphkit.transport.governor._MANY_METERS", 20)
+    monkeypatch.setattr("graphkit.transport.governor._MANY", 20)
     stage = script(Response(204, {}))
 
     async def main():
