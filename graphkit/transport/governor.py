@@ -12,14 +12,14 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphkit.clock import Clock
 from graphkit.errors import Parked
 from graphkit.protocol import throttle
 from graphkit.protocol.message import Request, Response, Stage
-from graphkit.protocol.quota import Charge, charges, table
+from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.meter import Meter
 
 PARK_AFTER = 600.0
@@ -31,6 +31,8 @@ _MANY_METERS = 20_000
 _WAITS = frozenset({429, 503, 509})
 
 Cost = tuple[Meter, float]
+MakeMeter = Callable[[str, Bucket, float], Meter]
+"""Key, bucket, share: a new counter, or one that others hold too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Waiter:
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
+    ``make_meter`` supplies the counters.
+
     Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds.
     """
 
@@ -77,8 +81,10 @@ class Governor:
         limits: Mapping[str, float] | None = None,
         chance: random.Random | None = None,
         park_after: float = PARK_AFTER,
+        make_meter: MakeMeter = Meter,
     ) -> None:
         self._following = following
+        self._make_meter = make_meter
         self._clock = clock
         self._share = share
         self._buckets = table(size, limits)
@@ -128,6 +134,12 @@ class Governor:
         longest = max(self._meters.values(), key=lambda meter: len(meter.waiting), default=None)
         return longest.bucket.title if longest is not None and longest.waiting else ""
 
+    def outlook(self, request: Request, ahead: int) -> float:
+        """When it may be expected to go if ``ahead`` others go first, by the counters that all apps do not share."""
+        now = self._clock.monotonic()
+        own = (meter for meter, _ in self._costs(request) if meter.bucket.scope != "tenant")
+        return max(max(meter.next_free, meter.stopped_until, now) + ahead * meter.interval for meter in own)
+
     async def aclose(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -147,7 +159,7 @@ class Governor:
         key = charge.key
         meter = self._meters.get(key)
         if meter is None:
-            meter = self._meters[key] = Meter(key, self._buckets[charge.bucket], self._share)
+            meter = self._meters[key] = self._make_meter(key, self._buckets[charge.bucket], self._share)
         return meter
 
     def _forget_idle(self) -> None:
