@@ -68,28 +68,28 @@ ORGANIZATION = {
 
 @pytest.mark.parametrize("token", ["opaque", jwt(tid="t-1")])
 def test_a_tenant_is_who_its_organization_says(token):
-    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, token)
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], CLOUD), ORGANIZATION, token)
     assert (tenant.id, tenant.name, tenant.domain) == ("t-1", "Contoso", "contoso.example")
 
 
 def test_a_token_for_another_tenant_stops_everything():
     with pytest.raises(WrongTenant, match="the token is for tenant t-2, but t-1 answered"):
-        ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, jwt(tid="t-2"))
+        ask(lambda client, source: session._who_is_there(client, [source], CLOUD), ORGANIZATION, jwt(tid="t-2"))
 
 
 def test_a_cloud_that_does_not_say_who_it_is_stops_an_opaque_token():
     with pytest.raises(ServiceError):
-        ask(lambda client, source: session._who_is_there(client, source, CLOUD), {})
+        ask(lambda client, source: session._who_is_there(client, [source], CLOUD), {})
 
 
 def test_a_readable_token_tells_the_tenant_where_the_service_does_not():
-    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), {}, jwt(tid="t-2"))
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], CLOUD), {}, jwt(tid="t-2"))
     assert tenant.id == "t-2"
 
 
 @pytest.mark.parametrize("answers", [{}, {"/organization": {"value": []}}])
 def test_on_loopback_an_unknown_tenant_is_bound_to_its_address(answers):
-    tenant = ask(lambda client, source: session._who_is_there(client, source, LOOPBACK), answers)
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], LOOPBACK), answers)
     assert tenant.id == "unknown tenant at http://127.0.0.1:8080"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from graphkit.auth.claims import expiry, read_claims
 from graphkit.auth.grant import Fetch
@@ -15,7 +16,7 @@ from graphkit.errors import AuthError
 from graphkit.log import event
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import Token, TokenSource
-from graphkit.settings import Settings
+from graphkit.settings import Identity, Settings
 
 _LOG = logging.getLogger("graphkit.auth")
 
@@ -39,6 +40,32 @@ def make_token_source(
         return _given(settings.access_token)
     managed = settings.managed_identity_client_id if method == "managed-identity" else ""
     return CachedSource(managed or settings.client_id or method, _fetcher(method, settings, cloud, show), clock)
+
+
+def make_token_sources(settings: Settings, cloud: Cloud, clock: Clock) -> tuple[TokenSource, ...]:
+    """All identities that ``settings`` describe: one, or each of ``[[identities]]``.
+
+    A token given by hand, or a method that is named, goes before the list. Raises ``AuthError`` as above.
+    """
+    if not settings.identities or settings.auth != "auto" or settings.access_token:
+        return (make_token_source(settings, cloud, clock),)
+    if settings.target.kind == "simulated":
+        ids = [identity.client_id for identity in settings.identities]
+        return tuple(FixedSource(each, Token(f"simulated-{each}", math.inf)) for each in ids)
+    return tuple(make_token_source(_as(settings, identity), cloud, clock) for identity in settings.identities)
+
+
+def _as(settings: Settings, identity: Identity) -> Settings:
+    return replace(
+        settings,
+        client_id=identity.client_id,
+        client_secret=identity.client_secret,
+        certificate_path=identity.certificate_path,
+        federated_token_file=identity.federated_token_file,
+        managed_identity_client_id="",
+        identity_endpoint="",
+        identities=(),
+    )
 
 
 def _fetcher(method: str, settings: Settings, cloud: Cloud, show: Callable[[str], None] | None) -> Fetch:

@@ -15,8 +15,10 @@ from typing import Protocol
 from graphkit.protocol.quota import Bucket
 from graphkit.transport.meter import Meter
 
-KEPT_S = 1.0
-"""So long after its time a place may still be used. Longer, and many idle processes would hold much between them."""
+LOT_S = 2.0
+"""A lot is what went in so many seconds of late, within its bounds."""
+KEPT_S = 5.0
+"""So long after its time a place may still be used. Then it is lost, and a lot must not be larger than is used."""
 SCOPES = frozenset({"app", "tenant", "app+tenant"})
 """What is worth sharing. The counters of single teams and channels are many, and two runs seldom meet at one."""
 
@@ -53,7 +55,7 @@ class TalliedMeter(Meter):
     Two thirds of the burst are given up: as much may be held, reserved and not yet used, by two processes.
     """
 
-    __slots__ = ("_again", "_left", "_life", "_lot", "_most", "_name", "_now", "_spent", "_tally", "_until")
+    __slots__ = ("_again", "_left", "_life", "_lot", "_most", "_name", "_noted", "_now", "_spent", "_tally", "_until")
 
     def __init__(
         self, key: str, bucket: Bucket, share: float, *, tally: Tally, now: Callable[[], float], owner: str = ""
@@ -66,7 +68,7 @@ class TalliedMeter(Meter):
         self.burst = max(0.0, self.burst - 2 * self._most)
         self._life = KEPT_S if self.burst else self.interval / 4
         self._lot, self._left, self._spent = 1.0, 0.0, 0.0
-        self._until = self._again = -math.inf
+        self._until = self._again = self._noted = -math.inf
 
     def ready_at(self, amount: float) -> float:
         now = self._now()
@@ -96,11 +98,12 @@ class TalliedMeter(Meter):
         return not self.waiting and now > self._until and self.pace >= 1.0
 
     def _reserve(self, amount: float, now: float) -> None:
-        """Twice what the last lot was good for, and never less than is needed."""
         if now > self._until:
-            self._lot, self._left = 2 * self._spent, 0.0
-        else:
+            self._left = 0.0
+        if now - self._noted < LOT_S / 4:
             self._lot *= 2
+        else:
+            self._lot = self._spent * LOT_S / (now - self._noted)
         self._lot = min(max(1.0, self._lot), self._most)
         grant = self._tally.reserve(self._name, max(amount - self._left, self._lot), self.interval, now)
         self.stopped_until = max(self.stopped_until, grant.stopped_until)
@@ -109,7 +112,7 @@ class TalliedMeter(Meter):
             return
         # What is left counts as if it stood right before the new places: later than it might, never earlier.
         self._left += grant.amount
-        self._spent = 0.0
+        self._spent, self._noted = 0.0, now
         end = grant.start + grant.amount * self.interval
         self.next_free = end - self._left * self.interval
         self._until = max(end, now) + self._life
