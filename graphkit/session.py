@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.methods import identities
 from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id, together
 from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
 from graphkit.errors import ServiceError, UsageError, WrongTenant
@@ -235,7 +236,7 @@ async def _who_is_there(client: GraphClient, sources: Sequence[TokenSource], tar
 async def _granted(client: GraphClient, source: TokenSource, settings: Settings) -> frozenset[str] | None:
     """From the token where it can be read, else from the app's role assignments, else ``None``: nobody knows."""
     readable = granted((await source.token()).value)
-    app = source.name if settings.identities else settings.client_id
+    app = source.name if len(identities(settings)) > 1 else settings.client_id
     if readable is not None or settings.target.kind != "cloud" or not app:
         return readable
     try:

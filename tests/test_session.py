@@ -121,3 +121,33 @@ def test_permissions_come_from_the_token_else_from_the_app_else_from_nowhere(tmp
     given = settings.load({"client_id": "c-1"}, env={}, cwd=tmp_path)
     found = ask(lambda client, source: session._granted(client, source, given), answers, token)
     assert found == (None if granted is None else frozenset(granted))
+
+
+def session_of(**grants):
+    """As much of a session as comparing permissions needs."""
+    empty = dict.fromkeys(session.Session.__dataclass_fields__)
+    return session.Session(**{**empty, "target": CLOUD, "grants": grants})
+
+
+def test_of_several_apps_each_must_hold_what_is_needed():
+    several = session_of(
+        second=frozenset({"User.ReadWrite.All", "Mail.Read"}), first=frozenset({"Directory.Read.All", "Group.Create"})
+    )
+    assert several.apps == ["first", "second"]
+    found = several.permissions(["User.Read.All", "Group.Create"])
+    assert found.missing == ("Group.Create",)
+    assert {"Mail.Read", "Directory.Read.All"} <= set(found.excess)
+    assert several.lacking(["User.Read.All", "Group.Create"]) == {"Group.Create": ["second"]}
+
+
+def test_one_app_of_which_nobody_knows_leaves_all_unknown():
+    assert not session_of(first=frozenset({"User.Read.All"}), second=None).permissions(["User.Read.All"]).known
+
+
+def test_apps_of_different_tenants_are_refused():
+    async def work(client, source):
+        other = FixedSource("other", Token(jwt(tid="t-9"), 1e12))
+        await session._who_is_there(client, [source, other], CLOUD)
+
+    with pytest.raises(WrongTenant, match="app other belongs to tenant t-9, the others to t-1"):
+        ask(work, ORGANIZATION, jwt(tid="t-1"))

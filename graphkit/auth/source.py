@@ -6,17 +6,16 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from graphkit.auth.claims import expiry, read_claims
 from graphkit.auth.grant import Fetch
-from graphkit.auth.methods import choose
+from graphkit.auth.methods import choose, identities
 from graphkit.clock import Clock, RealClock
 from graphkit.errors import AuthError
 from graphkit.log import event
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import Token, TokenSource
-from graphkit.settings import Identity, Settings
+from graphkit.settings import Settings
 
 _LOG = logging.getLogger("graphkit.auth")
 
@@ -43,29 +42,11 @@ def make_token_source(
 
 
 def make_token_sources(settings: Settings, cloud: Cloud, clock: Clock) -> tuple[TokenSource, ...]:
-    """All identities that ``settings`` describe: one, or each of ``[[identities]]``.
-
-    A token given by hand, or a method that is named, goes before the list. Raises ``AuthError`` as above.
-    """
-    if not settings.identities or settings.auth != "auto" or settings.access_token:
-        return (make_token_source(settings, cloud, clock),)
-    if settings.target.kind == "simulated":
-        ids = [identity.client_id for identity in settings.identities]
-        return tuple(FixedSource(each, Token(f"simulated-{each}", math.inf)) for each in ids)
-    return tuple(make_token_source(_as(settings, identity), cloud, clock) for identity in settings.identities)
-
-
-def _as(settings: Settings, identity: Identity) -> Settings:
-    return replace(
-        settings,
-        client_id=identity.client_id,
-        client_secret=identity.client_secret,
-        certificate_path=identity.certificate_path,
-        federated_token_file=identity.federated_token_file,
-        managed_identity_client_id="",
-        identity_endpoint="",
-        identities=(),
-    )
+    """All identities that ``settings`` describe: one, or each of ``[[identities]]``. Raises ``AuthError`` as above."""
+    apps = identities(settings)
+    if settings.target.kind == "simulated" and len(apps) > 1:
+        return tuple(FixedSource(app.client_id, Token(f"simulated-{app.client_id}", math.inf)) for app in apps)
+    return tuple(make_token_source(app, cloud, clock) for app in apps)
 
 
 def _fetcher(method: str, settings: Settings, cloud: Cloud, show: Callable[[str], None] | None) -> Fetch:

@@ -47,8 +47,8 @@ class Planner:
     ) -> None:
         """Stage, resolve, read, compare, guard, seal.
 
-        ``apps`` is how many identities share the work. ``problems`` may grow while ``wishes`` is consumed. Raises ``InputErrors`` with all of them, unless the
-        options say to skip invalid rows and each is a single row or entry.
+        ``apps`` is how many identities share the work. ``problems`` may grow while ``wishes`` is consumed. Raises
+        ``InputErrors`` with all of them, unless the options say to skip invalid rows and each is a single row or entry.
         """
         for chunk in chunked(wishes):
             problems += self._run.stage(chunk)

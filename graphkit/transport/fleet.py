@@ -31,7 +31,8 @@ class Fleet:
     """Gives each write to the identity that can take it soonest, and again when it comes back to be repeated.
 
     Whoever reads is the first: the pages of a collection, its nextLinks and delta links belong to the app that began
-    it, and no run is held up by the quota of reads. Raises what the governors raise; ``Parked`` only if no identity is left.
+    it, and no run is held up by the quota of reads. Raises what the governors raise; ``Parked`` only if no identity is
+    left.
     """
 
     def __init__(self, ships: Sequence[Ship]) -> None:

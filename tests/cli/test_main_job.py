@@ -364,3 +364,41 @@ def test_plan_apply_and_show_write_a_page(simulated, pools, planned, tmp_path):
         page.unlink(missing_ok=True)
         assert simulated(*command).code == 0
         assert "rx1-0001@contoso.example" in page.read_text(encoding="utf-8")
+
+
+# --- several app registrations ---
+
+
+def test_a_run_is_bound_to_the_set_of_its_apps(simulated, pools, tmp_path):
+    project = tmp_path / "graphkit.toml"
+    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("b", "a", "c")]
+    project.write_text("".join(listed))
+    run = tmp_path / "a.run"
+    plan = simulated("plan", "licenses.pools", "-i", pools(), "--out", run, "-o", "json")
+    assert plan.json["status"] == "ready"
+    project.write_text("".join(listed[:2]))
+    refused = simulated("apply", run, "--yes")
+    assert refused.code == 4
+    assert "was planned with the apps a, b, c, not a, b" in refused.stderr
+    project.write_text("".join(reversed(listed)))
+    assert simulated("apply", run, "--yes", "-o", "json").json["outcomes"] == ALL_DONE
+
+
+def test_the_forecast_of_three_apps_is_a_third_of_one(simulated, pools, tmp_path):
+    def seconds():
+        cost = simulated("plan", "licenses.pools", "-i", pools(), "-o", "json").json["cost"]
+        return {row["bucket"]: row["seconds"] for row in cost}
+
+    one = seconds()
+    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("b", "a", "c")]
+    (tmp_path / "graphkit.toml").write_text("".join(listed))
+    three = seconds()
+    assert three["identity.app_tenant.writes"] == pytest.approx(one["identity.app_tenant.writes"] / 3, abs=0.1)
+    assert three["identity.tenant.writes"] == one["identity.tenant.writes"]
+
+
+def test_doctor_asks_each_app_for_its_token(simulated, tmp_path):
+    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("a", "b")]
+    (tmp_path / "graphkit.toml").write_text("".join(listed))
+    found = [check["found"] for check in simulated("doctor", "-o", "json").json["checks"] if check["name"] == "token"]
+    assert [text.partition(",")[0].partition(";")[0] for text in found] == ["for a", "for b"]
