@@ -369,36 +369,39 @@ def test_plan_apply_and_show_write_a_page(simulated, pools, planned, tmp_path):
 # --- several app registrations ---
 
 
-def test_a_run_is_bound_to_the_set_of_its_apps(simulated, pools, tmp_path):
-    project = tmp_path / "graphkit.toml"
-    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("b", "a", "c")]
-    project.write_text("".join(listed))
+@pytest.fixture
+def apps(tmp_path):
+    """``apps("a", "b")``: the flags for a project file that lists these."""
+
+    def listed(*names):
+        tables = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in names]
+        (tmp_path / "apps.toml").write_text("".join(tables))
+        return "--config", tmp_path / "apps.toml"
+
+    return listed
+
+
+def test_a_run_is_bound_to_the_set_of_its_apps(simulated, pools, apps, tmp_path):
     run = tmp_path / "a.run"
-    plan = simulated("plan", "licenses.pools", "-i", pools(), "--out", run, "-o", "json")
+    plan = simulated("plan", "licenses.pools", "-i", pools(), "--out", run, "-o", "json", *apps("b", "a", "c"))
     assert plan.json["status"] == "ready"
-    project.write_text("".join(listed[:2]))
-    refused = simulated("apply", run, "--yes")
+    refused = simulated("apply", run, "--yes", *apps("b", "a"))
     assert refused.code == 4
     assert "was planned with the apps a, b, c, not a, b" in refused.stderr
-    project.write_text("".join(reversed(listed)))
-    assert simulated("apply", run, "--yes", "-o", "json").json["outcomes"] == ALL_DONE
+    assert simulated("apply", run, "--yes", "-o", "json", *apps("c", "a", "b")).json["outcomes"] == ALL_DONE
 
 
-def test_the_forecast_of_three_apps_is_a_third_of_one(simulated, pools, tmp_path):
-    def seconds():
-        cost = simulated("plan", "licenses.pools", "-i", pools(), "-o", "json").json["cost"]
+def test_the_forecast_of_three_apps_is_a_third_of_one(simulated, pools, apps):
+    def seconds(*flags):
+        cost = simulated("plan", "licenses.pools", "-i", pools(), "-o", "json", *flags).json["cost"]
         return {row["bucket"]: row["seconds"] for row in cost}
 
-    one = seconds()
-    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("b", "a", "c")]
-    (tmp_path / "graphkit.toml").write_text("".join(listed))
-    three = seconds()
+    one, three = seconds(), seconds(*apps("a", "b", "c"))
     assert three["identity.app_tenant.writes"] == pytest.approx(one["identity.app_tenant.writes"] / 3, abs=0.1)
     assert three["identity.tenant.writes"] == one["identity.tenant.writes"]
 
 
-def test_doctor_asks_each_app_for_its_token(simulated, tmp_path):
-    listed = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in ("a", "b")]
-    (tmp_path / "graphkit.toml").write_text("".join(listed))
-    found = [check["found"] for check in simulated("doctor", "-o", "json").json["checks"] if check["name"] == "token"]
-    assert [text.partition(",")[0].partition(";")[0] for text in found] == ["for a", "for b"]
+def test_doctor_asks_each_app_for_its_token(simulated, apps):
+    checks = simulated("doctor", "-o", "json", *apps("a", "b")).json["checks"]
+    found = [check["found"] for check in checks if check["name"] == "token"]
+    assert [text.partition(";")[0] for text in found] == ["for a", "for b"]
