@@ -24,7 +24,7 @@ from pathlib import Path
 
 import httpx
 
-from graphkit.clock import VirtualClock, run
+from graphkit.clock import RealClock, VirtualClock, run
 from graphkit.client import GraphClient
 from graphkit.engine.resource import PlanOptions
 from graphkit.engine.runfile import RunFile
@@ -34,8 +34,8 @@ from graphkit.jobs.planning import plan
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
-from graphkit.sandbox import SandboxTransport, Seed, SimulatedTenant
-from graphkit.session import Session, Tenant
+from graphkit.sandbox import SandboxTransport, Seed, SimulatedTenant, serve
+from graphkit.session import Session, Tenant, open_session
 from graphkit.settings import load
 from graphkit.transport.chain import build_chain
 
@@ -95,7 +95,15 @@ def main() -> None:
     parser.add_argument("--apps", type=int, default=1)
     parser.add_argument("--other", type=float, default=0.0, help="part of the tenant's write quota that another app uses")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--apart", type=float, help="the tenant in a process of its own, its time so much faster")
+    parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.serve:
+        run(serve_tenant(given.members, given.serve))
+        return
+    if given.apart:
+        print(json.dumps(run(simulate_apart(given.members, given.pools, given.apart))))
+        return
     if given.members:
         once = lambda: run(simulate(given.members, given.pools, given.apps, given.other), virtual=True)  # noqa: E731
         print(json.dumps(asdict(_profiled(once) if given.profile else once())))
@@ -146,7 +154,7 @@ def staff_list(folder: Path, seed: Seed, members: list[int]) -> tuple[Path, Path
 async def simulate(members: int, pools: int, apps: int, other: float) -> Outcome:
     clock = VirtualClock()
     began = time.perf_counter()
-    seed = Seed(organisations=ORGANISATIONS, users=members, licensed=0, seats={SKU: members + 100})
+    seed = _seed(members)
     tenant = SimulatedTenant(clock, seed=seed, latency_s=LATENCY_S)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,6 +196,45 @@ def _session(tenant: SimulatedTenant, clock: VirtualClock, apps: int, folder: Pa
         settings, settings.target, cloud, clock, GraphClient(chain, cloud=cloud, clock=clock), chain, budget,
         Tenant(tenant.tenant_id), {source.name: None for source in sources},
     )  # fmt: skip
+
+
+async def simulate_apart(members: int, pools: int, scale: float) -> dict[str, object]:
+    """The client alone in this process, over loopback, with every wait divided by ``scale``: what it takes itself."""
+    command = [sys.executable, __file__, str(members), "--serve", str(scale)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as name:
+        assert server.stdout is not None
+        folder, address = Path(name), server.stdout.readline().strip()
+        seed = _seed(members)
+        document, _ = staff_list(folder, seed, sizes(members, pools))
+        (folder / "graphkit.toml").write_text(f"[limits]\ntime_scale = {scale}\n")
+        given = {"target": address, "quota_share": "1.0", "runs_dir": str(folder), "access_token": "app-0"}
+        asked = Asked(recipe="licenses.pools", inputs=(str(document),), options=PlanOptions(max_changes=10 * members))
+        before = _peak_mb()
+        try:
+            async with open_session(load(given, env={}, cwd=folder)) as session:
+                planned = await plan(session, asked, runs_dir=folder)
+                cpu_plan, after_plan = time.process_time(), _peak_mb()
+                applied = await apply(session, planned.run)
+            cpu_apply = time.process_time() - cpu_plan
+            size = planned.run.stat().st_size / 2**20
+        finally:
+            server.kill()
+    outcomes = {name: count for name, count in applied.outcomes.items() if count}
+    return {
+        "members": members, "pools": pools, "scale": scale, "peak_plan_mb": after_plan, "peak_mb": _peak_mb(),
+        "before_mb": before, "cpu_plan_s": cpu_plan, "cpu_apply_s": cpu_apply, "run_file_mb": size,
+        "refused": applied.throttled, "outcomes": outcomes,
+    }  # fmt: skip
+
+
+async def serve_tenant(members: int, scale: float) -> None:
+    clock = RealClock(scale)
+    tenant = SimulatedTenant(clock, seed=_seed(members), latency_s=LATENCY_S)
+    await serve(tenant, on_ready=lambda address: print(address, flush=True))
+
+
+def _seed(members: int) -> Seed:
+    return Seed(organisations=ORGANISATIONS, users=members, licensed=0, seats={SKU: members + 100})
 
 
 async def _other_app(tenant: SimulatedTenant, clock: VirtualClock, share: float) -> None:
