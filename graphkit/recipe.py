@@ -104,7 +104,8 @@ class Inputs:
         if staged is not None:
             table, parted = staged
             for row in parted.of(match):
-                yield _origin(table, row), model.model_validate({name: cell for name, cell in row.values.items() if cell})
+                given = {column: cell for column, cell in row.values.items() if cell}
+                yield _origin(table, row), model.model_validate(given)
 
     def _staged(
         self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]

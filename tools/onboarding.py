@@ -1,8 +1,11 @@
-"""Simulate an onboarding: everybody of a tenant into licence pools, on virtual time, from the recipe to the tenant.
+"""Simulate an onboarding: everybody of a tenant into licence pools, from the recipe to the simulated tenant.
 
-``python tools/onboarding.py`` runs the usual cases, each in a process of its own, and prints a table; with arguments it
-runs one: ``python tools/onboarding.py 60000 --pools 300 --apps 3``. What the quota alone would take is the floor: the
-writes of the plan at 3,000 in 150 s for one app, at 18,000 in 300 s for all apps of the tenant.
+``python tools/onboarding.py`` (``make simulate``) runs the usual cases on virtual time, each in a process of its own,
+then two with the tenant in a process apart to see what the client alone takes, and prints tables. With a number of
+members it runs one case and prints what it found: ``python tools/onboarding.py 60000 --pools 300 --apps 3``.
+
+What the quota alone would take is the floor: the writes of the plan at 3,000 in 150 s for each app, and 18,000 in 300 s
+for all apps of the tenant (https://learn.microsoft.com/graph/throttling-limits).
 """
 
 from __future__ import annotations
@@ -11,21 +14,20 @@ import argparse
 import asyncio
 import csv
 import json
-import os
 import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from graphkit.clock import RealClock, VirtualClock, run
 from graphkit.client import GraphClient
+from graphkit.clock import RealClock, VirtualClock, run
 from graphkit.engine.resource import PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs.applying import apply
@@ -41,23 +43,24 @@ from graphkit.transport.chain import build_chain
 
 LATENCY_S = 0.2
 SKU = "SPE_E3"
+ORGANISATIONS = 300
+APP_PACE, TENANT_PACE = 3000 / 150, 18_000 / 300
+SCALE = 40
 ROOT = "https://graph.microsoft.com/v1.0"
 JSON = {"content-type": "application/json"}
-ORGANISATIONS = 300
-CASES = (
+CASES = (  # members, pools, apps, part of the tenant's quota that another app uses
     (60_000, 300, 1, 0.0),
     (60_000, 300, 3, 0.0),
-    (60_000, 300, 1, 0.3),
-    (60_000, 300, 3, 0.3),
     (1_200_000, 300, 1, 0.0),
     (1_200_000, 300, 3, 0.0),
+    (1_200_000, 300, 3, 0.3),
     (1_200_000, 1, 1, 0.0),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case. ``floor_s`` and ``applied_s`` are simulated seconds, ``cpu_s`` and ``wall_s`` real ones."""
+    """One case. Simulated seconds are those of the tenant's clock, the others real ones."""
 
     members: int
     pools: int
@@ -65,16 +68,28 @@ class Outcome:
     other: float
     writes: int
     floor_s: float
-    planned_s: float
     applied_s: float
     refused: int
-    requests: int
+    planned_s: float
     cpu_plan_s: float
     cpu_apply_s: float
     wall_s: float
-    peak_mb: float
-    before_mb: float
     rows: int
+    outcomes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What the client takes by itself: memory in MB, CPU in seconds. ``idle_mb`` is before anything was read."""
+
+    members: int
+    pools: int
+    idle_mb: float
+    planned_mb: float
+    applied_mb: float
+    cpu_plan_s: float
+    cpu_apply_s: float
+    refused: int
     outcomes: dict[str, int]
 
 
@@ -89,102 +104,119 @@ class App:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("members", type=int, nargs="?")
     parser.add_argument("--pools", type=int, default=300)
     parser.add_argument("--apps", type=int, default=1)
-    parser.add_argument("--other", type=float, default=0.0, help="part of the tenant's write quota that another app uses")
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--apart", type=float, help="the tenant in a process of its own, its time so much faster")
-    parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--other", type=float, default=0.0, help="part of the tenant's quota that another app uses")
+    parser.add_argument("--alone", action="store_true", help="the tenant in a process apart: what the client takes")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        run(serve_tenant(given.members, given.serve))
-        return
-    if given.apart:
-        print(json.dumps(run(simulate_apart(given.members, given.pools, given.apart))))
-        return
-    if given.members:
-        once = lambda: run(simulate(given.members, given.pools, given.apps, given.other), virtual=True)  # noqa: E731
-        print(json.dumps(asdict(_profiled(once) if given.profile else once())))
-        return
-    print(f"python {platform.python_version()}, {platform.system()} {platform.machine()}, {LATENCY_S * 1000:.0f} ms a call")
+        run(serve_tenant(given.members))
+    elif given.members and given.alone:
+        print(json.dumps(asdict(alone(given.members, given.pools))))
+    elif given.members:
+        found = run(simulate(given.members, given.pools, given.apps, given.other), virtual=True)
+        print(json.dumps(asdict(found)))
+    else:
+        all_cases()
+
+
+def all_cases() -> None:
+    machine = f"{platform.system()} {platform.machine()}"
+    print(f"python {platform.python_version()}, {machine}, {LATENCY_S * 1000:.0f} ms a call")
+    heading(Outcome)
     for members, pools, apps, other in CASES:
-        command = [sys.executable, __file__, str(members), "--pools", str(pools), "--apps", str(apps)]
-        told = subprocess.run([*command, "--other", str(other)], check=True, stdout=subprocess.PIPE, text=True).stdout
-        print(told, end="", flush=True)
+        row(ask(str(members), "--pools", str(pools), "--apps", str(apps), "--other", str(other)))
+    print(f"\nThe client alone, the tenant in a process apart whose time passes {SCALE} times as fast:")
+    heading(Alone)
+    for members in (60_000, 1_200_000):
+        row(ask(str(members), "--alone"))
 
 
-def _profiled(work):
-    import cProfile
-    import pstats
+def ask(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, *arguments]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found
 
-    profile = cProfile.Profile()
-    try:
-        return profile.runcall(work)
-    finally:
-        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
+
+def heading(kind: type[Any]) -> None:
+    names = [item.name for item in fields(kind)]
+    print(f"| {' | '.join(names)} |\n|{'---|' * len(names)}")
+
+
+def row(found: dict[str, Any]) -> None:
+    shown = (f"{value:,.1f}" if isinstance(value, float) else str(value) for value in found.values())
+    print(f"| {' | '.join(shown)} |", flush=True)
+
+
+# --- what is asked for ---
+
+
+def seed_for(members: int) -> Seed:
+    return Seed(organisations=ORGANISATIONS, users=members, licensed=0, seats={SKU: members + 100})
 
 
 def sizes(members: int, pools: int) -> list[int]:
-    """Uneven: the largest of 300 pools has some thirty times the members of the smallest; every user is in one."""
+    """Uneven: of 300 pools the largest has some thirty times the members of the smallest; everybody is in one."""
     weights = [1 / (number + 10) for number in range(pools)]
     found = [max(1, int(members * weight / sum(weights))) for weight in weights]
     found[0] += members - sum(found)
     return found
 
 
-def staff_list(folder: Path, seed: Seed, members: list[int]) -> tuple[Path, Path]:
+def asked(folder: Path, members: int, pools: int) -> Asked:
     """One staff list with a column that says whose pool, and the pools that are filled from it."""
-    upns = (seed.staff.at(position)["userPrincipalName"] for position in range(sum(members)))
+    staff, counts = seed_for(members).staff, sizes(members, pools)
+    upns = (staff.at(position)["userPrincipalName"] for position in range(members))
     with (folder / "staff.csv").open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(("upn", "pool"))
-        for number, count in enumerate(members):
+        for number, count in enumerate(counts):
             rows.writerows((next(upns), f"P{number}") for _ in range(count))
+    entries = []
+    for number, count in enumerate(counts):
+        source = f"{{csv: staff.csv, match: {{pool: P{number}}}}}"
+        entries.append(f"  - {{org: P{number}, sku: {SKU}, cap: {count}, members_from: {source}}}\n")
     document = folder / "pools.yaml"
-    entries = (
-        f"  - {{org: P{number}, sku: {SKU}, cap: {count}, members_from: {{csv: staff.csv, match: {{pool: P{number}}}}}}}\n"
-        for number, count in enumerate(members)
-    )
     document.write_text("mode: additive\npools:\n" + "".join(entries), encoding="utf-8")
-    return document, folder / "staff.csv"
+    return Asked(recipe="licenses.pools", inputs=(str(document),), options=PlanOptions(max_changes=10 * members))
+
+
+# --- on virtual time, all in one process ---
 
 
 async def simulate(members: int, pools: int, apps: int, other: float) -> Outcome:
-    clock = VirtualClock()
-    began = time.perf_counter()
-    seed = _seed(members)
-    tenant = SimulatedTenant(clock, seed=seed, latency_s=LATENCY_S)
+    clock, began = VirtualClock(), time.perf_counter()
+    tenant = SimulatedTenant(clock, seed=seed_for(members), latency_s=LATENCY_S)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        document, _ = staff_list(folder, seed, sizes(members, pools))
-        before = _rss_mb()
-        session = _session(tenant, clock, apps, folder)
-        asked = Asked(recipe="licenses.pools", inputs=(str(document),), options=PlanOptions(max_changes=10 * members))
+        wanted, session = asked(folder, members, pools), session_of(tenant, clock, apps, folder)
         cpu, at = time.process_time(), clock.monotonic()
-        planned = await plan(session, asked, runs_dir=folder)
-        cpu_plan, planned_s = time.process_time() - cpu, clock.monotonic() - at
-        await clock.sleep(60)
+        planned = await plan(session, wanted, runs_dir=folder)
+        planned_s, cpu_plan = clock.monotonic() - at, time.process_time() - cpu
+        # Somebody else has been busy for long: what the tenant's bucket holds at first is gone by then.
+        competitor = asyncio.create_task(another_app(tenant, clock, other)) if other else None
+        await clock.sleep(600)
         cpu, at = time.process_time(), clock.monotonic()
-        competitor = asyncio.create_task(_other_app(tenant, clock, other)) if other else None
         applied = await apply(session, planned.run)
-        cpu_apply, applied_s = time.process_time() - cpu, clock.monotonic() - at
+        applied_s, cpu_apply = clock.monotonic() - at, time.process_time() - cpu
         if competitor:
             competitor.cancel()
-        with RunFile.open(planned.run) as opened:
-            rows = sum(1 for _ in opened.input_results(tables=True))
         await session.chain.aclose()
-        writes = next(row["requests"] for row in planned.cost if row["bucket"] == "identity.tenant.writes")
-        pace = min(20.0 * apps, 60.0 * (1 - other))
-        return Outcome(
-            members, pools, apps, other, writes, writes / pace, planned_s, applied_s, session.throttled,
-            len(tenant.log), cpu_plan, cpu_apply, time.perf_counter() - began, _peak_mb(), before, rows,
-            {name: count for name, count in applied.outcomes.items() if count},
-        )  # fmt: skip
+        with RunFile.open(planned.run) as opened:
+            rows = sum(1 for each in opened.input_results(tables=True) if each.result.status)
+    writes = next(each["requests"] for each in planned.cost if each["bucket"] == "identity.tenant.writes")
+    floor = writes / min(APP_PACE * apps, TENANT_PACE * (1 - other))
+    outcomes = {status: count for status, count in applied.outcomes.items() if count}
+    return Outcome(
+        members, pools, apps, other, writes, floor, applied_s, session.throttled, planned_s, cpu_plan, cpu_apply,
+        time.perf_counter() - began, rows, outcomes,
+    )  # fmt: skip
 
 
-def _session(tenant: SimulatedTenant, clock: VirtualClock, apps: int, folder: Path) -> Session:
+def session_of(tenant: SimulatedTenant, clock: VirtualClock, apps: int, folder: Path) -> Session:
     settings = load({"target": "simulated", "quota_share": "1.0", "runs_dir": str(folder)}, env={}, cwd=folder)
     sources = [App(f"app-{number}") for number in range(apps)]
     budget, cloud = WriteBudget.read_only(), CLOUDS["global"]
@@ -198,68 +230,58 @@ def _session(tenant: SimulatedTenant, clock: VirtualClock, apps: int, folder: Pa
     )  # fmt: skip
 
 
-async def simulate_apart(members: int, pools: int, scale: float) -> dict[str, object]:
-    """The client alone in this process, over loopback, with every wait divided by ``scale``: what it takes itself."""
-    command = [sys.executable, __file__, str(members), "--serve", str(scale)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, tempfile.TemporaryDirectory() as name:
+async def another_app(tenant: SimulatedTenant, clock: VirtualClock, share: float) -> None:
+    """Somebody else's app that uses ``share`` of the tenant's write quota, evenly, and minds nothing."""
+    wire = SandboxTransport(tenant)
+    # One app may write a third of it in all, so that more takes two in turn.
+    for turn in range(10**9):
+        keys = (tenant.seed.staff.key(position) for position in range(20))
+        items = [
+            {"id": str(n), "method": "PATCH", "url": f"/users/{key}", "body": {"jobTitle": f"{turn}"}, "headers": JSON}
+            for n, key in enumerate(keys)
+        ]
+        headers = {"authorization": f"Bearer another-{turn % 2}", **JSON}
+        call = httpx.Request("POST", f"{ROOT}/$batch", headers=headers, content=json.dumps({"requests": items}))
+        await wire.handle_async_request(call)
+        await clock.sleep(20 / (TENANT_PACE * share) - LATENCY_S)
+
+
+# --- in real time, the tenant in a process apart ---
+
+
+def alone(members: int, pools: int) -> Alone:
+    command = [sys.executable, __file__, str(members), "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        folder, address = Path(name), server.stdout.readline().strip()
-        seed = _seed(members)
-        document, _ = staff_list(folder, seed, sizes(members, pools))
-        (folder / "graphkit.toml").write_text(f"[limits]\ntime_scale = {scale}\n")
-        given = {"target": address, "quota_share": "1.0", "runs_dir": str(folder), "access_token": "app-0"}
-        asked = Asked(recipe="licenses.pools", inputs=(str(document),), options=PlanOptions(max_changes=10 * members))
-        before = _peak_mb()
+        address = server.stdout.readline().strip()
         try:
-            async with open_session(load(given, env={}, cwd=folder)) as session:
-                planned = await plan(session, asked, runs_dir=folder)
-                cpu_plan, after_plan = time.process_time(), _peak_mb()
-                applied = await apply(session, planned.run)
-            cpu_apply = time.process_time() - cpu_plan
-            size = planned.run.stat().st_size / 2**20
+            return run(measured(address, members, pools))
         finally:
             server.kill()
-    outcomes = {name: count for name, count in applied.outcomes.items() if count}
-    return {
-        "members": members, "pools": pools, "scale": scale, "peak_plan_mb": after_plan, "peak_mb": _peak_mb(),
-        "before_mb": before, "cpu_plan_s": cpu_plan, "cpu_apply_s": cpu_apply, "run_file_mb": size,
-        "refused": applied.throttled, "outcomes": outcomes,
-    }  # fmt: skip
 
 
-async def serve_tenant(members: int, scale: float) -> None:
-    clock = RealClock(scale)
-    tenant = SimulatedTenant(clock, seed=_seed(members), latency_s=LATENCY_S)
+async def measured(address: str, members: int, pools: int) -> Alone:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wanted = asked(folder, members, pools)
+        (folder / "graphkit.toml").write_text(f"[limits]\ntime_scale = {SCALE}\n")
+        given = {"target": address, "quota_share": "1.0", "runs_dir": str(folder), "access_token": "app-0"}
+        idle, began = peak_mb(), time.process_time()
+        async with open_session(load(given, env={}, cwd=folder)) as session:
+            planned = await plan(session, wanted, runs_dir=folder)
+            planned_mb, cpu_plan = peak_mb(), time.process_time() - began
+            applied = await apply(session, planned.run)
+        cpu_apply = time.process_time() - began - cpu_plan
+    outcomes = {status: count for status, count in applied.outcomes.items() if count}
+    return Alone(members, pools, idle, planned_mb, peak_mb(), cpu_plan, cpu_apply, applied.throttled, outcomes)
+
+
+async def serve_tenant(members: int) -> None:
+    tenant = SimulatedTenant(RealClock(SCALE), seed=seed_for(members), latency_s=LATENCY_S)
     await serve(tenant, on_ready=lambda address: print(address, flush=True))
 
 
-def _seed(members: int) -> Seed:
-    return Seed(organisations=ORGANISATIONS, users=members, licensed=0, seats={SKU: members + 100})
-
-
-async def _other_app(tenant: SimulatedTenant, clock: VirtualClock, share: float) -> None:
-    """Somebody else's app that uses ``share`` of the tenant's write quota, evenly, and minds nothing."""
-    wire, seconds = SandboxTransport(tenant), 20 / (60 * share)
-    ids = [tenant.seed.staff.key(position) for position in range(20)]
-    requests = [
-        {"id": str(n), "method": "PATCH", "url": f"/users/{key}", "body": {"jobTitle": "Nurse"}, "headers": JSON}
-        for n, key in enumerate(ids)
-    ]
-    while True:
-        headers = {"authorization": "Bearer another-app", **JSON}
-        call = httpx.Request("POST", f"{ROOT}/$batch", headers=headers, content=json.dumps({"requests": requests}))
-        asyncio.get_running_loop().create_task(wire.handle_async_request(call))
-        await clock.sleep(seconds)
-
-
-def _rss_mb() -> float:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except OSError:
-        return 0.0
-
-
-def _peak_mb() -> float:
+def peak_mb() -> float:
     # Linux counts in KiB, macOS in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
