@@ -207,7 +207,7 @@ def forecast(
             continue
         row = rows.setdefault(name, {"bucket": name, "requests": 0.0, "seconds": 0.0})
         row["requests"] += amount
-        own = amount if bucket.scope == "tenant" else amount / apps
+        own = amount if bucket.scope.startswith("tenant") else amount / apps
         row["seconds"] = max(row["seconds"], seconds(bucket, own, share))
     for row in rows.values():
         row["requests"] = round(row["requests"])

@@ -123,7 +123,7 @@ def _meters(app: str, tenant_wide: dict[str, Meter], tally: Tally | None, clock:
     """Counters of one app; those of the whole tenant are the same for all."""
 
     def make(key: str, bucket: Bucket, share: float) -> Meter:
-        own = bucket.scope != "tenant"
+        own = not bucket.scope.startswith("tenant")
         if not own and key in tenant_wide:
             return tenant_wide[key]
         if tally is None or bucket.scope not in SCOPES or not bucket.quota:

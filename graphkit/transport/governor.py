@@ -137,7 +137,7 @@ class Governor:
     def outlook(self, request: Request, ahead: int) -> float:
         """When it may be expected to go if ``ahead`` others go first, by the counters that all apps do not share."""
         now = self._clock.monotonic()
-        own = (meter for meter, _ in self._costs(request) if meter.bucket.scope != "tenant")
+        own = (meter for meter, _ in self._costs(request) if not meter.bucket.scope.startswith("tenant"))
         return max(max(meter.next_free, meter.stopped_until, now) + ahead * meter.interval for meter in own)
 
     async def aclose(self) -> None:

@@ -57,7 +57,7 @@ class FileTally:
     def open(self, tenant: str) -> None:
         """Share with all who name the tenant alike."""
         name = hashlib.sha256(tenant.encode()).hexdigest()[:16]
-        self._path = self._folder / f"quota-{name}.json"
+        self._path = self._folder / f"pace-{name}.json"
 
     def reserve(self, name: str, amount: float, interval: float, now: float) -> Grant:
         common = self._clock()

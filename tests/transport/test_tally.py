@@ -179,7 +179,7 @@ def tally(tmp_path):
 
 
 def file_of(folder):
-    return next(folder.glob("quota-*.json"))
+    return next(folder.glob("pace-*.json"))
 
 
 def test_places_follow_each_other(tally):

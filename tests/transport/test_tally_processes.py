@@ -78,4 +78,4 @@ def test_two_processes_never_double_the_rate_and_one_goes_on_when_the_other_is_k
         assert 400 < len(times) < 700
         assert tenant.throttle.refused == 0
         assert most_in_any_window(times, 150) <= LIMIT
-    assert len(list((tmp_path / "runs").glob("quota-*.json"))) == 1
+    assert len(list((tmp_path / "runs").glob("pace-*.json"))) == 1
