@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JAVASCRIPT := tests/foreign/javascript/node_modules
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench simulate clean
 
 demo: $(VENV)/.installed
 	$(BIN)/graphkit demo
@@ -22,6 +22,10 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/bench_tenant.py
+
+# An onboarding of 1.2 million people on virtual time; takes half an hour.
+simulate: $(VENV)/.developer
+	$(BIN)/python tools/onboarding.py
 
 clean:
 	rm -rf $(VENV) $(JAVASCRIPT) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -52,6 +52,10 @@ class RealClock:
     def monotonic(self) -> float:
         return (time.monotonic() - self._start) * self._scale
 
+    def common(self) -> float:
+        """A reading that all processes of this machine with the same scale have in common."""
+        return time.time() * self._scale
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds) / self._scale)
 

@@ -21,6 +21,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.document import JsonObject, read_document, read_json_documents
+from graphkit.inputs.parted import Parted
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import read_rows
 from graphkit.inputs.source import Source, open_source
@@ -57,6 +58,7 @@ class Inputs:
         self.rejected: list[Origin] = []
         self._local_map = local_map
         self._values = values
+        self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
 
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""
@@ -90,21 +92,43 @@ class Inputs:
     ) -> Iterator[tuple[Origin, M]]:
         """The valid rows of a table that a document names; its path is relative to the document.
 
-        ``match`` gives cells that a row must have to count (heading to text).
+        ``match`` gives cells that a row must have to count (heading to text). A table is read once for all that match
+        cells of the same columns: three hundred pools may share one staff list.
         """
-        beside = open_source(source.beside(name), self.problems)
-        if beside is None:
+        if not match:
+            beside = open_source(source.beside(name), self.problems)
+            if beside is not None:
+                yield from self._rows(open_table(beside, self.problems, model), model, None)
             return
-        table = open_table(beside, self.problems, model)
-        for column in sorted(set(match or ()) - set(table.header)):
-            self.problems.add(
-                table.file, "", "missing-column", f"missing column: {column}, which {source.name} matches"
-            )
-        for origin, item in self._rows(table, model, None):
-            if all(origin.values.get(column, "").strip() == text for column, text in (match or {}).items()):
-                yield origin, item
+        staged = self._staged(source, name, model, frozenset(match))
+        if staged is not None:
+            table, parted = staged
+            for row in parted.of(match):
+                given = {column: cell for column, cell in row.values.items() if cell}
+                yield _origin(table, row), model.model_validate(given)
+
+    def _staged(
+        self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]
+    ) -> tuple[Table, Parted] | None:
+        """The valid rows of a table by the cells of ``columns``; what is wrong with it is told once."""
+        place = (source.beside(name), model, columns)
+        if place not in self._parted:
+            self._parted[place] = None
+            beside = open_source(place[0], self.problems)
+            table = open_table(beside, self.problems, model) if beside is not None else None
+            if table is not None and table.columns:
+                missing = sorted(columns - set(table.header))
+                for column in missing:
+                    message = f"missing column: {column}, which {source.name} matches"
+                    self.problems.add(table.file, "", "missing-column", message)
+                valid = (row for row, _ in self._read(table, model, None))
+                self._parted[place] = None if missing else (table, Parted(valid, table.header, columns))
+        return self._parted[place]
 
     def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
+        return ((_origin(table, row), item) for row, item in self._read(table, model, key))
+
+    def _read(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Row, M]]:
         scanned: list[Row] = []
         empty = bool(table.columns)
 
@@ -118,7 +142,7 @@ class Inputs:
 
         for row, item in read_rows(replace(table, scan=scan), model, self.problems, key=key):
             scanned.clear()
-            yield _origin(table, row), item
+            yield row, item
         self._reject(table, scanned)
         if empty:
             self.problems.warn(f"{table.file}: holds no rows below its header")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
-from graphkit.auth.permissions import Permissions, compare, granted, is_delegated, names_of_assignments, tenant_id
+from graphkit.auth.methods import identities
+from graphkit.auth.permissions import (
+    Permissions,
+    compare,
+    granted,
+    is_delegated,
+    names_of_assignments,
+    tenant_id,
+    together,
+)
 from graphkit.clock import VIRTUAL_EPOCH, Clock, RealClock, VirtualClock
 from graphkit.errors import ServiceError, UsageError, WrongTenant
 from graphkit.protocol.budget import WriteBudget
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
     from graphkit.transport.ledger import Board
+    from graphkit.transport.tally_file import FileTally
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
@@ -58,7 +68,10 @@ class Tenant:
 
 @dataclass(slots=True)
 class Session:
-    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first."""
+    """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first.
+
+    ``grants`` holds for each app what it was granted; ``None`` where nobody can tell.
+    """
 
     settings: Settings
     target: Target
@@ -68,8 +81,7 @@ class Session:
     chain: Chain
     budget: WriteBudget
     tenant: Tenant
-    identity: str
-    granted: frozenset[str] | None
+    grants: Mapping[str, frozenset[str] | None]
 
     @property
     def throttled(self) -> int:
@@ -80,10 +92,29 @@ class Session:
         """Name the run in the User-Agent of every request, so that the tenant's own logs can be laid beside it."""
         self.chain.user_agent = f"graphkit/{__version__} (run {run})"
 
+    @property
+    def apps(self) -> list[str]:
+        """The names of the identities, sorted: what a run is bound to."""
+        return sorted(self.grants)
+
     def permissions(self, required: Iterable[str]) -> Permissions:
-        """What the recipe needs against what the token gives. The simulated tenant permits everything."""
-        needed = frozenset(required)
-        return compare(needed, needed if self.target.kind == "simulated" else self.granted)
+        """What the recipe needs against what the token gives; of several apps each must have it.
+
+        The simulated tenant permits everything.
+        """
+        return together(list(self._compared(frozenset(required)).values()))
+
+    def lacking(self, required: Iterable[str]) -> dict[str, list[str]]:
+        """What is missing, and for which apps."""
+        found: dict[str, list[str]] = {}
+        for app, compared in self._compared(frozenset(required)).items():
+            for name in compared.missing:
+                found.setdefault(name, []).append(app)
+        return dict(sorted(found.items()))
+
+    def _compared(self, required: frozenset[str]) -> dict[str, Permissions]:
+        everything = self.target.kind == "simulated"
+        return {app: compare(required, required if everything else self.grants[app]) for app in self.apps}
 
 
 @asynccontextmanager
@@ -111,12 +142,13 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
 
     target = settings.target
     cloud = cloud_of(target)
-    async with _far_end(settings, target) as (wire, clock, source):
+    async with _far_end(settings, target) as (wire, clock, sources, tally):
         budget = WriteBudget.read_only()
         chain = build_chain(
             wire,
             cloud=cloud,
-            source=source,
+            source=sources,
+            tally=tally,
             clock=clock,
             budget=budget,
             user_agent=f"graphkit/{__version__}",
@@ -132,11 +164,13 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         )
         try:
             client = GraphClient(chain, cloud=cloud, clock=clock)
-            tenant = await _who_is_there(client, source, target)
-            allowed = await _granted(client, source, settings)
-            chain.governor.delegated = await _signed_in(source, settings)
-            async with _told(chain, clock, ledger_of(settings), tenant.id, source.name):
-                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, source.name, allowed)
+            tenant = await _who_is_there(client, sources, target)
+            if tally is not None:
+                tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
+            grants = {source.name: await _granted(client, source, settings) for source in sources}
+            chain.governor.delegated = await _signed_in(sources[0], settings)
+            async with _told(chain, clock, ledger_of(settings), tenant.id, sources[0].name):
+                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants)
         finally:
             await chain.aclose()
 
@@ -187,9 +221,9 @@ def cloud_of(target: Target) -> Cloud:
 @asynccontextmanager
 async def _far_end(
     settings: Settings, target: Target
-) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, TokenSource]]:
-    """The wire, the clock that counts there, and who we are."""
-    from graphkit.auth.source import make_token_source
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally | None]]:
+    """The wire, the clock that counts there, who we are, and where quota is shared with other processes."""
+    from graphkit.auth.source import make_token_sources
 
     cloud = cloud_of(target)
     if target.kind == "simulated":
@@ -197,17 +231,19 @@ async def _far_end(
 
         tenant, clock = _simulated(target)
         try:
-            yield SandboxTransport(tenant), clock, make_token_source(settings, cloud, clock)
+            yield SandboxTransport(tenant), clock, make_token_sources(settings, cloud, clock), None
         finally:
             tenant.close()
         return
     from graphkit.transport.network import make_wire
+    from graphkit.transport.tally_file import FileTally
 
     clock = RealClock(settings.time_scale)
-    source = make_token_source(settings, cloud, clock)
+    sources = make_token_sources(settings, cloud, clock)
     host = cloud.graph_root.partition("://")[2]
     proxy = settings.proxy_for(host) or None
-    yield make_wire(settings.wire, verify=settings.ssl_context(), proxy=proxy), clock, source
+    tally = FileTally(settings.runs_dir, clock.common)
+    yield make_wire(settings.wire, verify=settings.ssl_context(), proxy=proxy), clock, sources, tally
 
 
 def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:
@@ -225,9 +261,12 @@ def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:
     return SimulatedTenant(clock, latency_s=LATENCY_S), clock
 
 
-async def _who_is_there(client: GraphClient, source: TokenSource, target: Target) -> Tenant:
-    """``GET /organization``; a readable ``tid`` must agree with it."""
-    claimed = tenant_id((await source.token()).value)
+async def _who_is_there(client: GraphClient, sources: Sequence[TokenSource], target: Target) -> Tenant:
+    """``GET /organization``; a readable ``tid`` must agree with it, that of every identity."""
+    claims = {source.name: tenant_id((await source.token()).value) for source in sources}
+    claimed = next((found for found in claims.values() if found), "")
+    if other := next((app for app, found in claims.items() if found and found != claimed), ""):
+        raise WrongTenant(f"app {other} belongs to tenant {claims[other]}, the others to {claimed}")
     try:
         document = await client.get("/organization", params={"$select": "id,displayName,verifiedDomains"})
     except ServiceError:
@@ -252,10 +291,11 @@ async def _signed_in(source: TokenSource, settings: Settings) -> bool:
 async def _granted(client: GraphClient, source: TokenSource, settings: Settings) -> frozenset[str] | None:
     """From the token where it can be read, else from the app's role assignments, else ``None``: nobody knows."""
     readable = granted((await source.token()).value)
-    if readable is not None or settings.target.kind != "cloud" or not settings.client_id:
+    app = source.name if len(identities(settings)) > 1 else settings.client_id
+    if readable is not None or settings.target.kind != "cloud" or not app:
         return readable
     try:
-        path = f"{keyed('servicePrincipals', 'appId', settings.client_id)}/appRoleAssignments"
+        path = f"{keyed('servicePrincipals', 'appId', app)}/appRoleAssignments"
         own = [assignment async for assignment in client.list(path)]
         graph = await client.get(keyed("servicePrincipals", "appId", GRAPH_APP_ID), params={"$select": "id,appRoles"})
     except ServiceError:

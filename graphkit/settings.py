@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,6 +63,20 @@ class Target:
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One of several app registrations, and how it proves who it is: by exactly one of the last three.
+
+    ``client_secret`` comes from the variable that ``client_secret_variable`` names.
+    """
+
+    client_id: str
+    certificate_path: str = ""
+    federated_token_file: str = ""
+    client_secret_variable: str = ""
+    client_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +169,35 @@ def _list(value: object, base: Path) -> tuple[str, ...]:
     if not isinstance(parts, list | tuple):
         raise ValueError("must be a list, or text with commas between")
     return tuple(text for part in parts if (text := _text(part, base)))
+
+
+_PROOFS = ("certificate_path", "federated_token_file", "client_secret_variable")
+
+
+def _identities(value: object, base: Path) -> tuple[Identity, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise ValueError("must be tables, each under [[identities]]")
+    found = tuple(_identity(item, base) for item in value)
+    ids = [item.client_id.lower() for item in found]
+    if twice := next((one for one in ids if ids.count(one) > 1), ""):
+        raise ValueError(f"{twice} is there twice")
+    return found
+
+
+def _identity(table: Mapping[str, object], base: Path) -> Identity:
+    if "client_secret" in table:
+        raise ValueError(
+            "a secret does not belong here; put it into the environment or a private .env, and name its variable: "
+            "client_secret_variable"
+        )
+    if unknown := sorted(set(table) - {"client_id", *_PROOFS}):
+        raise ValueError(f"{unknown[0]}: no such key")
+    client_id = _text(table.get("client_id", ""), base)
+    proofs = [name for name in _PROOFS if table.get(name)]
+    if not client_id or len(proofs) != 1:
+        raise ValueError(f"each needs client_id and exactly one of {', '.join(_PROOFS)}")
+    read = _text if proofs[0] == "client_secret_variable" else _path_text
+    return Identity(client_id, **{proofs[0]: read(table[proofs[0]], base)})
 
 
 def _limits(value: object, _: Path) -> Mapping[str, float]:
@@ -302,6 +345,15 @@ class Settings:
             "A ready bearer token. Used as it is, never stored, never renewed.", env="GRAPHKIT_ACCESS_TOKEN", key=""
         ),
     )
+    identities: tuple[Identity, ...] = field(
+        default=(),
+        metadata=_about(
+            "Several app registrations side by side, each with a write quota of its own, in place of the one above: "
+            "tables of client_id and one of certificate_path, federated_token_file, client_secret_variable.",
+            key="identities",
+            read=_identities,
+        ),
+    )
     break_glass: tuple[str, ...] = field(
         default=(),
         metadata=_about(
@@ -436,7 +488,8 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that is set, to be masked wherever it turns up."""
-        return tuple(value for item in fields(self) if not item.repr and (value := getattr(self, item.name)))
+        own = (getattr(self, item.name) for item in fields(self) if not item.repr)
+        return tuple(value for value in (*own, *(item.client_secret for item in self.identities)) if value)
 
     def ssl_context(self) -> ssl.SSLContext:
         """What Graph and the login libraries trust: ``ca_bundle``, else the system's store.
@@ -519,10 +572,28 @@ def load(flags: Mapping[str, Any], *, env: Mapping[str, str] | None = None, cwd:
         found = next((hit for source in sources if (hit := _read(setting, source, problems))), None)
         if found:
             origins[setting.name], values[setting.name] = found
+    _resolve_secrets(values, sources, cwd or Path.cwd(), problems)
     _resolve_target(flags, cwd or Path.cwd(), values, origins, problems)
     if problems:
         _refuse(problems)
     return Settings(**values, origins=origins)
+
+
+def _resolve_secrets(values: dict[str, Any], sources: Iterable[_Source], cwd: Path, problems: list[str]) -> None:
+    """Give each of the identities the secret whose variable it names, from the environment, else from ``.env``."""
+    found: list[Identity] = []
+    for item in values.get("identities") or ():
+        name = item.client_secret_variable
+        places = [source for source in sources if source.label in ("environment", ".env") and source.values.get(name)]
+        if name and not places:
+            problems.append(f"identities {item.client_id}: {name} is not set, neither in the environment nor in .env")
+        elif name:
+            if places[0].label == ".env":
+                _refuse_shared(cwd / ".env", [name], problems)
+            item = replace(item, client_secret=str(places[0].values[name]))
+        found.append(item)
+    if found:
+        values["identities"] = tuple(found)
 
 
 def _refuse(problems: list[str]) -> None:
@@ -608,13 +679,17 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
         f".env {name}: no such setting" for name in values if name.startswith("GRAPHKIT_") and name not in ours
     ]
     secrets = [name for setting in SETTINGS if setting.secret for name in setting.env if values.get(name)]
+    _refuse_shared(path, secrets, problems)
+    return values
+
+
+def _refuse_shared(path: Path, secrets: list[str], problems: list[str]) -> None:
     mode = path.stat().st_mode & 0o777
     if secrets and os.name == "posix" and mode & 0o077:
         problems.append(
             f".env: holds {', '.join(secrets)} and others on this machine may read it (mode {mode:04o}); "
             "make it private: chmod 600 .env"
         )
-    return values
 
 
 def _read_toml(label: str, path: Path, problems: list[str]) -> dict[str, object]:

@@ -68,28 +68,28 @@ ORGANIZATION = {
 
 @pytest.mark.parametrize("token", ["opaque", jwt(tid="t-1")])
 def test_a_tenant_is_who_its_organization_says(token):
-    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, token)
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], CLOUD), ORGANIZATION, token)
     assert (tenant.id, tenant.name, tenant.domain) == ("t-1", "Contoso", "contoso.example")
 
 
 def test_a_token_for_another_tenant_stops_everything():
     with pytest.raises(WrongTenant, match="the token is for tenant t-2, but t-1 answered"):
-        ask(lambda client, source: session._who_is_there(client, source, CLOUD), ORGANIZATION, jwt(tid="t-2"))
+        ask(lambda client, source: session._who_is_there(client, [source], CLOUD), ORGANIZATION, jwt(tid="t-2"))
 
 
 def test_a_cloud_that_does_not_say_who_it_is_stops_an_opaque_token():
     with pytest.raises(ServiceError):
-        ask(lambda client, source: session._who_is_there(client, source, CLOUD), {})
+        ask(lambda client, source: session._who_is_there(client, [source], CLOUD), {})
 
 
 def test_a_readable_token_tells_the_tenant_where_the_service_does_not():
-    tenant = ask(lambda client, source: session._who_is_there(client, source, CLOUD), {}, jwt(tid="t-2"))
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], CLOUD), {}, jwt(tid="t-2"))
     assert tenant.id == "t-2"
 
 
 @pytest.mark.parametrize("answers", [{}, {"/organization": {"value": []}}])
 def test_on_loopback_an_unknown_tenant_is_bound_to_its_address(answers):
-    tenant = ask(lambda client, source: session._who_is_there(client, source, LOOPBACK), answers)
+    tenant = ask(lambda client, source: session._who_is_there(client, [source], LOOPBACK), answers)
     assert tenant.id == "unknown tenant at http://127.0.0.1:8080"
 
 
@@ -135,3 +135,33 @@ def test_permissions_come_from_the_token_else_from_the_app_else_from_nowhere(tmp
 def test_the_limits_of_a_person_count_for_a_person(token, auth, person):
     chosen = settings.load({"auth": auth}, env={})
     assert run(session._signed_in(FixedSource("app", Token(token, 1e12)), chosen), virtual=True) is person
+
+
+def session_of(**grants):
+    """As much of a session as comparing permissions needs."""
+    empty = dict.fromkeys(session.Session.__dataclass_fields__)
+    return session.Session(**{**empty, "target": CLOUD, "grants": grants})
+
+
+def test_of_several_apps_each_must_hold_what_is_needed():
+    several = session_of(
+        second=frozenset({"User.ReadWrite.All", "Mail.Read"}), first=frozenset({"Directory.Read.All", "Group.Create"})
+    )
+    assert several.apps == ["first", "second"]
+    found = several.permissions(["User.Read.All", "Group.Create"])
+    assert found.missing == ("Group.Create",)
+    assert {"Mail.Read", "Directory.Read.All"} <= set(found.excess)
+    assert several.lacking(["User.Read.All", "Group.Create"]) == {"Group.Create": ["second"]}
+
+
+def test_one_app_of_which_nobody_knows_leaves_all_unknown():
+    assert not session_of(first=frozenset({"User.Read.All"}), second=None).permissions(["User.Read.All"]).known
+
+
+def test_apps_of_different_tenants_are_refused():
+    async def work(client, source):
+        other = FixedSource("other", Token(jwt(tid="t-9"), 1e12))
+        await session._who_is_there(client, [source, other], CLOUD)
+
+    with pytest.raises(WrongTenant, match="app other belongs to tenant t-9, the others to t-1"):
+        ask(work, ORGANIZATION, jwt(tid="t-1"))

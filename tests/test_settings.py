@@ -403,6 +403,65 @@ def test_a_bundle_replaces_the_system_store(tmp_path):
     assert len(Settings(ca_bundle=str(bundle)).ssl_context().get_ca_certs()) == 1
 
 
+# --- several app registrations ---
+
+TWO_APPS = """
+[[identities]]
+client_id = "app-1"
+certificate_path = "one.pem"
+[[identities]]
+client_id = "app-2"
+client_secret_variable = "SECOND_SECRET"
+"""
+
+
+def test_identities_are_listed_in_the_project_file_and_their_secrets_elsewhere(here):
+    (here / "graphkit.toml").write_text(TWO_APPS)
+    private(here / ".env", "SECOND_SECRET=from-file\n")
+    first, second = load({}, env={}, cwd=here).identities
+    assert (first.client_id, first.certificate_path, first.client_secret) == ("app-1", str(here / "one.pem"), "")
+    assert (second.client_id, second.client_secret) == ("app-2", "from-file")
+    settings = load({}, env={"SECOND_SECRET": "from-environment"}, cwd=here)
+    assert settings.identities[1].client_secret == "from-environment"
+    assert "from-environment" in settings.secrets
+    assert "from-environment" not in repr(settings)
+
+
+def test_a_secret_of_an_identity_that_is_nowhere_is_told(here):
+    (here / "graphkit.toml").write_text(TWO_APPS)
+    assert "identities app-2: SECOND_SECRET is not set" in problems_of(cwd=here)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+def test_a_dotenv_with_the_secret_of_an_identity_must_be_private(here):
+    (here / "graphkit.toml").write_text(TWO_APPS)
+    (here / ".env").write_text("SECOND_SECRET=x\n")
+    (here / ".env").chmod(0o644)
+    assert "holds SECOND_SECRET and others on this machine may read it" in problems_of(cwd=here)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('identities = "app-1"', "must be tables, each under [[identities]]"),
+        ("[[identities]]\nclient_id = 'a'", "each needs client_id and exactly one of certificate_path"),
+        ("[[identities]]\ncertificate_path = 'a.pem'", "each needs client_id and exactly one of certificate_path"),
+        (
+            "[[identities]]\nclient_id = 'a'\ncertificate_path = 'a.pem'\nfederated_token_file = 'f'",
+            "each needs client_id and exactly one of certificate_path",
+        ),
+        ("[[identities]]\nclient_id = 'a'\nclient_secret = 'hush'", "a secret does not belong here"),
+        ("[[identities]]\nclient_id = 'a'\nclient_certificate = 'a.pem'", "client_certificate: no such key"),
+        (2 * "[[identities]]\nclient_id = 'A'\ncertificate_path = 'a.pem'\n", "a is there twice"),
+    ],
+)
+def test_an_identity_that_is_not_whole_is_refused(here, text, problem):
+    (here / "graphkit.toml").write_text(text)
+    told = problems_of(cwd=here)
+    assert f"graphkit.toml identities: {problem}" in told
+    assert "hush" not in told
+
+
 # --- the manual ---
 
 

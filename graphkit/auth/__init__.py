@@ -7,7 +7,7 @@ only when a token is really asked for.
 
 from graphkit.auth.permissions import Permissions, compare, granted, names_of_assignments, tenant_id
 from graphkit.auth.signin import Account, login, logout
-from graphkit.auth.source import make_token_source
+from graphkit.auth.source import make_token_source, make_token_sources
 from graphkit.auth.status import Status, status
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "login",
     "logout",
     "make_token_source",
+    "make_token_sources",
     "names_of_assignments",
     "status",
     "tenant_id",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from graphkit.errors import AuthError
 from graphkit.settings import SETTINGS, Settings
@@ -31,6 +32,28 @@ _SIGNS = {
 }
 # These ask an address of their own, not the authority that a test server offers.
 _NO_AUTHORITY = ("managed-identity", "azure-cli")
+
+
+def identities(settings: Settings) -> tuple[Settings, ...]:
+    """The settings as each of ``[[identities]]`` has them; as they are where none are listed.
+
+    A token given by hand, or a method that is named, goes before the list.
+    """
+    if not settings.identities or settings.auth != "auto" or settings.access_token:
+        return (settings,)
+    return tuple(
+        replace(
+            settings,
+            client_id=identity.client_id,
+            client_secret=identity.client_secret,
+            certificate_path=identity.certificate_path,
+            federated_token_file=identity.federated_token_file,
+            managed_identity_client_id="",
+            identity_endpoint="",
+            identities=(),
+        )
+        for identity in settings.identities
+    )
 
 
 def choose(settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,18 @@ def compare(required: Iterable[str], granted: Iterable[str] | None) -> Permissio
         granted=tuple(sorted(have)),
         missing=tuple(sorted(need - covered)),
         excess=tuple(sorted(have - need - _SIGN_IN_SCOPES)),
+        known=True,
+    )
+
+
+def together(found: Sequence[Permissions]) -> Permissions:
+    """Several identities that share the work: what one lacks is missing, what one has in excess is in excess."""
+    if len(found) == 1 or not all(each.known for each in found):
+        return found[0] if len(found) == 1 else Permissions((), (), (), known=False)
+    return Permissions(
+        granted=tuple(sorted(frozenset.intersection(*(frozenset(each.granted) for each in found)))),
+        missing=tuple(sorted({name for each in found for name in each.missing})),
+        excess=tuple(sorted({name for each in found for name in each.excess})),
         known=True,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from graphkit.auth.claims import expiry, read_claims
 from graphkit.auth.grant import Fetch
-from graphkit.auth.methods import choose
+from graphkit.auth.methods import choose, identities
 from graphkit.clock import Clock, RealClock
 from graphkit.errors import AuthError
 from graphkit.log import event
@@ -39,6 +39,14 @@ def make_token_source(
         return _given(settings.access_token)
     managed = settings.managed_identity_client_id if method == "managed-identity" else ""
     return CachedSource(managed or settings.client_id or method, _fetcher(method, settings, cloud, show), clock)
+
+
+def make_token_sources(settings: Settings, cloud: Cloud, clock: Clock) -> tuple[TokenSource, ...]:
+    """All identities that ``settings`` describe: one, or each of ``[[identities]]``. Raises ``AuthError`` as above."""
+    apps = identities(settings)
+    if settings.target.kind == "simulated" and len(apps) > 1:
+        return tuple(FixedSource(app.client_id, Token(f"simulated-{app.client_id}", math.inf)) for app in apps)
+    return tuple(make_token_source(app, cloud, clock) for app in apps)
 
 
 def _fetcher(method: str, settings: Settings, cloud: Cloud, show: Callable[[str], None] | None) -> Fetch:

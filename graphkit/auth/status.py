@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphkit.auth.methods import choose
+from graphkit.auth.methods import choose, identities
 from graphkit.auth.store import Store, open_store
 from graphkit.errors import AuthError
 from graphkit.settings import Settings
@@ -31,11 +31,12 @@ class Status:
 
 def status(settings: Settings, *, store: Store | None = None) -> Status:
     """Never raises for what is merely not set up: that is the answer."""
-    target, who = str(settings.target), (settings.tenant_id, settings.client_id)
+    apps = identities(settings)
+    target, who = str(settings.target), (settings.tenant_id, ", ".join(app.client_id for app in apps))
     if settings.target.kind == "simulated":
         return Status(target, "simulated", *who, note="the simulated tenant asks for no credentials")
     try:
-        method = choose(settings)
+        method = ", ".join(dict.fromkeys(choose(app) for app in apps))
         if method not in ("interactive", "device-code"):
             return Status(target, method, *who)
         opened = store or open_store(settings.cache_dir)

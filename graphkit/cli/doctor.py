@@ -8,18 +8,19 @@ import platform
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 
 from graphkit import __version__, clock
-from graphkit.auth import make_token_source
+from graphkit.auth import make_token_sources
 from graphkit.cli.auth import compared
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
 from graphkit.errors import GraphkitError
+from graphkit.protocol.identity import TokenSource
 from graphkit.recipe import all_recipes
 from graphkit.reports import text
 from graphkit.session import Session, cloud_of
@@ -59,9 +60,9 @@ def _all(invocation: Invocation) -> Iterator[Check]:
     yield _proxy(settings)
     yield _trust(settings)
     yield _runs_folder(settings.runs_dir)
-    token = _token(settings)
-    yield token
-    if token.state != FAIL:
+    tokens = list(_tokens(settings))
+    yield from tokens
+    if all(token.state != FAIL for token in tokens):
         yield from _tenant(invocation)
 
 
@@ -129,17 +130,27 @@ def _runs_folder(folder: Path) -> Check:
     return Check("runs folder", OK, f"{folder}: writable" + (" and private" if os.name == "posix" else ""))
 
 
-def _token(settings: Settings) -> Check:
+def _tokens(settings: Settings) -> Iterator[Check]:
+    """One line for each identity."""
     wall = clock.RealClock()
-
-    async def ask() -> tuple[str, float]:
-        source = make_token_source(settings, cloud_of(settings.target), wall)
-        return source.name, (await source.token()).expires_on - wall.now()
-
     try:
-        name, left = clock.run(ask())
+        sources = make_token_sources(settings, cloud_of(settings.target), wall)
     except GraphkitError as error:
-        return _failed("token", error)
+        yield _failed("token", error)
+        return
+    for source in sources:
+        yield _token(source, wall)
+
+
+def _token(source: TokenSource, wall: clock.Clock) -> Check:
+    async def ask() -> float:
+        return (await source.token()).expires_on - wall.now()
+
+    name = source.name
+    try:
+        left = clock.run(ask())
+    except GraphkitError as error:
+        return replace(_failed("token", error), found=f"for {name}: {error.message}")
     if math.isinf(left):
         return Check("token", OK, f"for {name}; it does not say when it ends")
     found = f"for {name}, good for {text.duration(left)}"

@@ -31,6 +31,8 @@ IN_FLIGHT = 320
 """Packs being written at a time: eight batches of twenty on the wire and as many waiting behind them."""
 WINDOW = 2000
 """Packs held in memory, those that wait for what they need included."""
+WINDOW_CHANGES = 8000
+"""And the changes in them: a pack of twenty takes twenty times the memory. Enough for all places on the wire."""
 LOOKS_AFTER_S = (2.0, 5.0, 15.0, 30.0)
 """Seconds before each look after an answer that got lost: replicas lag, and their reads can go backwards."""
 LOOKS_AFTER_THROTTLE_S = (2.0, 5.0)
@@ -97,7 +99,7 @@ class Applier:
         self._deadline = deadline
         self._observer = observer
         self._journal = Journal(run, context.clock)
-        self._window = asyncio.Semaphore(WINDOW)
+        self._window = _Window()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._slots_of: dict[str, asyncio.Semaphore] = {}
         self._needed: dict[tuple[str, str], asyncio.Future[bool]] = {}
@@ -113,7 +115,7 @@ class Applier:
         self._observer(self._progress)
         async with asyncio.TaskGroup() as tasks:
             for pack in packs(self._run.pending(), self._resources):
-                await self._window.acquire()
+                await self._window.enter(len(pack))
                 if self._must_stop():
                     break
                 tasks.create_task(self._settle(pack))
@@ -165,7 +167,7 @@ class Applier:
             self._halt(error)
         finally:
             self._abandon(pack)
-            self._window.release()
+            self._window.leave(len(pack))
 
     def _slots_for(self, resource: Resource) -> asyncio.Semaphore:
         """The places that a kind shares with all others, or its own few."""
@@ -385,6 +387,26 @@ class Applier:
             self._progress, done=self._progress.done + len(ended), failed=self._progress.failed + bad
         )
         self._observer(self._progress)
+
+
+class _Window:
+    """How much is held in memory at a time. One asks for room; what is settled makes some."""
+
+    def __init__(self) -> None:
+        self._packs = self._changes = 0
+        self._left = asyncio.Event()
+
+    async def enter(self, changes: int) -> None:
+        while self._packs and (self._packs >= WINDOW or self._changes + changes > WINDOW_CHANGES):
+            self._left.clear()
+            await self._left.wait()
+        self._packs += 1
+        self._changes += changes
+
+    def leave(self, changes: int) -> None:
+        self._packs -= 1
+        self._changes -= changes
+        self._left.set()
 
 
 Ended = tuple[Change, Result]

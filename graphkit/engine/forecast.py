@@ -12,7 +12,7 @@ from graphkit.engine.runfile import RunFile
 from graphkit.protocol import quota
 
 
-def forecast(run: RunFile, resources: Mapping[str, Resource], share: float) -> list[dict[str, Any]]:
+def forecast(run: RunFile, resources: Mapping[str, Resource], share: float, apps: int = 1) -> list[dict[str, Any]]:
     """A row per bucket that the writes of the plan draw on: ``bucket``, ``requests``, ``seconds``; the slowest first.
 
     ``share`` is the part of each published quota that this run takes.
@@ -22,4 +22,4 @@ def forecast(run: RunFile, resources: Mapping[str, Resource], share: float) -> l
         for method, path in resources[pack[0].kind].routes(pack[0]):
             for charge in quota.charges(method, path):
                 totals[charge.bucket] += charge.amount
-    return quota.forecast(totals, share)
+    return quota.forecast(totals, share, apps=apps)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from graphkit.errors import RunFileError
+from graphkit.transport.locking import lock_now
 
 
 class FileLock:
@@ -27,7 +28,7 @@ class FileLock:
         while True:
             handle = os.open(beside, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
             try:
-                _lock(handle)
+                lock_now(handle)
             except OSError as error:
                 holder = os.pread(handle, 100, 1).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
                 os.close(handle)
@@ -59,16 +60,3 @@ def _is_still(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
         return False
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

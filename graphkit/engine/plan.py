@@ -42,11 +42,13 @@ class Planner:
         self._context = context
         self._planned: dict[tuple[str, str], Planned] = {}
 
-    async def plan(self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float) -> None:
+    async def plan(
+        self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float, apps: int = 1
+    ) -> None:
         """Stage, resolve, read, compare, guard, seal.
 
-        ``problems`` may grow while ``wishes`` is consumed. Raises ``InputErrors`` with all of them, unless the
-        options say to skip invalid rows and each is a single row or entry.
+        ``apps`` is how many identities share the work. ``problems`` may grow while ``wishes`` is consumed. Raises
+        ``InputErrors`` with all of them, unless the options say to skip invalid rows and each is a single row or entry.
         """
         for chunk in chunked(wishes):
             problems += self._run.stage(chunk)
@@ -67,7 +69,9 @@ class Planner:
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         self._run.seal(
-            status=self._status(reasons), blocked=reasons, cost=forecast(self._run, self._resources, quota_share)
+            status=self._status(reasons),
+            blocked=reasons,
+            cost=forecast(self._run, self._resources, quota_share, apps),
         )
 
     def _kinds(self) -> list[str]:

@@ -140,10 +140,12 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         )
     if header["target"] != str(session.target):
         raise WrongTenant(f"{run.path} was planned against {header['target']}, not {session.target}")
-    if header["apps"] != [session.identity]:
+    if header["apps"] != session.apps:
+        several = len(header["apps"]) > 1
         raise WrongTenant(
-            f"{run.path} was planned with the app {', '.join(header['apps'])}, not {session.identity}",
-            hint="apply with the same app registration, or plan again",
+            f"{run.path} was planned with the app{'s' if several else ''} {', '.join(header['apps'])}, "
+            f"not {', '.join(session.apps)}",
+            hint=f"apply with the same app registration{'s' if several else ''}, or plan again",
         )
     status = header["status"]
     if header["blocked"]:

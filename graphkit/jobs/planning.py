@@ -94,7 +94,7 @@ async def _fill(
         context = Context(session.client, session.clock, snapshot, options, ours=ours)
         planner = Planner(run, ResourceTable(context), context)
         found: list[InputProblem] = problems.found
-        await planner.plan(wishes, found, quota_share=session.settings.quota_share)
+        await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
     finally:
         snapshot.close()
 
@@ -106,10 +106,18 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
         return ["the token does not say what it permits; missing permissions will show as refused requests"]
     if known.missing and recipe.essential:
         raise MissingPermission(
-            f"{recipe.name} needs {', '.join(sorted(known.missing))}, which this identity was not granted",
+            f"{recipe.name} needs {', '.join(_named(session, recipe))}, which this identity was not granted",
             hint=f"graphkit auth permissions {recipe.name} shows all of them",
         )
-    return [f"{name} was not granted; writes that need it will be refused" for name in sorted(known.missing)]
+    return [f"{name} was not granted; writes that need it will be refused" for name in _named(session, recipe)]
+
+
+def _named(session: Session, recipe: Recipe) -> list[str]:
+    """What is missing; with several apps, for which of them."""
+    lacking = session.lacking(recipe.permissions)
+    if len(session.apps) == 1:
+        return list(lacking)
+    return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
 
 
 def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
@@ -121,7 +129,7 @@ def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
         "tenant": session.tenant.id,
         "tenant_shown": session.tenant.to_json(),
         "target": str(session.target),
-        "apps": [session.identity],
+        "apps": session.apps,
         "options": options,
         "limits": limits,
         "created": now,

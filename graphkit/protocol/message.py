@@ -69,7 +69,8 @@ class Request:
 class Response:
     """What the service answered to one request. Header names are lower case.
 
-    ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing.
+    ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing;
+    ``identity`` is the number of the app registration that it was asked by.
     """
 
     status: int
@@ -78,6 +79,7 @@ class Response:
     attempts: int = 1
     client_request_id: str = ""
     token_serial: int = 0
+    identity: int = 0
 
     @property
     def ok(self) -> bool:

@@ -209,11 +209,13 @@ def forecast(
     *,
     size: str = "S",
     limits: Mapping[str, float] | None = None,
+    apps: int = 1,
 ) -> list[dict[str, Any]]:
     """The earliest finish for each bucket, the slowest first: rows of ``bucket``, ``requests`` and ``seconds``.
 
-    ``totals`` maps a charge's ``key`` to the amount wanted; ``share`` is the part of each quota that may be used. Where
-    teams or channels have counters of their own, the row is that of the busiest. Buckets without limit have no row.
+    ``totals`` maps a charge's ``key`` to the amount wanted; ``share`` is the part of each quota that may be used,
+    ``apps`` is how many identities share the work. Where teams or channels have counters of their own, the row is that
+    of the busiest. Buckets without limit have no row.
     """
     known = table(size, limits)
     rows: dict[str, dict[str, Any]] = {}
@@ -224,7 +226,8 @@ def forecast(
             continue
         row = rows.setdefault(name, {"bucket": name, "requests": 0.0, "seconds": 0.0})
         row["requests"] += amount
-        row["seconds"] = max(row["seconds"], seconds(bucket, amount, share))
+        own = amount if bucket.scope.startswith("tenant") else amount / apps
+        row["seconds"] = max(row["seconds"], seconds(bucket, own, share))
     for row in rows.values():
         row["requests"] = round(row["requests"])
         row["seconds"] = round(row["seconds"], 1)

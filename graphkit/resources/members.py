@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,21 +122,31 @@ class Members(Resource):
         tally: Counter[tuple[str, Action]] = Counter(
             (_group_of(change), change.action) for change in view.changes(self.kind)
         )
+        over = {}
         for key, group in groups.items():
             cap = group.rails.get("cap")
             there = self.context.snapshot.count(self.kind, f"{key}/")
             members = there + tally[key, Action.ADD] - tally[key, Action.REMOVE]
             # A pool that is too full already and gets nobody new is no reason to stop.
-            if cap is None or members <= cap or not tally[key, Action.ADD]:
-                continue
-            added = (change for change in view.changes(self.kind) if change.action is Action.ADD)
-            in_order = sorted((_by_place(change.origin), change.key) for change in added if _group_of(change) == key)
-            over = max(0, len(in_order) - (members - cap))
-            (file, row), first = in_order[over]
+            if cap is not None and members > cap and tally[key, Action.ADD]:
+                over[key] = members
+        added = self._added(view, over)
+        for key, members in over.items():
+            cap, in_order = groups[key].rails["cap"], sorted(added[key])
+            place = max(0, len(in_order) - (members - cap))
+            (file, row), first = in_order[place]
             yield (
                 f"{key}: {members} members wanted, cap is {cap}; "
-                f"number {members - len(in_order) + over + 1} is {first.rpartition('/')[2]} ({file} row {row})"
+                f"number {members - len(in_order) + place + 1} is {first.rpartition('/')[2]} ({file} row {row})"
             )
+
+    def _added(self, view: PlanView, groups: Collection[str]) -> dict[str, list[tuple[tuple[str, Any], str]]]:
+        """Who is added to these groups, with the place that asked for it; the plan is read once for all of them."""
+        added: dict[str, list[tuple[tuple[str, Any], str]]] = {key: [] for key in groups}
+        for change in view.changes(self.kind) if groups else ():
+            if change.action is Action.ADD and (key := _group_of(change)) in added:
+                added[key].append((_by_place(change.origin), change.key))
+        return added
 
     async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:
         """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""

@@ -1,4 +1,7 @@
-"""Where the stages are put together, outermost first: guard > retry > governor > batcher > auth > wire."""
+"""Where the stages are put together, outermost first: guard > retry > governor > batcher > auth > wire.
+
+With several identities there is one governor, batcher and auth for each, and the fleet above them chooses.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,27 @@ from graphkit.clock import Clock
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import TokenSource
-from graphkit.protocol.message import Request, Response
+from graphkit.protocol.message import Request, Response, Stage
+from graphkit.protocol.quota import Bucket
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import SLOTS, Batcher
-from graphkit.transport.governor import PARK_AFTER, Governor
+from graphkit.transport.fleet import Fleet, Ship
+from graphkit.transport.governor import PARK_AFTER, Governor, MakeMeter
 from graphkit.transport.guard import Guard
+from graphkit.transport.meter import Meter
 from graphkit.transport.retry import Hook, Retry
+from graphkit.transport.tally import SCOPES, TalliedMeter, Tally
 from graphkit.transport.wire import Timeouts, Wire
 
 
 class Chain:
     """The whole transport as one stage. ``budget`` may be replaced, as when a plan turns into its application."""
 
-    def __init__(self, guard: Guard, retry: Retry, governor: Governor, batcher: Batcher, wire: Wire) -> None:
+    def __init__(self, guard: Guard, retry: Retry, fleet: Fleet, governor: Governor | Fleet, wire: Wire) -> None:
         self._guard = guard
         self._retry = retry
+        self._fleet = fleet
         self.governor = governor
-        self._batcher = batcher
         self._wire = wire
 
     @property
@@ -68,8 +75,7 @@ class Chain:
 
     async def aclose(self) -> None:
         """Cancel what is under way and close the connections."""
-        await self._batcher.aclose()
-        await self.governor.aclose()
+        await self._fleet.aclose()
         await self._wire.aclose()
 
 
@@ -77,7 +83,7 @@ def build_chain(
     wire: httpx.AsyncBaseTransport,
     *,
     cloud: Cloud,
-    source: TokenSource,
+    source: TokenSource | Sequence[TokenSource],
     clock: Clock,
     budget: WriteBudget,
     user_agent: str = "graphkit",
@@ -89,25 +95,56 @@ def build_chain(
     hooks: Sequence[Hook] = (),
     park_after: float = PARK_AFTER,
     seed: int | None = None,
+    tally: Tally | None = None,
 ) -> Chain:
     """A chain that ends at ``wire``: the network (``make_wire``), a recorder, or the simulated tenant.
 
     ``quota_share`` is the part of each published quota to use, ``limits`` overrides quotas by bucket id, ``slots`` is
-    the number of calls in flight per workload, and ``seed`` makes the jitter repeatable.
+    the number of calls in flight per workload, and ``seed`` makes the jitter repeatable. Several sources are so many
+    identities side by side. With a ``tally`` the budget is shared with others who hold it.
     """
     chance = random.Random(seed)  # noqa: S311 - spreads retries, protects nothing
     edge = Wire(wire, graph_root=cloud.graph_root, user_agent=user_agent, timeouts=timeouts)
-    auth = Auth(edge, source, clock)
-    batcher = Batcher(auth, slots=slots)
-    governor = Governor(
-        batcher,
-        clock,
-        share=quota_share,
-        size=tenant_size,
-        limits=limits,
-        chance=chance,
-        park_after=park_after,
-        recall=batcher.recall,
-    )
-    retry = Retry(governor, clock, renew=auth.renew, hooks=hooks, chance=chance, park_after=park_after)
-    return Chain(Guard(retry, graph_root=cloud.graph_root, budget=budget), retry, governor, batcher, edge)
+    tenant_wide: dict[str, Meter] = {}
+
+    def ship(source: TokenSource) -> Ship:
+        auth = Auth(edge, source, clock)
+        batcher = Batcher(auth, slots=slots)
+        governor = Governor(
+            batcher,
+            clock,
+            share=quota_share,
+            size=tenant_size,
+            limits=limits,
+            chance=chance,
+            park_after=park_after,
+            make_meter=_meters(source.name, tenant_wide, tally, clock),
+            recall=batcher.recall,
+        )
+        return Ship(source.name, governor, batcher, auth)
+
+    ships = [ship(each) for each in (source if isinstance(source, Sequence) else (source,))]
+    fleet, first = Fleet(ships), ships[0]
+    several = len(ships) > 1
+    following: Stage = fleet if several else first.governor
+    renew = fleet.renew if several else first.auth.renew
+    retry = Retry(following, clock, renew=renew, hooks=hooks, chance=chance, park_after=park_after)
+    guard = Guard(retry, graph_root=cloud.graph_root, budget=budget)
+    return Chain(guard, retry, fleet, fleet if several else first.governor, edge)
+
+
+def _meters(app: str, tenant_wide: dict[str, Meter], tally: Tally | None, clock: Clock) -> MakeMeter:
+    """Counters of one app; those of the whole tenant are the same for all."""
+
+    def make(key: str, bucket: Bucket, share: float) -> Meter:
+        own = not bucket.scope.startswith("tenant")
+        if not own and key in tenant_wide:
+            return tenant_wide[key]
+        if tally is None or bucket.scope not in SCOPES or not bucket.quota:
+            meter = Meter(key, bucket, share)
+        else:
+            owner = app if own else ""
+            meter = TalliedMeter(key, bucket, share, tally=tally, now=clock.monotonic, owner=owner)
+        return meter if own else tenant_wide.setdefault(key, meter)
+
+    return make

@@ -56,8 +56,8 @@ class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
     ``delegated``: for a signed-in person, who has limits besides those of the app. ``make_meter`` supplies the
-    counters, some of which several governors may hold. ``recall`` takes back, from the stage below, what was let
-    through and has not left yet.
+    counters, some of which several governors may hold: those are its ``companions``. ``recall`` takes back, from the
+    stage below, what was let through and has not left yet.
 
     Raises ``Parked`` for a request whose bucket the service closed for longer than ``park_after`` seconds, and
     ``DeadlineReached`` for one that could not be let through before the deadline.
@@ -85,6 +85,7 @@ class Governor:
         self._delegated = delegated
         self._make_meter = make_meter
         self._recall = recall
+        self.companions: Sequence[Governor] = ()
         self._admission = Admission(clock, park_after=park_after)
         self._meters: dict[str, Meter] = {}
         # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
@@ -159,6 +160,12 @@ class Governor:
             for row in self.utilisation()
             if row.used or row.waiting or row.stopped_for
         ]
+
+    def outlook(self, request: Request, ahead: int) -> float:
+        """When it may be expected to go if ``ahead`` others go first, by the counters that all apps do not share."""
+        now = self._clock.monotonic()
+        own = (meter for meter, _ in self._costs(request).pairs if not meter.bucket.scope.startswith("tenant"))
+        return max(max(meter.next_free, meter.stopped_until, now) + ahead * meter.interval for meter in own)
 
     async def aclose(self) -> None:
         await self._admission.aclose()
@@ -274,6 +281,11 @@ class Governor:
         used = round(meter.used(now), 3)
         event(logger, "bucket-stopped", bucket=meter.bucket.id, status=status, ms=round(1000 * seconds), used=used)
         self._admission.stop(meter, now + seconds, now)
+        for governor in (self, *self.companions):
+            governor.call_back(meter)
+
+    def call_back(self, meter: Meter) -> None:
+        """Take back what is charged to a counter and has not left yet."""
         self._recall(lambda request: any(held is meter for held, _ in self._costs(request).pairs))
 
     def _current(self, meter: Meter) -> Meter:

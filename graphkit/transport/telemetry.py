@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from graphkit.transport.fleet import Fleet
     from graphkit.transport.governor import Governor
     from graphkit.transport.utilisation import Utilisation
 
@@ -31,12 +32,12 @@ REQUESTS = "graphkit.requests"
 BUCKET = "graphkit.bucket"
 _EVERY_REQUEST = "global.app"
 
-_watched: WeakSet[Governor] = WeakSet()
+_watched: WeakSet[Governor | Fleet] = WeakSet()
 _ended: dict[str, Utilisation] = {}
 _registered = False
 
 
-def watch(governor: Governor) -> None:
+def watch(governor: Governor | Fleet) -> None:
     """From now on its counters are told. Instruments are made once in a process, since they cannot be taken back."""
     global _registered
     if not _registered and not _register():
@@ -45,7 +46,7 @@ def watch(governor: Governor) -> None:
     _watched.add(governor)
 
 
-def unwatch(governor: Governor) -> None:
+def unwatch(governor: Governor | Fleet) -> None:
     """It has come to its end. Its totals stay: a counter must never fall."""
     if governor in _watched:
         _watched.discard(governor)

@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from graphkit.auth import make_token_source
+from graphkit.auth import make_token_source, make_token_sources, status
 from graphkit.auth.grant import Grant
 from graphkit.auth.source import CachedSource
 from graphkit.clock import RealClock, VirtualClock, run
 from graphkit.errors import AuthError
 from graphkit.protocol.clouds import CLOUDS
-from graphkit.settings import Settings, Target
+from graphkit.settings import Identity, Settings, Target
 
 
 def jwt(**claims) -> str:
@@ -180,3 +180,32 @@ def test_an_identity_is_named_by_its_app(given, name):
 def test_missing_settings_are_told_before_anything_is_asked():
     with pytest.raises(AuthError, match="AZURE_TENANT_ID and AZURE_CLIENT_ID"):
         make(client_secret="s")
+
+
+APPS = (Identity("app-1", certificate_path="one.pem"), Identity("app-2", client_secret="hush"))
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ["app-1", "app-2"]),
+        ({"client_id": "alone", "client_secret": "s"}, ["app-1", "app-2"]),
+        ({"access_token": "by-hand"}, ["access-token"]),
+        ({"client_id": "alone", "client_secret": "s", "auth": "client-secret"}, ["alone"]),
+        ({"target": Target("simulated", "simulated")}, ["app-1", "app-2"]),
+    ],
+    ids=["the list", "before a single app", "a token by hand first", "a named method first", "simulated"],
+)
+def test_listed_identities_work_side_by_side(given, names):
+    settings = Settings(**{"tenant_id": "contoso.example", "identities": APPS, **given})
+    assert [source.name for source in make_token_sources(settings, CLOUDS["global"], RealClock())] == names
+
+
+def test_listed_identities_lack_what_a_single_app_would():
+    with pytest.raises(AuthError, match="AZURE_TENANT_ID"):
+        make_token_sources(Settings(identities=APPS), CLOUDS["global"], RealClock())
+
+
+def test_the_status_names_each_app_and_method():
+    told = status(Settings(tenant_id="contoso.example", identities=APPS))
+    assert (told.method, told.client_id) == ("certificate, client-secret", "app-1, app-2")

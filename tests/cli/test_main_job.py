@@ -406,3 +406,44 @@ def test_plan_apply_and_show_write_a_page(simulated, pools, planned, tmp_path):
         page.unlink(missing_ok=True)
         assert simulated(*command).code == 0
         assert "rx1-0001@contoso.example" in page.read_text(encoding="utf-8")
+
+
+# --- several app registrations ---
+
+
+@pytest.fixture
+def apps(tmp_path):
+    """``apps("a", "b")``: the flags for a project file that lists these."""
+
+    def listed(*names):
+        tables = [f'[[identities]]\nclient_id = "{name}"\ncertificate_path = "{name}.pem"\n' for name in names]
+        (tmp_path / "apps.toml").write_text("".join(tables))
+        return "--config", tmp_path / "apps.toml"
+
+    return listed
+
+
+def test_a_run_is_bound_to_the_set_of_its_apps(simulated, pools, apps, tmp_path):
+    run = tmp_path / "a.run"
+    plan = simulated("plan", "licenses.pools", "-i", pools(), "--out", run, "-o", "json", *apps("b", "a", "c"))
+    assert plan.json["status"] == "ready"
+    refused = simulated("apply", run, "--yes", *apps("b", "a"))
+    assert refused.code == 4
+    assert "was planned with the apps a, b, c, not a, b" in refused.stderr
+    assert simulated("apply", run, "--yes", "-o", "json", *apps("c", "a", "b")).json["outcomes"] == ALL_DONE
+
+
+def test_the_forecast_of_three_apps_is_a_third_of_one(simulated, pools, apps):
+    def seconds(*flags):
+        cost = simulated("plan", "licenses.pools", "-i", pools(), "-o", "json", *flags).json["cost"]
+        return {row["bucket"]: row["seconds"] for row in cost}
+
+    one, three = seconds(), seconds(*apps("a", "b", "c"))
+    assert three["identity.app_tenant.writes"] == pytest.approx(one["identity.app_tenant.writes"] / 3, abs=0.1)
+    assert three["identity.tenant.writes"] == one["identity.tenant.writes"]
+
+
+def test_doctor_asks_each_app_for_its_token(simulated, apps):
+    checks = simulated("doctor", "-o", "json", *apps("a", "b")).json["checks"]
+    found = [check["found"] for check in checks if check["name"] == "token"]
+    assert [text.partition(";")[0] for text in found] == ["for a", "for b"]

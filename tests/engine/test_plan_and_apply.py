@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 
 import pytest
 
+from graphkit import clock
+from graphkit.engine import apply
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, DeadlineReached, InputErrors, RunFileError, WrongTenant
 
@@ -367,3 +370,25 @@ def test_the_same_inputs_give_the_same_bytes(world):
         with RunFile.open(world.folder / name) as run:
             lines.append([change.line() for change in run.changes()])
     assert lines[0] == lines[1]
+
+
+def test_no_more_is_held_in_memory_than_the_window_allows():
+    async def main():
+        window, held, most = apply._Window(), [], 0
+
+        async def settle(size):
+            await clock.VirtualClock().sleep(1)
+            window.leave(size)
+            held.remove(size)
+
+        async with asyncio.TaskGroup() as tasks:
+            for size in [20] * 500 + [1] * 3000 + [20] * 10:
+                await window.enter(size)
+                held.append(size)
+                assert len(held) <= apply.WINDOW
+                assert sum(held) <= apply.WINDOW_CHANGES
+                most = max(most, sum(held))
+                tasks.create_task(settle(size))
+        return most
+
+    assert clock.run(main(), virtual=True) > apply.WINDOW_CHANGES - 20

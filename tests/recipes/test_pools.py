@@ -9,7 +9,12 @@ import threading
 
 import pytest
 
+from graphkit import recipe
 from graphkit.clock import RealClock, run
+from graphkit.engine.resource import PlanOptions
+from graphkit.inputs.problems import Problems
+from graphkit.inputs.source import open_source
+from graphkit.inputs.table import open_table
 from graphkit.sandbox import Seed, SimulatedTenant, serve
 
 
@@ -139,6 +144,26 @@ def test_one_list_can_fill_several_pools_by_a_column(simulated, tenant, tmp_path
     assert planned.json["kinds"] == {"group": {"create": 2}, "group.license": {"add": 2}, "group.member": {"add": 6}}
     fenced = simulated("plan", "licenses.pools", "-i", tmp_path / "pools.yaml", "--org", "RX2", "-o", "json")
     assert fenced.json["kinds"]["group.member"] == {"add": 3}
+
+
+def test_a_list_that_fills_many_pools_is_read_once_and_what_is_wrong_with_it_told_once(tmp_path, monkeypatch):
+    rows = [f"rx1-{number:04}@contoso.example, P{number % 30} " for number in range(1, 301)]
+    (tmp_path / "staff.csv").write_text("\n".join(["upn,pool", "no address,P1", *rows]) + "\n", encoding="utf-8")
+    entries = [f"  - {{org: P{n}, sku: EMS, cap: 99, members_from: {{csv: staff.csv, match: {{pool: P{n}}}}}}}"
+               for n in range(31)]  # fmt: skip
+    (tmp_path / "pools.yaml").write_text("\n".join(["pools:", *entries]) + "\n", encoding="utf-8")
+    opened = []
+    monkeypatch.setattr(recipe, "open_table", lambda *given: opened.append(1) or open_table(*given))
+    problems = Problems()
+    inputs = recipe.Inputs([open_source(str(tmp_path / "pools.yaml"), problems)], problems)
+    wishes = list(recipe.find_recipe("licenses.pools").desired(inputs, PlanOptions()))
+    members = [wish for wish in wishes if wish.kind == "group.member"]
+    assert len(opened) == 1
+    assert [(problem.where, problem.code) for problem in problems.found] == [(2, "invalid-value")]
+    assert [origin.place for origin in inputs.rejected] == [2]
+    assert [wish.origin.place for wish in members if wish.key.startswith("P7.")] == list(range(9, 302, 30))
+    assert members[0].origin.values == {"upn": "rx1-0030@contoso.example", "pool": " P0 "}
+    assert len(members) == 300
 
 
 def killed_at(fault, simulated, tenant, run_file):
