@@ -172,7 +172,7 @@ def test_a_listing_is_complete_once_its_last_page_is_read(scripted):
     ],
 )
 def test_a_proved_listing_is_held_against_the_count(scripted, told, complete):
-    """F16: Get-Mg... -All returned 2,000 of 19,000 devices (msgraph-sdk-powershell issue 2534)."""
+    """Get-Mg... -All returned 2,000 of 19,000 devices (msgraph-sdk-powershell issue 2534)."""
     pages = Pages(told=told)
     _, graph = scripted(pages)
     listing = graph.list("/users").proved()

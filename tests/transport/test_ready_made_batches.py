@@ -66,7 +66,7 @@ def test_each_part_gets_its_own_answer_under_its_own_id(virtual, connected, far_
 
 
 def test_its_parts_are_repeated_one_by_one(virtual, connected, far_end):
-    """SDKs post the whole batch again: F18, F25 and 0.1 of what peers do wrong."""
+    """SDKs post the whole batch again (msgraph-sdk-dotnet issue 1759)."""
     refused = []
 
     def answer(arrival):
