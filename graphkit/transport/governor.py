@@ -314,7 +314,7 @@ class Governor:
         fresh = admitted >= meter.stopped_at
         if throttled and fresh:
             meter.failures += 1
-            meter.slow(0.5, now)
+            meter.refused(now)
             self._troubled.add(meter)
         if stated or fresh:
             meter.stop(now + (stated or self._backoff(meter)), now)
