@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
+import itertools
 import json
 import platform
 import resource
@@ -196,9 +197,10 @@ async def simulate(members: int, pools: int, apps: int, other: float) -> Outcome
         cpu, at = time.process_time(), clock.monotonic()
         planned = await plan(session, wanted, runs_dir=folder)
         planned_s, cpu_plan = clock.monotonic() - at, time.process_time() - cpu
-        # Somebody else has been busy for long: what the tenant's bucket holds at first is gone by then.
-        competitor = asyncio.create_task(another_app(tenant, clock, other)) if other else None
         await clock.sleep(600)
+        if other:
+            await used_up(tenant)
+        competitor = asyncio.create_task(another_app(tenant, clock, other)) if other else None
         cpu, at = time.process_time(), clock.monotonic()
         applied = await apply(session, planned.run)
         applied_s, cpu_apply = clock.monotonic() - at, time.process_time() - cpu
@@ -230,20 +232,27 @@ def session_of(tenant: SimulatedTenant, clock: VirtualClock, apps: int, folder: 
     )  # fmt: skip
 
 
+async def used_up(tenant: SimulatedTenant) -> None:
+    """Other apps have just used up what the tenant may write at once: from now on there is what comes back, no more."""
+    await asyncio.gather(*(write_twenty(tenant, f"other-{number % 6}") for number in range(900)))
+
+
 async def another_app(tenant: SimulatedTenant, clock: VirtualClock, share: float) -> None:
-    """Somebody else's app that uses ``share`` of the tenant's write quota, evenly, and minds nothing."""
-    wire = SandboxTransport(tenant)
-    # One app may write a third of it in all, so that more takes two in turn.
-    for turn in range(10**9):
-        keys = (tenant.seed.staff.key(position) for position in range(20))
-        items = [
-            {"id": str(n), "method": "PATCH", "url": f"/users/{key}", "body": {"jobTitle": f"{turn}"}, "headers": JSON}
-            for n, key in enumerate(keys)
-        ]
-        headers = {"authorization": f"Bearer another-{turn % 2}", **JSON}
-        call = httpx.Request("POST", f"{ROOT}/$batch", headers=headers, content=json.dumps({"requests": items}))
-        await wire.handle_async_request(call)
+    """Somebody else's app that goes on to use ``share`` of the tenant's write quota, evenly, and minds nothing."""
+    for turn in itertools.count():
+        await write_twenty(tenant, f"another-{turn % 2}")  # one app alone may write a third of it
         await clock.sleep(20 / (TENANT_PACE * share) - LATENCY_S)
+
+
+async def write_twenty(tenant: SimulatedTenant, app: str) -> None:
+    keys = (tenant.seed.staff.key(position) for position in range(20))
+    items = [
+        {"id": str(number), "method": "PATCH", "url": f"/users/{key}", "body": {"jobTitle": app}, "headers": JSON}
+        for number, key in enumerate(keys)
+    ]
+    headers = {"authorization": f"Bearer {app}", **JSON}
+    call = httpx.Request("POST", f"{ROOT}/$batch", headers=headers, content=json.dumps({"requests": items}))
+    await SandboxTransport(tenant).handle_async_request(call)
 
 
 # --- in real time, the tenant in a process apart ---

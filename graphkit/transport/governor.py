@@ -270,7 +270,7 @@ class Governor:
             meter.refusals += 1
         if throttled and fresh:
             meter.failures += 1
-            meter.slow(0.5, now)
+            meter.refused(now)
             self._troubled.add(meter)
         if stated or fresh:
             self._stop(meter, stated or self._backoff(meter), response.status, now)

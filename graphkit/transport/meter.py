@@ -28,6 +28,12 @@ PASSING = 4
 _SLOWEST = 0.05
 _RECOVERY_PER_SECOND = 0.02
 _LARGEST_RECOVERY = 0.1
+_BELOW_REFUSED = 0.95
+"""A pace that was refused is gone back to this part of, quickly, and then felt for beyond, slowly at first."""
+_PROBING = 5e-6
+"""What is added beyond, times the square of the seconds since: a twentieth after 100 s, a third after four minutes."""
+_SETTLED_S = 5.0
+"""A refusal within so many seconds after a stop says that the bucket is still empty, not that the pace is too high."""
 
 
 class Meter:
@@ -54,6 +60,8 @@ class Meter:
         "failures",
         "interval",
         "key",
+        "knee",
+        "knee_at",
         "next_free",
         "pace",
         "refusals",
@@ -72,7 +80,8 @@ class Meter:
         self.burst = burst if burst >= 1 else 0.0
         self._step = bucket.window_s * bucket.headroom / (limit - self.burst) if limit else 0.0
         self.interval = self._step
-        self.pace = 1.0
+        self.pace = self.knee = 1.0
+        self.knee_at = math.inf
         self.next_free = -math.inf
         self.stopped_at = self.stopped_until = -math.inf
         self.changed_at = -math.inf
@@ -112,14 +121,30 @@ class Meter:
         self.stopped_until = max(self.stopped_until, until)
         self.next_free = max(self.next_free, self.stopped_until + max(0.0, self.burst - 1) * self.interval)
 
+    def refused(self, now: float) -> None:
+        """Half the pace, and remember which one it was that somebody else's share left no room for."""
+        if now - self.stopped_until > _SETTLED_S:
+            self.knee = max(_SLOWEST, _BELOW_REFUSED * self.pace)
+        self.slow(0.5, now)
+
     def slow(self, factor: float, now: float) -> None:
+        self.knee_at = math.inf
         self._set_pace(max(_SLOWEST, self.pace * factor), now)
 
     def recover(self, now: float) -> None:
-        """Additive: a fiftieth of the full pace for each second that it ran well, a tenth at most at a time."""
-        ran = now - max(self.changed_at, self.stopped_until)
-        step = min(_LARGEST_RECOVERY, max(0.0, _RECOVERY_PER_SECOND * ran))
-        self._set_pace(min(1.0, self.pace + step), now)
+        """Additive: a fiftieth of the full pace for each second that it ran well, a tenth at most at a time.
+
+        Beyond a pace that was refused of late it is felt for more carefully: each refusal costs a batch or two.
+        """
+        if self.pace < self.knee:
+            ran = now - max(self.changed_at, self.stopped_until)
+            step = min(_LARGEST_RECOVERY, max(0.0, _RECOVERY_PER_SECOND * ran))
+            self._set_pace(min(self.knee, self.pace + step), now)
+            return
+        self.knee_at = min(self.knee_at, now)
+        self._set_pace(min(1.0, max(self.pace, self.knee + _PROBING * (now - self.knee_at) ** 2)), now)
+        if self.pace >= 1.0:
+            self.knee, self.knee_at = 1.0, math.inf
 
     def _set_pace(self, pace: float, now: float) -> None:
         self.pace = pace

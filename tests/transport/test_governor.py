@@ -350,3 +350,45 @@ def test_scaled_time_paces_scaled():
     scaled, real = asyncio.run(main())
     assert scaled >= 11
     assert real < 2
+
+
+def at_pace(meter, seconds, clock_at):
+    """Run a meter well for so many seconds; its paces, one for each."""
+    paces = []
+    for second in range(seconds):
+        meter.recover(clock_at + second + 1)
+        paces.append(meter.pace)
+    return paces
+
+
+def test_after_a_refusal_the_pace_comes_back_quickly_to_below_what_was_refused_and_then_feels_its_way():
+    meter = Meter("a", buckets()[WRITES], 1.0)
+    meter.refused(0.0)
+    paces = at_pace(meter, 400, 0.0)
+    assert paces[0] == pytest.approx(0.52)
+    assert paces[23] == pytest.approx(0.95)
+    assert paces[60] < 0.96
+    assert paces[-1] == 1.0
+
+
+def test_a_pace_that_others_leave_no_room_for_is_soon_refused_only_now_and_then():
+    meter, now, refusals = Meter("a", buckets()[WRITES], 1.0), 0.0, []
+    while now < 3600:
+        now += 1
+        if meter.pace > 0.7:  # what the others leave
+            refusals.append(now)
+            meter.refused(now)
+            meter.stop(now + 1, now)
+        else:
+            meter.recover(now)
+    late = [moment for moment in refusals if moment > 600]
+    assert len(late) <= 3000 / 60
+    assert meter.pace > 0.3
+
+
+def test_a_refusal_right_after_a_stop_says_nothing_about_the_pace():
+    meter = Meter("a", buckets()[WRITES], 1.0)
+    meter.refused(0.0)
+    meter.stop(10.0, 0.0)
+    meter.refused(12.0)
+    assert (meter.knee, meter.pace) == (0.95, 0.25)
