@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -210,7 +211,7 @@ def test_a_run_is_refused_by_another_tenant(graphkit, simulated, tenant, planned
 
 
 def test_a_plan_that_was_changed_is_refused(simulated, tenant, planned):
-    with sqlite3.connect(planned) as db:
+    with closing(sqlite3.connect(planned)) as db, db:
         db.execute("UPDATE change SET line = replace(line, 'rx1-0001', 'rx1-0002')")
     db.close()
     for verb in ("apply", "show"):

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -412,14 +413,14 @@ def _text(path):
 
 
 def _other_database(path):
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE precious(x)")
     db.close()
 
 
 def _newer(path):
     DeltaSnapshot(path).close()
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version=99")
     db.close()
 

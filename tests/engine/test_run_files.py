@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_sealed_plan_is_sound_when_opened_again(plan):
     ],
 )
 def test_an_altered_plan_is_refused(plan, tampering):
-    with sqlite3.connect(plan) as db:
+    with closing(sqlite3.connect(plan)) as db, db:
         db.execute(tampering)
     db.close()
     with RunFile.open(plan) as run, pytest.raises(RunFileError, match="changed after it was planned"):
@@ -63,7 +64,7 @@ def test_an_altered_plan_is_refused(plan, tampering):
 
 
 def test_an_action_that_no_longer_fits_its_line_is_refused(plan):
-    with sqlite3.connect(plan) as db:
+    with closing(sqlite3.connect(plan)) as db, db:
         db.execute("UPDATE change SET action = 'delete' WHERE seq = 1")
     db.close()
     with RunFile.open(plan) as run, pytest.raises(RunFileError):
@@ -87,7 +88,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
 
 
 def test_a_newer_format_is_refused(plan):
-    with sqlite3.connect(plan) as db:
+    with closing(sqlite3.connect(plan)) as db, db:
         db.execute("PRAGMA user_version = 2")
     db.close()
     with pytest.raises(RunFileError, match="newer graphkit"):

@@ -118,3 +118,19 @@ def looks(monkeypatch):
 
     monkeypatch.setattr(Staff, "at", counted)
     return positions
+
+
+@pytest.fixture(autouse=True)
+def kept_tenants_are_closed(monkeypatch):
+    """Whatever a test opened in a file: Python 3.13 warns of a database that nobody closed."""
+    opened = []
+    open_one = SimulatedTenant.open.__func__
+
+    def remembered(cls, *arguments, **options):
+        opened.append(open_one(cls, *arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(SimulatedTenant, "open", classmethod(remembered))
+    yield
+    for tenant in opened:
+        tenant.close()
