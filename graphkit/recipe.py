@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import chain
@@ -176,7 +176,9 @@ class Recipe:
     permissions: tuple[str, ...]
     desired: Callable[[Inputs, PlanOptions], Iterator[Desired]]
     template: str
-    columns: Mapping[str, str]
+    models: tuple[type[BaseModel], ...] = ()
+    """The input models: documents first, then rows. Each field has a ``description`` of a few words."""
+    columns: Mapping[str, str] = field(default_factory=dict)
     """What the input holds: column or key to a few words, for ``recipe show``."""
     essential: bool = False
 

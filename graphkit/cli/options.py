@@ -87,6 +87,15 @@ def _named_values(ctx: click.Context, param: click.Parameter, value: Sequence[st
     return {name: text for name, _, text in pairs}
 
 
+def _day(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(value).isoformat() if value else ""
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not a day such as 2026-03-31", ctx, param) from error
+
+
 _INPUT: tuple[Decorator, ...] = (
     click.option("-i", "--input", "inputs", multiple=True, metavar="FILE|DIR|-", help="What is wanted. Repeatable."),
     click.option("--input-format", metavar="FORMAT", help="csv, jsonl, json or yaml; needed for -."),
@@ -105,9 +114,17 @@ _CHOICES: tuple[Decorator, ...] = (
     click.option("--add-break-glass", is_flag=True, help="Exclude the break-glass accounts where a policy does not."),
     click.option("--bind", default="", metavar="FILE", help="Which names and ids of the input are which ones here."),
     click.option("--create-groups", is_flag=True, help="Create groups that the input names and the tenant lacks."),
+    click.option("--accept-impact", is_flag=True, help="Go on although more are affected than the input allows."),
+    click.option("--transfer", is_flag=True, help="Allow people to move to another organisation."),
     click.option("--allow-public", is_flag=True, help="Allow public teams."),
     click.option("--allow-beta", is_flag=True, help="Allow what only Graph beta can do."),
+    click.option("--allow-irreversible", is_flag=True, help="Allow what cannot be undone."),
+    click.option("--allow-privileged", is_flag=True,
+                 help="Allow writes to groups and accounts that hold directory roles."),
     click.option("--skip-invalid", is_flag=True, help="Leave invalid rows out and plan the rest."),
+    click.option("--as-of", default="", callback=_day, metavar="DATE",
+                 help="Plan dated inputs for this day (YYYY-MM-DD); default: today."),
+    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for settings that bind all of it."),
 )  # fmt: skip
 
 _LIMITS: tuple[Decorator, ...] = (

@@ -32,7 +32,8 @@ class PlanOptions:
     """Whatever changes what will be written; stored in the run.
 
     Limits are numbers of changes. ``max_removals`` None means the default rail: the higher of 10 and 5 % of the kind
-    in scope.
+    in scope. ``as_of`` is the day (YYYY-MM-DD) for which dated inputs are planned: a plan must not depend on when it
+    was made other than through this. ``confirm`` is the tenant's domain, typed by whoever wants a tenant-wide change.
     """
 
     org: str = ""
@@ -42,9 +43,15 @@ class PlanOptions:
     add_break_glass: bool = False
     bind: str = ""
     create_groups: bool = False
+    accept_impact: bool = False
+    transfer: bool = False
     allow_public: bool = False
     allow_beta: bool = False
+    allow_irreversible: bool = False
+    allow_privileged: bool = False
     skip_invalid: bool = False
+    as_of: str = ""
+    confirm: str = ""
     max_changes: int = 10_000
     max_removals: int | None = None
     max_deletes: int = 0

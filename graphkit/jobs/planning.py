@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     recipe = find_recipe(asked.recipe)
     warnings = check_permissions(session, recipe)
     problems = Problems()
+    today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
+    asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
     inputs = asked.open(problems)
     path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
