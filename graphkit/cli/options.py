@@ -124,7 +124,7 @@ _CHOICES: tuple[Decorator, ...] = (
     click.option("--skip-invalid", is_flag=True, help="Leave invalid rows out and plan the rest."),
     click.option("--as-of", default="", callback=_day, metavar="DATE",
                  help="Plan dated inputs for this day (YYYY-MM-DD); default: today."),
-    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for settings that bind all of it."),
+    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for what binds all of it."),
 )  # fmt: skip
 
 _LIMITS: tuple[Decorator, ...] = (
