@@ -64,13 +64,7 @@ class RunFile:
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
         """A new file, readable by its owner only. Refuses to overwrite."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        except FileExistsError:
-            raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
-        except OSError as error:
-            raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+        create_private(path)
         run = cls(path, _connect(path), FileLock.acquire(path))
         run._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         run._db.execute(f"PRAGMA user_version={FORMAT}")
@@ -109,6 +103,16 @@ class RunFile:
         self._db.close()
         if self._lock:
             self._lock.release()
+
+    def copy(self, path: Path) -> None:
+        """A whole copy, also of a run that is being applied. Raises ``RunFileError`` if ``path`` is there already."""
+        create_private(path)
+        try:
+            # SQLite fills an empty file, and leaves its mode alone.
+            self._db.execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.DatabaseError as error:
+            path.unlink(missing_ok=True)
+            raise _unwritable(path, error) from error
 
     def __enter__(self) -> RunFile:
         return self
@@ -426,6 +430,13 @@ class RunFile:
         found = dict(self._db.execute("SELECT status, count(*) FROM outcome GROUP BY status"))
         return {status.value: int(found.get(status.value, 0)) for status in Status}
 
+    def written(self) -> Iterator[tuple[str, str, str, float]]:
+        """(kind, key, action, time) of everything that was carried out, in plan order."""
+        yield from self._db.execute(
+            "SELECT kind, key, action, at FROM change JOIN outcome USING(seq)"
+            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') ORDER BY seq"
+        )
+
     def written_counts(self) -> dict[str, int]:
         """How many changes per action were carried out so far: what is used up of the plan's budget."""
         rows = self._db.execute(
@@ -510,6 +521,17 @@ class InputResult(msgspec.Struct, frozen=True):
 
 
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
+
+
+def create_private(path: Path) -> None:
+    """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    except FileExistsError:
+        raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
 
 
 def _recover(path: Path) -> None:

@@ -1,9 +1,11 @@
-"""What every door calls: validate, plan, apply, resume."""
+"""What every door calls: validate, plan, apply, resume, drift."""
 
 from __future__ import annotations
 
 from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
+from graphkit.jobs.drifting import Drift as Drift
+from graphkit.jobs.drifting import drift as drift
 from graphkit.jobs.planning import plan as plan
 from graphkit.jobs.planning import validate as validate
 from graphkit.jobs.summary import Summary as Summary
