@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -35,6 +36,8 @@ M = TypeVar("M", bound="BaseModel")
 GROUP = "graphkit.recipes"
 FALLBACK = "recipes"
 """The bundle that stands beside graphkit when there is no metadata (source copied into a Function app)."""
+DOCUMENTS = ("yaml", "json", "folder")
+"""Formats of an input that is one document, or many; the others are tables."""
 BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.All")
 """What every plan reads (reference: the least application permissions of the calls)."""
 
@@ -59,6 +62,13 @@ class Inputs:
         self._local_map = local_map
         self._values = values
         self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
+
+    def apart(self) -> tuple[Inputs, Inputs]:
+        """(tables, documents): for a recipe that takes a list and a page of rules beside it."""
+        tables, documents = copy(self), copy(self)
+        tables.sources = [source for source in self.sources if source.format not in DOCUMENTS]
+        documents.sources = [source for source in self.sources if source.format in DOCUMENTS]
+        return tables, documents
 
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""

@@ -17,6 +17,7 @@ class InputModel(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
 
 
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(\d{1,2})/(\d{1,2})/(\d{4})")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -40,6 +41,12 @@ def _check_org(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{1,9}", text):
         raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
     return text
+
+
+def _read_guid(text: str) -> str:
+    if not _GUID.fullmatch(text.lower()):
+        raise ValueError("is not an id such as 11111111-2222-3333-4444-555555555555")
+    return text.lower()
 
 
 def _split(value: Any) -> Any:
@@ -78,6 +85,9 @@ Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
 """Text that identifies something: no invisible characters, no mixed alphabets."""
 
 Upn = Annotated[str, AfterValidator(_check_upn)]
+TenantId = Annotated[str, AfterValidator(_read_guid)]
+"""In lower case."""
+
 Org = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
 Flag = Annotated[bool, BeforeValidator(_read_flag)]
 """true, yes, 1, false, no or 0, in any case."""

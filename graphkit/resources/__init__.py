@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping
 from graphkit.engine.resource import Context, Resource
 
 RESOURCES: Mapping[str, str] = {
+    "authenticationMethod": "graphkit.resources.auth_methods:AuthenticationMethods",
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
+    "crossTenantDefault": "graphkit.resources.cross_tenant:CrossTenantDefaults",
+    "crossTenantPartner": "graphkit.resources.cross_tenant:CrossTenantPartners",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
     "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
@@ -20,7 +23,9 @@ RESOURCES: Mapping[str, str] = {
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
+    "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
