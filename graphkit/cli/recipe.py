@@ -23,8 +23,8 @@ def command() -> None:
 @command.command("list")
 @click.pass_obj
 def list_recipes(invocation: Invocation) -> None:
-    """Every recipe with its summary."""
-    found = recipes.all_recipes()
+    """Every recipe and report with its summary."""
+    found = recipes.everything()
     rows = [{"name": each.name, "summary": each.summary} for each in found]
     invocation.output.emit(rows, lambda: text.pairs({each.name: each.summary for each in found}))
 

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from graphkit.inputs.lookalike import check_key
 
@@ -40,6 +40,19 @@ def _check_org(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{1,9}", text):
         raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
     return text
+
+
+def _check_registered(code: str, info: ValidationInfo) -> str:
+    """Against the registry, where one was read (``context["orgs"]``, a ``graphkit.engine.orgs.Orgs``)."""
+    orgs = (info.context or {}).get("orgs")
+    if not orgs:
+        return code
+    org = orgs.get(code)
+    if org is None:
+        raise ValueError("is not in the registry of organisations")
+    if not org.open:
+        raise ValueError("is closed, as the registry of organisations says")
+    return code
 
 
 def _split(value: Any) -> Any:
@@ -78,7 +91,12 @@ Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
 """Text that identifies something: no invisible characters, no mixed alphabets."""
 
 Upn = Annotated[str, AfterValidator(_check_upn)]
-Org = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
+AnyOrg = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
+"""An organisation's code, be it open, closed or not registered: where something is taken away."""
+
+Org = Annotated[AnyOrg, AfterValidator(_check_registered)]
+"""The code of an organisation that may get something: registered and open, where there is a registry."""
+
 Flag = Annotated[bool, BeforeValidator(_read_flag)]
 """true, yes, 1, false, no or 0, in any case."""
 

@@ -1,4 +1,4 @@
-"""What every door calls: validate, plan, apply, resume."""
+"""What every door calls: validate, plan, apply, resume, report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.planning import plan as plan
 from graphkit.jobs.planning import validate as validate
+from graphkit.jobs.reporting import report as report
 from graphkit.jobs.summary import Summary as Summary
 from graphkit.jobs.summary import Validated as Validated
 from graphkit.jobs.summary import summarise as summarise
