@@ -206,8 +206,10 @@ class Recipe:
     template: str
     models: tuple[type[BaseModel], ...] = ()
     """The input models: documents first, then rows. Each field has a ``description`` of a few words."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """What the input holds: column or key to a few words, for ``recipe show``."""
+    rails: tuple[str, ...] = ()
+    """What stops a plan of this recipe, one line each; the limits that all recipes have go without saying."""
+    trial: PlanOptions = field(default_factory=PlanOptions)
+    """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``."""
     essential: bool = False
 
 
@@ -286,14 +288,14 @@ def template_of(recipe: Recipe | Report) -> Iterator[tuple[str, str]]:
     """(file name, text) of the starter files: the recipe's template and whatever it names beside itself."""
     if not recipe.template:
         return
-    family = recipe.name.partition(".")[0]
+    family, _, stem = recipe.name.partition(".")
     for bundle in _bundles():
+        if _load(f"{bundle}.{family}.{stem.replace('-', '_')}") is not recipe:
+            continue
         folder = files(f"{bundle}.{family}")
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):
-            stem = Path(recipe.template).stem
-            if entry.name.startswith(f"{stem}.") and not entry.name.endswith(".py"):
+            if entry.name.startswith(f"{Path(recipe.template).stem}.") and not entry.name.endswith(".py"):
                 yield entry.name, entry.read_text(encoding="utf-8")
-        return
 
 
 def _bundles() -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from graphkit.inputs.lookalike import check_key
 
@@ -15,6 +16,13 @@ class InputModel(BaseModel):
     """Base of all input models: unknown keys are errors, text is trimmed, a number is taken where text is meant."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a type is called in the manual: ``Annotated[str, Says("user principal name")]``."""
+
+    words: str
 
 
 _UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -90,20 +98,28 @@ def _read_day(value: Any) -> Any:
 Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
 """Text that identifies something: no invisible characters, no mixed alphabets."""
 
-Upn = Annotated[str, AfterValidator(_check_upn)]
-AnyOrg = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
+Upn = Annotated[str, AfterValidator(_check_upn), Says("user principal name")]
+
+AnyOrg = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org), Says("organisation code")]
 """An organisation's code, be it open, closed or not registered: where something is taken away."""
 
 Org = Annotated[AnyOrg, AfterValidator(_check_registered)]
 """The code of an organisation that may get something: registered and open, where there is a registry."""
 
-Flag = Annotated[bool, BeforeValidator(_read_flag)]
+Flag = Annotated[
+    bool,
+    BeforeValidator(_read_flag),
+    Says("true or false"),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*_WORDS, 1, 0]}]}),
+]
 """true, yes, 1, false, no or 0, in any case."""
 
-Day = Annotated[date, BeforeValidator(_read_day)]
+Day = Annotated[date, BeforeValidator(_read_day), Says("date"), WithJsonSchema({"type": "string"})]
 """YYYY-MM-DD or DD/MM/YYYY."""
 
-TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_LISTED = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]})
+
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split), Says("texts, separated by ;"), _LISTED]
 """Items separated by ``;``, or a YAML list."""
 
-UpnList = Annotated[tuple[Upn, ...], BeforeValidator(_split)]
+UpnList = Annotated[tuple[Upn, ...], BeforeValidator(_split), Says("user principal names, separated by ;"), _LISTED]
