@@ -422,6 +422,16 @@ class Settings:
         default=60.0,
         metadata=_about("Seconds to wait for a free connection.", env="GRAPHKIT_POOL_TIMEOUT", read=_seconds),
     )
+    orgs_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            "The registry of organisations that all recipes share: a CSV file "
+            "(code, name, domain, attribute, caps, status).",
+            env="GRAPHKIT_ORGS",
+            key="orgs.file",
+            read=_path,
+        ),
+    )
     runs_dir: Path = field(
         default_factory=_folder("state"),
         metadata=_about(

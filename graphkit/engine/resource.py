@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Protocol
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
 from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.orgs import Orgs
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
@@ -74,7 +75,7 @@ class Context:
 
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
-    took over, of the kinds that are ``recorded``.
+    took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
     """
 
     client: GraphClient
@@ -84,6 +85,7 @@ class Context:
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    orgs: Orgs = field(default_factory=Orgs)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""

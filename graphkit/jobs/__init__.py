@@ -1,4 +1,4 @@
-"""What every door calls: validate, plan, apply, resume, drift."""
+"""What every door calls: validate, plan, apply, resume, drift, report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from graphkit.jobs.drifting import Drift as Drift
 from graphkit.jobs.drifting import drift as drift
 from graphkit.jobs.planning import plan as plan
 from graphkit.jobs.planning import validate as validate
+from graphkit.jobs.reporting import report as report
 from graphkit.jobs.summary import Summary as Summary
 from graphkit.jobs.summary import Validated as Validated
 from graphkit.jobs.summary import summarise as summarise

@@ -19,7 +19,7 @@ from graphkit.errors import InputProblem, MissingPermission
 from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.summary import Summary, Validated, summarise
-from graphkit.recipe import Inputs, Recipe, find_recipe
+from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.session import Session
 
@@ -67,7 +67,7 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
+            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             return summarise(run)
     except BaseException:
@@ -88,20 +88,20 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
 
 
 async def _fill(
-    session: Session, run: RunFile, wishes: Iterator[Desired], problems: Problems, options: PlanOptions
+    session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
     snapshot = Snapshot()
     try:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
-        context = Context(session.client, session.clock, snapshot, options, ours=ours)
+        context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs)
         planner = Planner(run, ResourceTable(context), context)
-        found: list[InputProblem] = problems.found
+        found: list[InputProblem] = inputs.problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
     finally:
         snapshot.close()
 
 
-def check_permissions(session: Session, recipe: Recipe) -> list[str]:
+def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
     """Warnings about what the token may not do. Raises ``MissingPermission`` where the recipe is useless without."""
     known = session.permissions(recipe.permissions)
     if not known.known:
@@ -111,10 +111,11 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
             f"{recipe.name} needs {', '.join(_named(session, recipe))}, which this identity was not granted",
             hint=f"graphkit auth permissions {recipe.name} shows all of them",
         )
-    return [f"{name} was not granted; writes that need it will be refused" for name in _named(session, recipe)]
+    refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
+    return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
 
 
-def _named(session: Session, recipe: Recipe) -> list[str]:
+def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     """What is missing; with several apps, for which of them."""
     lacking = session.lacking(recipe.permissions)
     if len(session.apps) == 1:

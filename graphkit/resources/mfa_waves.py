@@ -26,6 +26,9 @@ class MfaWaves(Resource):
         note = f"{wanted.properties['size']:,} people from {wanted.properties['starts']}"
         return [Change(kind=self.kind, key=wanted.key, action=Action.NOOP, note=note, origin=wanted.origin)]
 
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return []
+
     async def guard(self, view: PlanView) -> list[str]:
         waves = sorted(view.wanted(self.kind), key=lambda wave: int(wave.properties["wave"]))
         reasons = [

@@ -26,3 +26,6 @@ class Scheduled(Resource):
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         note = wanted.rails.get("note", "")
         return [Change(kind=self.kind, key=wanted.key, action=Action.NOOP, note=note, origin=wanted.origin)]
+
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        return []

@@ -77,6 +77,7 @@ RECIPE = Recipe(
     permissions=("Policy.Read.All", "Policy.ReadWrite.CrossTenantAccess"),
     desired=desired,
     template="cross_tenant.csv",
+    given_with=("cross_tenant.defaults.yaml",),
     models=(Defaults, Partner),
     essential=True,
 )

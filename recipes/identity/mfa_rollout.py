@@ -28,14 +28,14 @@ class Rollout(InputModel):
     """The page of dates."""
 
     waves: list[Wave] = Field(min_length=1, description="number and first day of each wave")
-    max_wave_size: int = Field(default=1000, ge=1, description="people allowed in one wave; default 1000")
+    max_wave_size: int = Field(default=1000, ge=1, description="people allowed in one wave")
     pause_above_pct: int = Field(
         default=20,
         ge=0,
         le=100,
-        description="a wave waits while more of an earlier one have not registered; default 20",
+        description="a wave waits while more of an earlier one have not registered",
     )
-    pause_after_days: int = Field(default=7, ge=0, description="days that people have to register; default 7")
+    pause_after_days: int = Field(default=7, ge=0, description="days that people have to register")
     skip: list[str] = Field(
         default_factory=list, description="accounts nobody signs in with, by pattern, such as svc-*@*"
     )
@@ -146,5 +146,6 @@ RECIPE = Recipe(
     permissions=("Group.ReadWrite.All", "AuditLog.Read.All"),
     desired=desired,
     template="mfa_rollout.csv",
+    given_with=("mfa_rollout.waves.yaml",),
     models=(Rollout, Person),
 )
