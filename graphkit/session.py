@@ -137,6 +137,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
+    from graphkit.client.kept import snapshot_path
     from graphkit.transport.chain import build_chain
     from graphkit.transport.wire import Timeouts
 
@@ -165,6 +166,8 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         try:
             client = GraphClient(chain, cloud=cloud, clock=clock)
             tenant = await _who_is_there(client, sources, target)
+            if target.kind != "simulated":
+                client.snapshot_file = snapshot_path(settings.cache_dir, f"{target} {tenant.id}", sources[0].name)
             if tally is not None:
                 tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
             grants = {source.name: await _granted(client, source, settings) for source in sources}
