@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -79,9 +79,9 @@ class GraphClient:
         self.clock = clock
         self.snapshot_file: Path | None = None
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The final answer to one request, whatever its status."""
-        return await self._chain.send(request)
+        return self._chain.send(request)
 
     async def batch(self, requests: Sequence[Request]) -> Answers:
         """All of them at once, in any order on the wire; answers or exceptions in the order of ``requests``."""
