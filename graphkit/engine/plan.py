@@ -129,7 +129,7 @@ class Planner:
         """Unknown plans nothing, and neither does what the recipe itself has blocked."""
         why = wanted.blocked or (f"it could not be read: {reading.why}" if not reading.known else "")
         if not why:
-            return resource.diff(wanted, reading)
+            return resource.removal(wanted, reading) if wanted.absent else resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
 
     def _in_plan(self, change: Change) -> Change:

@@ -137,6 +137,13 @@ class Resource:
         """The changes that lead from ``reading`` to ``wanted``: at least one, a noop included."""
         raise NotImplementedError(self.kind)
 
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself."""
+        there = reading.value is not None
+        action = Action.REMOVE if there else Action.NOOP
+        before = dict(wanted.properties) if there else None
+        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)]
+
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()

@@ -565,11 +565,11 @@ def _unwritable(path: Path, error: sqlite3.DatabaseError) -> RunFileError:
 
 
 def _pack(item: Desired) -> bytes:
-    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked])
+    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked, item.absent])
 
 
 def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
-    properties, needs, rails, blocked = msgspec.json.decode(body)
+    properties, needs, rails, blocked, absent = msgspec.json.decode(body)
     return Desired(
         kind=kind,
         key=key,
@@ -578,6 +578,7 @@ def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
         needs=tuple((kind, key) for kind, key in needs),
         rails=rails,
         blocked=blocked,
+        absent=absent,
     )
 
 

@@ -55,7 +55,7 @@ class Members(Resource):
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
             if item.rails.get("signs_in") and user.get("accountEnabled") is False:
                 item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
-        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items))
+        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items if not item.absent))
         return problems
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
@@ -159,7 +159,7 @@ class Members(Resource):
         def demand() -> Iterator[tuple[str, Origin]]:
             for wanted in view.wanted(self.kind):
                 sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
-                if sku and sku.sku_id not in wanted.rails.get("holds", ()):
+                if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
                     yield sku.part_number, wanted.origin
 
         return skus.shortages(demand)
