@@ -211,7 +211,7 @@ class Applier:
         resource = self._resources[pack[0].kind]
         if any(change.seq in self._sent for change in pack):
             pack = await self._adopt(resource, pack, LOOKS_AFTER_S[:2])
-        elif resource.rechecked:
+        elif resource.rechecked or pack[0].action is Action.DELETE:
             pack = await self._fresh(resource, pack, Status.ALREADY)
         if pack:
             await self._send(resource, pack, Tries())
@@ -225,7 +225,7 @@ class Applier:
                 ended.append(_result(change, Status.FAILED, "unreadable", f"not sent: {reading.why}"))
             elif resource.settled(change, reading):
                 ended.append(_found(change, status, reading))
-            elif resource.before_image(reading) != change.before:
+            elif not resource.unchanged(change, reading):
                 ended.append(
                     _result(
                         change, Status.FAILED, "changed-since-plan", "it changed after the plan was made; plan again"
@@ -244,6 +244,7 @@ class Applier:
                 return
             step = await self._journal.intend(pack)
             try:
+                await resource.clear_the_way(pack)
                 response = await self._context.client.send(request)
             except OutcomeUnknown as lost:
                 await self._after_silence(resource, pack, lost, tries.after(lost))
@@ -286,7 +287,8 @@ class Applier:
         The age of what is needed counts: later it is something else that is not there.
         """
         created = self._context.created
-        newest = max((created.get(need, -math.inf) for change in pack for need in change.needs), default=-math.inf)
+        names = ((*change.needs, (change.kind, change.key)) for change in pack)
+        newest = max(created.get(name, -math.inf) for each in names for name in each)
         new = self._clock.now() < newest + resource.visibility_s
         return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
 

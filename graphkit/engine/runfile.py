@@ -200,6 +200,11 @@ class RunFile:
             for origin in origins:
                 self._input(origin)
 
+    def inputs(self) -> Iterator[Origin]:
+        """Every input row, with its cells."""
+        for file, place, data in self._db.execute("SELECT file, place, data FROM input ORDER BY id"):
+            yield Origin(file, place, msgspec.json.decode(data) if data else {})
+
     def mark_problem(self, problem: InputProblem) -> None:
         """Note why an input row was left out; it ends as skipped."""
         self._input(Origin(problem.file, problem.where))
@@ -460,9 +465,9 @@ class RunFile:
 
     # -- the result ------------------------------------------------------------------------------------------------
 
-    def results(self) -> Iterator[tuple[Change, Result | None]]:
-        """Every plan line with its outcome, in plan order."""
-        for change in self.changes():
+    def results(self, kind: str = "") -> Iterator[tuple[Change, Result | None]]:
+        """Every plan line, of one kind or of all, with its outcome, in plan order."""
+        for change in self.changes(kind):
             yield change, self.outcome(change.seq)
 
     def input_columns(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What every door calls: validate, plan, apply, resume."""
+"""What every door calls: validate, plan, apply, resume, undo."""
 
 from __future__ import annotations
 
@@ -9,3 +9,4 @@ from graphkit.jobs.planning import validate as validate
 from graphkit.jobs.summary import Summary as Summary
 from graphkit.jobs.summary import Validated as Validated
 from graphkit.jobs.summary import summarise as summarise
+from graphkit.jobs.undoing import undo as undo

@@ -17,7 +17,8 @@ from graphkit.engine.ledger import Ledger
 from graphkit.engine.resource import Context, PlanOptions, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
+from graphkit.errors import Blocked, GraphkitError, RunFileError
+from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.protocol.message import Effect
@@ -170,20 +171,7 @@ def _allow(session: Session, run: RunFile) -> None:
 
 
 def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bool) -> None:
-    if header["tenant"] != session.tenant.id:
-        raise WrongTenant(
-            f"{run.path} was planned for tenant {header['tenant']}, and this is {session.tenant.shown}",
-            hint="sign in to the tenant of the plan, or plan again here",
-        )
-    if header["target"] != str(session.target):
-        raise WrongTenant(f"{run.path} was planned against {header['target']}, not {session.target}")
-    if header["apps"] != session.apps:
-        several = len(header["apps"]) > 1
-        raise WrongTenant(
-            f"{run.path} was planned with the app{'s' if several else ''} {', '.join(header['apps'])}, "
-            f"not {', '.join(session.apps)}",
-            hint=f"apply with the same app registration{'s' if several else ''}, or plan again",
-        )
+    check_place(session, run)
     status = header["status"]
     if header["blocked"]:
         raise Blocked(header["blocked"], hint="change the input or the limits named, and plan again")
