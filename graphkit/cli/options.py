@@ -136,6 +136,14 @@ _LIMITS: tuple[Decorator, ...] = (
                  help="The same for deletions."),
 )  # fmt: skip
 
+_UNDOING: tuple[Decorator, ...] = (
+    click.option("--only", multiple=True, metavar="KEY", help="Only this object, and what is below it. Repeatable."),
+    click.option("--allow-irreversible", is_flag=True, help="Allow what could not be undone in turn."),
+    click.option("--allow-privileged", is_flag=True,
+                 help="Allow writes to groups and accounts that hold directory roles."),
+    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for what binds all of it."),
+)  # fmt: skip
+
 _KEEPING: tuple[Decorator, ...] = (
     click.option("--out", metavar="FILE", help="The run file; default: a new one in the runs folder."),
 )
@@ -162,6 +170,11 @@ def input_options(function: F) -> F:
 def plan_options(function: F) -> F:
     """Whatever changes what will be written. Stored in the run."""
     return _with_all(function, _INPUT, _CHOICES, _LIMITS, _KEEPING)
+
+
+def undo_options(function: F) -> F:
+    """What is to be undone, within which limits, and how that is carried out."""
+    return _with_all(function, _UNDOING, _LIMITS, _KEEPING, _APPLYING)
 
 
 def apply_options(function: F) -> F:

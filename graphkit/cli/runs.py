@@ -98,7 +98,7 @@ def _may_go(path: Path, limit: float, *, unfinished: bool) -> bool:
 def _purged(path: Path) -> Iterator[dict[str, str]]:
     """The run, locked first so that nobody is applying it, and what was written beside it."""
     try:
-        lock = FileLock.acquire(path)
+        lock = FileLock.beside(path)
     except GraphkitError as error:
         yield {"file": str(path), "state": error.message}
         return

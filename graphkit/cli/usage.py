@@ -13,6 +13,7 @@ COMMANDS = {
     "drift": "What the tenant no longer holds as the inputs ask for it",
     "runs": "The runs on this machine: list, export, compare, purge",
     "report": "Licences, MFA, patching ... as they are, or how a run ended",
+    "undo": "Take back what a run did",
     "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",
     "sim": "The simulated tenant: serve, seed, spoil, read and compare it",

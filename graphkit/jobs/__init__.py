@@ -1,4 +1,4 @@
-"""What every door calls: validate, plan, apply, resume, drift, report."""
+"""What every door calls: validate, plan, apply, resume, undo, drift, report."""
 
 from __future__ import annotations
 
@@ -12,3 +12,4 @@ from graphkit.jobs.reporting import report as report
 from graphkit.jobs.summary import Summary as Summary
 from graphkit.jobs.summary import Validated as Validated
 from graphkit.jobs.summary import summarise as summarise
+from graphkit.jobs.undoing import undo as undo

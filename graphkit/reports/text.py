@@ -88,7 +88,9 @@ def summary(facts: Mapping[str, Any]) -> Iterator[str]:
 def headline(facts: Mapping[str, Any]) -> str:
     tenant = facts["tenant"]
     domain = f" ({tenant['domain']})" if tenant.get("domain") else ""
-    return printable(f"{facts['recipe']} for {tenant.get('name') or tenant.get('id', '')}{domain}: {facts['status']}")
+    undo = "undo of " if facts.get("undoes") else ""
+    whom = f"{tenant.get('name') or tenant.get('id', '')}{domain}"
+    return printable(f"{undo}{facts['recipe']} for {whom}: {facts['status']}")
 
 
 def cost(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -37,6 +37,7 @@ class Members(Resource):
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
+    goes_with = frozenset({"group"})
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
@@ -158,7 +159,8 @@ class Members(Resource):
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for wanted in view.wanted(self.kind):
-                sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
+                group = groups.get(wanted.properties["group"])
+                sku = skus.find(group.rails.get("sku", "")) if group else None
                 if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
                     yield sku.part_number, wanted.origin
 
