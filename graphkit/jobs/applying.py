@@ -21,6 +21,8 @@ from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
 from graphkit.resources import ResourceTable
+from graphkit.safety.sentry import Sentry
+from graphkit.safety.states import KIND
 from graphkit.session import Session
 
 FRESH = ("ready", "empty")
@@ -102,6 +104,7 @@ async def _apply(
     try:
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         _allow(session, run)
+        session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
         try:
             await Applier(run, resources, context, session.budget, deadline=last, observer=observer).apply()
@@ -112,7 +115,13 @@ async def _apply(
             )
     finally:
         session.budget.allow_nothing()
+        session.chain.sentry = None
         snapshot.close()
+
+
+def _mended(run: RunFile) -> set[str]:
+    """The policies that the run is going to change."""
+    return {str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes}
 
 
 def _allow(session: Session, run: RunFile) -> None:

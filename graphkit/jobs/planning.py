@@ -14,6 +14,7 @@ from graphkit.engine.ledger import Ledger
 from graphkit.engine.plan import Planner, chunked
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
+from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem, MissingPermission
 from graphkit.inputs.problems import Problems
@@ -21,6 +22,7 @@ from graphkit.jobs.asked import Asked
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.recipe import Inputs, Recipe, find_recipe
 from graphkit.resources import ResourceTable
+from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
 
 EXPIRES_AFTER_H = 24
@@ -59,7 +61,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     warnings = check_permissions(session, recipe)
     problems = Problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
-    asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
+    options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
+    asked = replace(asked, options=options)
     inputs = asked.open(problems)
     path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
@@ -93,12 +96,25 @@ async def _fill(
     snapshot = Snapshot()
     try:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
-        context = Context(session.client, session.clock, snapshot, options, ours=ours)
-        planner = Planner(run, ResourceTable(context), context)
+        sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
+        context = Context(session.client, session.clock, snapshot, options, ours=ours, sizes=sizes)
+        context.domain = session.tenant.domain
+        rails = standard_rails(context)
+        planner = Planner(run, ResourceTable(context), context, rails)
         found: list[InputProblem] = problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
+        for rail in rails:
+            problems.warnings += rail.warnings()
+        if not any(sizes.shrunk()) or options.accept_impact:
+            sizes.keep()
     finally:
         snapshot.close()
+
+
+def _remembered_as(session: Session) -> str:
+    """The tenant by a name that no other has: simulated ones and those of test servers may share an id."""
+    target = session.target
+    return f"{session.tenant.id} {'' if target.kind == 'cloud' else target} {target.state or ''}".strip()
 
 
 def check_permissions(session: Session, recipe: Recipe) -> list[str]:
