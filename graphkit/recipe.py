@@ -37,12 +37,14 @@ FALLBACK = "recipes"
 """The bundle that stands beside graphkit when there is no metadata (source copied into a Function app)."""
 BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.All")
 """What every plan reads (reference: the least application permissions of the calls)."""
+SAFETY_PERMISSIONS = ("Policy.Read.All", "RoleManagement.Read.Directory")
+"""What proves that no declared break-glass account is locked out."""
 
 
 class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
-    ``rejected`` holds the rows that could not be read as what the recipe wants.
+    ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Inputs:
         self.sources = sources
         self.problems = problems
         self.rejected: list[Origin] = []
+        self.rows_read = 0
         self._local_map = local_map
         self._values = values
         self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
@@ -136,6 +139,7 @@ class Inputs:
             nonlocal empty
             for row, faults in table.scan():
                 empty = False
+                self.rows_read += 1
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults
@@ -145,7 +149,8 @@ class Inputs:
             yield row, item
         self._reject(table, scanned)
         if empty:
-            self.problems.warn(f"{table.file}: holds no rows below its header")
+            message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
+            self.problems.add(table.file, "", "no-rows", message)
 
     def _reject(self, table: Table, scanned: list[Row]) -> None:
         """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""
@@ -181,6 +186,11 @@ class Recipe:
     columns: Mapping[str, str] = field(default_factory=dict)
     """What the input holds: column or key to a few words, for ``recipe show``."""
     essential: bool = False
+
+
+def base_permissions(break_glass: Sequence[str]) -> tuple[str, ...]:
+    """What every plan reads where these accounts are declared."""
+    return (*BASE_PERMISSIONS, *(SAFETY_PERMISSIONS if break_glass else ()))
 
 
 def find_recipe(name: str) -> Recipe:

@@ -11,10 +11,12 @@ from typing import Any
 from graphkit.engine.apply import Applier, Progress
 from graphkit.engine.change import Action
 from graphkit.engine.ledger import Ledger
+from graphkit.engine.rails import broken_rails
 from graphkit.engine.resource import Context, PlanOptions, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.protocol.message import Effect
@@ -52,7 +54,10 @@ async def apply(
         run.verify()
         header = run.header()
         _check(session, run, header, resume=resume)
-        check_permissions(session, find_recipe(header["recipe"]))
+        recipe = find_recipe(header["recipe"])
+        check_take_over(session, recipe)
+        check_permissions(session, recipe)
+        check_base(session, recipe)
         session.call_itself(path.stem)
         run.set_header(status="applying")
         if resume:
@@ -100,6 +105,8 @@ async def _apply(
     observer: Callable[[Progress], None],
 ) -> None:
     options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
+    if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
+        raise Blocked(reasons, hint="plan again")
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())

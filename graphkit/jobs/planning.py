@@ -19,6 +19,7 @@ from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem, MissingPermission
 from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.recipe import Inputs, Recipe, find_recipe
 from graphkit.resources import ResourceTable
@@ -58,7 +59,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
-    warnings = check_permissions(session, recipe)
+    check_take_over(session, recipe)
+    warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
     problems = Problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
@@ -81,7 +83,15 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
 
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
-    yield from recipe.desired(inputs, options)
+    wanted = 0
+    for wish in recipe.desired(inputs, options):
+        wanted += 1
+        yield wish
+    # Rows may be dated, so that none of them is due; a document without entries is an empty list.
+    if not (wanted or inputs.problems.found) and (options.org or not inputs.rows_read):
+        left = f"nothing in the input belongs to --org {options.org}" if options.org else "the input asks for nothing"
+        name = inputs.sources[0].name if inputs.sources else ""
+        inputs.problems.add(name, "", "nothing-wanted", f"{left}: an empty list is refused")
     if inputs.problems.total > len(inputs.problems.found):
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
