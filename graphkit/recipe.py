@@ -43,13 +43,15 @@ DOCUMENTS = ("yaml", "json", "folder")
 """Formats of an input that is one document, or many; the others are tables."""
 BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.All")
 """What every plan reads (reference: the least application permissions of the calls)."""
+SAFETY_PERMISSIONS = ("Policy.Read.All", "RoleManagement.Read.Directory")
+"""What proves that no declared break-glass account is locked out."""
 
 
 class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
-    ``rejected`` holds the rows that could not be read as what the recipe wants. ``orgs`` is the registry against which
-    fields of the type ``Org`` are checked.
+    ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all. ``orgs`` is
+    the registry against which fields of the type ``Org`` are checked.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Inputs:
         self.problems = problems
         self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
+        self.rows_read = 0
         self._local_map = local_map
         self._values = values
         self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
@@ -174,6 +177,7 @@ class Inputs:
             nonlocal empty
             for row, faults in table.scan():
                 empty = False
+                self.rows_read += 1
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults
@@ -183,7 +187,8 @@ class Inputs:
             yield row, item
         self._reject(table, scanned)
         if empty:
-            self.problems.warn(f"{table.file}: holds no rows below its header")
+            message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
+            self.problems.add(table.file, "", "no-rows", message)
 
     def _reject(self, table: Table, scanned: list[Row]) -> None:
         """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""
@@ -242,6 +247,11 @@ class Report:
     models: tuple[type[BaseModel], ...] = ()
     template: str = ""
     essential: bool = False
+
+
+def base_permissions(break_glass: Sequence[str]) -> tuple[str, ...]:
+    """What every plan reads where these accounts are declared."""
+    return (*BASE_PERMISSIONS, *(SAFETY_PERMISSIONS if break_glass else ()))
 
 
 def find_recipe(name: str) -> Recipe:

@@ -378,6 +378,26 @@ class Settings:
             read=_watched,
         ),
     )
+    protected: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Accounts that no run disables, deletes, or takes licences or memberships from: UPN or id, * for any "
+            "characters; commas between. Break-glass accounts and holders of directory roles are protected anyway.",
+            env="GRAPHKIT_PROTECTED",
+            key="safety.protected",
+            read=_list,
+        ),
+    )
+    take_over: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Permissions with which a tenant can be taken over that the identity may nevertheless hold "
+            "(RoleManagement.ReadWrite.Directory ...; commas between). Any other of them stops a run.",
+            env="GRAPHKIT_TAKE_OVER",
+            key="safety.take_over",
+            read=_list,
+        ),
+    )
     quota_share: float = field(
         default=0.7,
         metadata=_about(

@@ -68,7 +68,7 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
 
 def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
     """One recipe's permissions, granted, missing and in excess."""
-    required = sorted({*recipe.BASE_PERMISSIONS, *wanted.permissions})
+    required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
     found = session.permissions(required)
     return {
         "recipe": wanted.name,

@@ -257,6 +257,9 @@ class Applier:
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
                 return
+            if response.attempts > 1:
+                # An earlier try, whose answer was lost, may have been executed.
+                self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
             if response.status >= 500:
                 await self._after_outage(resource, pack, response)
                 return
@@ -269,7 +272,8 @@ class Applier:
             if not waits:
                 await self._after_refusal(resource, pack, response, readings)
                 return
-            await self._journal.release(step)
+            if response.attempts == 1:
+                await self._journal.release(step)
             await self._stand_aside(resource, wait)
 
     async def _stand_aside(self, resource: Resource, seconds: float) -> None:
@@ -299,8 +303,6 @@ class Applier:
 
         One reading that does not show it proves little: replicas lag, and reads can go backwards.
         """
-        if response.attempts > 1:
-            self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
         # What this run may have sent before, alone or among others, is its own work.
         status = Status.DONE if any(change.seq in self._sent for change in pack) else Status.ALREADY
         conflict = response.status in (400, 409) and len(pack) == 1

@@ -24,9 +24,11 @@ from graphkit.client import GraphClient
 from graphkit.clock import Clock
 from graphkit.engine.change import Action, Change, Desired, Reading, Undo
 from graphkit.engine.orgs import Orgs
+from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
+from graphkit.protocol.touch import Touch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class PlanOptions:
     max_removals: int | None = None
     max_deletes: int = 0
     break_glass: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 class PlanView(Protocol):
@@ -77,6 +80,7 @@ class Context:
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
     took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
+    ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
     """
 
     client: GraphClient
@@ -87,6 +91,8 @@ class Context:
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
     orgs: Orgs = field(default_factory=Orgs)
+    domain: str = ""
+    sizes: Sizes = field(default_factory=Sizes)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -116,6 +122,8 @@ class Resource:
     """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
+    privileged: ClassVar[str] = ""
+    """Why every write of this kind needs ``--allow-privileged``: "gives an application a credential"."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -154,6 +162,14 @@ class Resource:
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""
         return []
+
+    def tenant_wide(self, change: Change) -> str:
+        """What a change binds in the whole tenant ("the naming policy"), which asks for ``--confirm``; else empty."""
+        return ""
+
+    def touches(self, change: Change) -> Touch:
+        """Whom a change concerns, for the safety rails; from the names of its properties unless a kind knows better."""
+        return touched(change, self.context, self.privileged)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         """(method, path) of the writes that one pack costs, for the forecast; ids may be any placeholder."""
@@ -255,6 +271,58 @@ def as_desired(change: Change) -> Desired:
         properties=dict(change.after or change.before or {}),
         needs=change.needs,
     )
+
+
+def touched(change: Change, context: Context, privileged: str = "") -> Touch:
+    """Whom a change concerns, as its properties are usually called: userId or user, group or groupId, accountEnabled.
+
+    A group or team that is still to be made is ``group:<key>``.
+    """
+    before, after = change.before or {}, change.after or {}
+    image = {**before, **after}
+    own = change.kind in ("user", "group") and image.get("id")
+    user = image.get("userId") or (own if change.kind == "user" else None) or image.get("user")
+    enabled = after.get("accountEnabled")
+    gone = change.action in (Action.REMOVE, Action.DELETE)
+    member = change.kind in ("group.member", "team.member")
+    power = "makes a group that may hold directory roles" if after.get("isAssignableToRole") else ""
+    return Touch(
+        users=(str(user).lower(),) if user else (),
+        groups=tuple(_groups(image, own if change.kind == "group" else None, context)),
+        harm=_harm(change),
+        joins=member and not gone,
+        leaves=(member and gone) or (change.kind == "group" and gone),
+        enabled=enabled if isinstance(enabled, bool) and enabled != before.get("accountEnabled") else None,
+        account=change.kind == "user" or change.kind.startswith("user.authentication"),
+        privileged=privileged or power,
+        rule="membershipRule" in after and after["membershipRule"] != before.get("membershipRule"),
+        policy=change.kind in ("conditionalAccessPolicy", "namedLocation"),
+    )
+
+
+def _groups(image: dict[str, Any], own: object, context: Context) -> Iterator[str]:
+    for name in ("groupId", "teamId"):
+        if isinstance(image.get(name), str):
+            yield image[name].lower()
+    if own:
+        yield str(own).lower()
+    for name in ("group", "team"):
+        key = image.get(name)
+        if isinstance(key, str):
+            yield str(context.object_ids.get(("group", key)) or f"group:{key}").lower()
+
+
+def _harm(change: Change) -> str:
+    """What a change takes from somebody, in a word."""
+    before, after = change.before or {}, change.after or {}
+    if change.action is Action.DELETE:
+        return "deletes"
+    if change.action is Action.REMOVE:
+        return f"removes a {change.kind} of"
+    if after.get("accountEnabled") is False and before.get("accountEnabled") is not False:
+        return "disables"
+    off = set(after.get("disabledPlans") or ()) - set(before.get("disabledPlans") or ())
+    return "turns off licensed plans of" if change.action is Action.UPDATE and off else ""
 
 
 _FIELD = {

@@ -80,8 +80,11 @@ class Users:
         # Whoever is missing counts as no user of the tenant, and as no member of an authoritative group: what comes in
         # parts is complete only if it is as many as the service counts.
         users = self._context.client.list_partitioned("/users", params={"$select": self._select, "$top": str(PAGE)})
+        count = 0
         async for page in users.pages():
+            count += len(page)
             self._snapshot.put(self._kind, _by_name(page))
+        self._context.sizes.note("the users of the tenant", count)
         self._snapshot.mark_complete(self._kind)
 
     def _path(self, key: str) -> str:
@@ -106,8 +109,10 @@ async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIt
     Raises ``InputErrors`` if the service does not understand the filter.
     """
     params = {"$filter": rule, "$select": SELECT, "$top": str(PAGE)}
+    count = 0
     try:
         async for page in context.client.pages("/users", params=params):
+            count += len(page)
             context.snapshot.put("user", _by_name(page))
             yield page
     except ServiceError as error:
@@ -115,6 +120,7 @@ async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIt
             raise
         message = f"filter: {rule!r} is refused by the service: {error.service_message}"
         raise InputErrors([InputProblem(origin.file, origin.place, "bad-filter", message)]) from error
+    context.sizes.note(f"the users that match {rule}", count)
 
 
 def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -21,7 +21,7 @@ from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import SLOTS, Batcher
 from graphkit.transport.fleet import Fleet, Ship
 from graphkit.transport.governor import PARK_AFTER, Governor, MakeMeter
-from graphkit.transport.guard import Guard
+from graphkit.transport.guard import Guard, Sentry
 from graphkit.transport.meter import Meter
 from graphkit.transport.retry import Hook, Retry
 from graphkit.transport.tally import SCOPES, TalliedMeter, Tally
@@ -58,6 +58,15 @@ class Chain:
     def throttled(self) -> int:
         """Answers 429 so far, inner ones of batches included."""
         return self.governor.throttled
+
+    @property
+    def sentry(self) -> Sentry | None:
+        """What looks at each write just before it leaves, if anything does."""
+        return self._guard.sentry
+
+    @sentry.setter
+    def sentry(self, sentry: Sentry | None) -> None:
+        self._guard.sentry = sentry
 
     @property
     def deadline(self) -> float:

@@ -120,7 +120,10 @@ def _policy(policy: Policy, origin: Origin, api: dict[str, str]) -> Iterator[Des
         actions.append(scheduled_action("notification", template=policy.notify_template))
     name = f"{policy.org} {policy.key}" if policy.org else policy.key
     created = {"@odata.type": PLATFORMS[policy.platform], "displayName": name, **_settings(policy, beta=bool(api))}
-    yield Desired(kind=KIND, key=policy.key, origin=origin, properties={**created, "actions": actions, **api})
+    rails = {"org": policy.org}
+    yield Desired(
+        kind=KIND, key=policy.key, origin=origin, properties={**created, "actions": actions, **api}, rails=rails
+    )
     below = {"policy": policy.key, **api}
     yield Desired(kind=f"{KIND}.actions", key=policy.key, origin=origin, properties={"actions": actions, **below})
     if policy.assign.include or policy.assign.exclude:

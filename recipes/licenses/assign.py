@@ -32,6 +32,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
                 key=f"{row.upn.lower()}/{row.sku}",
                 origin=origin,
                 properties={"user": row.upn, "sku": row.sku, "disabledPlans": list(row.disabled_plans)},
+                rails={"org": row.org},
             )
 
 

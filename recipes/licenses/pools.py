@@ -78,7 +78,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
 
 
 def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
-    rails: dict[str, object] = {"cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
+    rails: dict[str, object] = {"org": pool.org, "cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
     if isinstance(pool.members_from, Rule):
         rails["filter"] = pool.members_from.filter
     yield Desired(
@@ -99,6 +99,7 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         key=f"{pool.key}/{pool.sku}",
         origin=origin,
         properties={"group": pool.key, "sku": pool.sku, "disabledPlans": pool.disabled_plans},
+        rails={"org": pool.org},
     )
 
 

@@ -124,7 +124,7 @@ def _wishes(team: Team, origin: Origin, blocked: str) -> Iterator[Desired]:
     }
     if team.description:
         group["description"] = team.description
-    rails = {"owner_plan": TEAMS_PLAN}
+    rails = {"org": team.org, "owner_plan": TEAMS_PLAN}
     yield Desired(kind="group", key=key, origin=origin, properties=group, rails=rails, blocked=blocked)
     for owner_key, upn in owners.items():
         yield Desired(kind="group.owner", key=owner_key, origin=origin, properties={"group": key, "user": upn})
