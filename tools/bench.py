@@ -371,10 +371,18 @@ async def through_sdk_one_by_one(root: str) -> None:
     await through_sdk(root, 1)
 
 
-async def through_sdk_on_our_transport(root: str) -> None:
+async def through_sdk_all_at_once(root: str) -> None:
+    await through_sdk(root, SDK_WRITES)
+
+
+async def through_sdk_on_our_transport(root: str, at_a_time: int = 32) -> None:
     """The same code, given graphkit's client."""
     async with graphkit_client(root) as client:
-        await _sdk_writes(client.sdk, 32)
+        await _sdk_writes(client.sdk, at_a_time)
+
+
+async def through_sdk_on_our_transport_all_at_once(root: str) -> None:
+    await through_sdk_on_our_transport(root, SDK_WRITES)
 
 
 def _person() -> User:
@@ -410,7 +418,11 @@ WRITERS = (
     Contender("msgraph-sdk, one after another", through_sdk_one_by_one, SDK_WRITES, ("msgraph",)),
     Contender("msgraph-sdk, gather(32)", through_sdk, SDK_WRITES, ("msgraph",)),
     Contender("msgraph-core, its batch collection", through_sdk_batches, SDK_WRITES, ("msgraph", "deprecated")),
-    Contender("msgraph-sdk's code on graphkit's transport", through_sdk_on_our_transport, SDK_WRITES, ("msgraph",)),
+    Contender("msgraph-sdk, gather(200)", through_sdk_all_at_once, SDK_WRITES, ("msgraph",)),
+    Contender("its code, gather(32), on our transport", through_sdk_on_our_transport, SDK_WRITES, ("msgraph",)),
+    Contender(
+        "its code, gather(200), on our transport", through_sdk_on_our_transport_all_at_once, SDK_WRITES, ("msgraph",)
+    ),
 )
 READERS = (
     Contender("graphkit, pages()", listing_through_graphkit, USERS),
