@@ -23,11 +23,16 @@ RESOURCES: Mapping[str, str] = {
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "group.reference": "graphkit.resources.group_references:GroupReferences",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",
+    "user": "graphkit.resources.accounts:Accounts",
+    "user.deletion": "graphkit.resources.accounts:Deletions",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
+    "user.manager": "graphkit.resources.managers:Managers",
+    "user.profile": "graphkit.resources.profiles:Profiles",
 }
 
 

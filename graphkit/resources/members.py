@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
+from graphkit.resources.people import People
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
@@ -26,7 +27,8 @@ PAGE = 999
 
 
 class Members(Resource):
-    """``properties``: group (key of a ``group``), user (userPrincipalName or id). ``resolve`` adds userId.
+    """``properties``: group (key of a ``group``), user (userPrincipalName or id), or in its place person (employee id,
+    key of a ``user`` that the same plan may make). ``resolve`` adds userId.
 
     The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
     included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed); those of
@@ -37,13 +39,14 @@ class Members(Resource):
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
-    goes_with = frozenset({"group"})
+    goes_with = frozenset({"group", "user"})
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._users = Users(context)
+        self._people = People(context)
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
 
@@ -51,24 +54,49 @@ class Members(Resource):
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        found, problems = await self._users.resolve(items)
-        for item, user in found:
+        found, problems = await self._users.resolve([item for item in items if "person" not in item.properties])
+        for item, user in [*found, *await self._known([item for item in items if "person" in item.properties])]:
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
             if item.rails.get("signs_in") and user.get("accountEnabled") is False:
                 item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
-        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items if not item.absent))
+        self.context.snapshot.put("group.member.wanted", ((self._pair(item), 1) for item in items if not item.absent))
         return problems
 
+    async def _known(self, items: Sequence[Desired]) -> list[tuple[Desired, dict[str, Any]]]:
+        """People by employee id, those who have an account already; the others get it before."""
+        readings = await self._people.find([item.properties["person"] for item in items])
+        found = []
+        for item in items:
+            reading = readings[item.properties["person"]]
+            if reading.value:
+                item.properties["userId"] = reading.value["id"]
+                found.append((item, reading.value))
+            elif not reading.known:
+                item.blocked = item.blocked or reading.why
+        return found
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        for group in sorted({item.properties["group"] for item in items}):
+        """Who was seen in a group already need not be looked for in its list."""
+        pairs = [self._pair(item) for item in items]
+        before = self.context.snapshot.get(self.kind, pairs)
+        for group in sorted(
+            {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in before}
+        ):
             await self._list(group)
-        pairs = [_pair(item) for item in items]
         seen = self.context.snapshot.get(self.kind, pairs)
         return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
 
+    def _user_id(self, properties: Mapping[str, Any]) -> str:
+        """Empty as long as the account is still to be made."""
+        return str(properties.get("userId") or self.context.object_ids.get(("user", properties.get("person", "")), ""))
+
+    def _pair(self, item: Desired) -> str:
+        user_id = self._user_id(item.properties)
+        return f"{item.properties['group']}/{user_id}" if user_id else item.key
+
     def _reading(self, item: Desired, there: bool) -> Reading:
         if there:
-            return present({"id": item.properties["userId"]})
+            return present({"id": self._user_id(item.properties)})
         why = self._unread.get(item.properties["group"])
         return unknown(why) if why else ABSENT
 
@@ -97,9 +125,11 @@ class Members(Resource):
         snapshot.mark_complete(self.kind, group)
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = {name: wanted.properties[name] for name in ("group", "user", "userId")}
+        names = ("group", "user", "person", "userId")
+        after = {name: wanted.properties[name] for name in names if name in wanted.properties}
         action = Action.ADD if reading.value is None else Action.NOOP
-        needs = (("group", after["group"]),)
+        people = [("user", after["person"])] if "person" in after else []
+        needs = (("group", after["group"]), *people, *wanted.needs)
         yield Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
@@ -119,7 +149,7 @@ class Members(Resource):
                 yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
 
     async def guard(self, view: PlanView) -> list[str]:
-        groups = {group.key: group for group in view.wanted("group")}
+        groups = {group.key: group for kind in ("group", "group.reference") for group in view.wanted(kind)}
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
@@ -178,7 +208,7 @@ class Members(Resource):
         properties = [change.after or change.before or {} for change in pack]
         group_id = self.context.object_id("group", properties[0]["group"])
         if pack[0].action is Action.REMOVE:
-            member = segment(properties[0]["userId"])
+            member = segment(self._user_id(properties[0]))
             return Request(
                 method="DELETE",
                 path=f"/groups/{segment(group_id)}/members/{member}/$ref",
@@ -189,13 +219,13 @@ class Members(Resource):
         return Request(
             method="PATCH",
             path=f"/groups/{segment(group_id)}",
-            body=msgspec.json.encode({"members@odata.bind": [root + each["userId"] for each in properties]}),
+            body=msgspec.json.encode({"members@odata.bind": [root + self._user_id(each) for each in properties]}),
             idempotency=Idempotency.CONVERGENT,
             commutative=True,
         )
 
     async def identify(self, change: Change, response: Response) -> str:
-        return str((change.after or change.before or {})["userId"])
+        return self._user_id(change.after or change.before or {})
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         (group,) = {(change.after or change.before or {})["group"] for change in pack}
@@ -215,10 +245,6 @@ class Looks:
 
     begun: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-def _pair(item: Desired) -> str:
-    return f"{item.properties['group']}/{item.properties['userId']}" if "userId" in item.properties else item.key
 
 
 def _group_of(change: Change) -> str:
