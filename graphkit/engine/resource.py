@@ -153,7 +153,8 @@ class Resource:
         there = reading.value is not None
         action = Action.REMOVE if there else Action.NOOP
         before = dict(wanted.properties) if there else None
-        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)]
+        line = Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)
+        return [replace(line, needs=wanted.needs)]
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""

@@ -184,7 +184,8 @@ def _place(line: Change, rank: int, seq: int) -> str:
     if line.action is Action.BLOCKED:
         return f"_ {line.kind} {seq:012}"
     if line.action in _COMING:
-        return f"a{rank:04} {line.kind} {seq:012}"
+        # What comes back out of a recycle bin went last: the rest may need it.
+        return f"a{line.action is not Action.CREATE:d}{rank:04} {line.kind} {seq:012}"
     if line.action.writes:
         return f"b{9999 - rank:04} {line.kind} {seq:012}"
     return f"c{rank:04} {line.kind} {seq:012}"

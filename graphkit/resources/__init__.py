@@ -20,10 +20,13 @@ RESOURCES: Mapping[str, str] = {
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
     "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
     "group": "graphkit.resources.groups:Groups",
+    "group.handover": "graphkit.resources.handovers:Handovers",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
     "group.reference": "graphkit.resources.group_references:GroupReferences",
+    "leaver": "graphkit.resources.leavers:Leavers",
+    "managedDevice.retirement": "graphkit.resources.retirements:Retirements",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
@@ -33,6 +36,8 @@ RESOURCES: Mapping[str, str] = {
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
     "user.manager": "graphkit.resources.managers:Managers",
     "user.profile": "graphkit.resources.profiles:Profiles",
+    "user.sessions": "graphkit.resources.sessions:Sessions",
+    "workforce": "graphkit.resources.workforce:Workforces",
 }
 
 

@@ -142,7 +142,6 @@ class Accounts(Resource):
 
     def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         for line in super().removal(wanted, reading):
-            line.needs = wanted.needs
             if reading.value is not None:
                 line.action, line.undo = Action.DELETE, self.undo
                 line.before = {"id": reading.value["id"], "userPrincipalName": reading.value.get("userPrincipalName")}

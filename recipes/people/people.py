@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import AnyOrg, Day, InputModel, Key, Org, TextList, Upn
+from graphkit.inputs.types import AnyOrg, Day, Flag, InputModel, Key, Org, TextList, Upn
 from graphkit.recipe import Inputs
 
 EMPLOYEE_ID_MAX = 16
@@ -87,6 +87,7 @@ class Page(InputModel):
     owner_fallback: Upn | None = Field(
         default=None, description="owner of what a leaver owns alone, where no manager is named"
     )
+    retire_devices: Flag = Field(default=True, description="whether a leaver's managed devices are retired")
     max_leaving_pct: float = Field(
         default=2.0, gt=0, le=100, description="people of an organisation who may leave at once"
     )

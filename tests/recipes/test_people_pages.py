@@ -41,3 +41,19 @@ def test_joiners(example):
 
 def _none(plan):
     return {action: count for action, count in plan.json["changes"].items() if not count}
+
+
+def test_leavers(example):
+    office, run = example("people.leavers", "2026-01-05", "--allow-irreversible", "--max-deletes", "5")
+    owner = office.graph("/users/rx1-0002@contoso.example?$select=id")["id"]
+    link = f"https://graph.microsoft.com/v1.0/users/{owner}"
+    group = office.group("alone", **{"owners@odata.bind": [link]})
+    plan = run("plan")
+    assert {key: item["note"][-13:] for key, item in lines(plan, "scheduled").items()} == {
+        "RX100002": "on 2026-01-09",
+        "RX100003": "on 2026-03-31",
+    }
+    assert run("apply", "--yes").code == 0
+    owners = {each["userPrincipalName"] for each in office.graph(f"/groups/{group}/owners")["value"]}
+    assert owners == {"rx1-0001@contoso.example", "rx1-0002@contoso.example"}
+    assert office.user("RX100002")["accountEnabled"] is False
