@@ -28,6 +28,7 @@ RESOURCES: Mapping[str, str] = {
     "leaver": "graphkit.resources.leavers:Leavers",
     "managedDevice.retirement": "graphkit.resources.retirements:Retirements",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
+    "mover": "graphkit.resources.movers:Movers",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",

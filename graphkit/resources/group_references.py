@@ -9,11 +9,14 @@ from graphkit.engine.resource import Resource
 from graphkit.protocol.odata import keyed
 from graphkit.resources.reading import read_each
 
+UNREAD = "group.reference.why"
+"""Kind of the snapshot: why the members of a group could not be read, by uniqueName."""
+
 
 class GroupReferences(Resource):
     """The key is the uniqueName. A group that is not there blocks whatever needs it.
 
-    ``rails`` are those of a group: ``cap`` and ``sku``.
+    ``rails`` are those of a group, ``cap`` and ``sku``, and ``optional``: nobody needs it.
     """
 
     kind = "group.reference"
@@ -28,7 +31,9 @@ class GroupReferences(Resource):
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
-        if reading.value is None:
+        if reading.value is None and wanted.rails.get("optional"):
+            line.note = "not there"
+        elif reading.value is None:
             line.action = Action.BLOCKED
             line.note = f"there is no group with the uniqueName {wanted.key}: make it first"
             if wanted.rails.get("sku"):
@@ -36,6 +41,8 @@ class GroupReferences(Resource):
         elif "DynamicMembership" in (reading.value.get("groupTypes") or ()):
             line.action = Action.BLOCKED
             line.note = f"{wanted.key} has a rule of membership, so that nobody can be added"
+        elif why := self.context.snapshot.get(UNREAD, [wanted.key]).get(wanted.key):
+            line.action, line.note = Action.BLOCKED, f"its members could not be read: {why}"
         return [line]
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:

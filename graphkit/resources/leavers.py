@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading
+from graphkit.engine.plan import chunked
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.protocol.odata import segment
 from graphkit.resources.memberships import DYNAMIC
@@ -64,11 +65,11 @@ class Leavers(Resource):
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
         await self._people.load(view.wanted_count(self.kind))
-        for chunk in _chunks(view.wanted(self.kind)):
+        for chunk in chunked(view.wanted(self.kind), CHUNK):
             found = await self._people.find([wish.key for wish in chunk])
             there = [each.value["id"] for each in found.values() if each.value]
             self.context.snapshot.put(LEAVING, ((user_id, 1) for user_id in there))
-        for chunk in _chunks(view.wanted(self.kind)):
+        for chunk in chunked(view.wanted(self.kind), CHUNK):
             found = await self._people.find([wish.key for wish in chunk])
             leaving = [Leaving(wish, user) for wish in chunk if (user := found[wish.key].value)]
             await asyncio.gather(*(self._look_at(each) for each in leaving))
@@ -233,14 +234,3 @@ class Leavers(Resource):
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return []
-
-
-def _chunks(wishes: Iterable[Desired]) -> Iterator[list[Desired]]:
-    chunk: list[Desired] = []
-    for wish in wishes:
-        chunk.append(wish)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
@@ -58,19 +58,17 @@ class Leaver(Person):
     org: AnyOrg = Field(description="organisation code")
 
 
-class Profile(InputModel):
-    """What a licence profile stands for."""
-
-    skus: TextList = Field(default=(), description="part numbers; each is the pool <org>.<sku>.pool")
-    groups: TextList = Field(default=(), description="uniqueNames of groups; {org} is the organisation's code")
-    teams: TextList = Field(default=(), description="uniqueNames of teams' groups; {org} as above")
-
-
 class Department(InputModel):
     """Where the people of a department belong."""
 
     groups: TextList = Field(default=(), description="uniqueNames of groups; {org} is the organisation's code")
     teams: TextList = Field(default=(), description="uniqueNames of teams' groups; {org} as above")
+
+
+class Profile(Department):
+    """What a licence profile stands for."""
+
+    skus: TextList = Field(default=(), description="part numbers; each is the pool <org>.<sku>.pool")
 
 
 class Page(InputModel):
@@ -111,11 +109,26 @@ class Belonging:
 def belongings(page: Page, profile: str, department: str, org: str) -> list[Belonging]:
     """The groups of a licence profile and a department, each once."""
     licences = page.profiles.get(profile) or Profile(skus=(profile,) if profile else ())
-    place = page.departments.get(department) or Department()
-    names = [*licences.groups, *licences.teams, *place.groups, *place.teams]
-    found = [Belonging(f"{org}.{sku}.pool", sku) for sku in licences.skus]
-    found += [Belonging(name.replace("{org}", org)) for name in names]
+    found = [_pool(org, sku) for sku in licences.skus]
+    found += _named(org, [licences, page.departments.get(department) or Department()])
     return list({each.key: each for each in found}.values())
+
+
+def managed(page: Page, skus: set[str], orgs: set[str]) -> Iterator[tuple[str, Belonging]]:
+    """(organisation, group) for every group that the page may put somebody of these organisations into."""
+    known = {sku for each in page.profiles.values() for sku in each.skus} | skus
+    for org in sorted(orgs):
+        pools = [_pool(org, sku) for sku in sorted(known)]
+        for each in (*pools, *_named(org, [*page.profiles.values(), *page.departments.values()])):
+            yield org, each
+
+
+def _pool(org: str, sku: str) -> Belonging:
+    return Belonging(f"{org}.{sku}.pool", sku)
+
+
+def _named(org: str, places: Iterable[Department]) -> list[Belonging]:
+    return [Belonging(name.replace("{org}", org)) for each in places for name in (*each.groups, *each.teams)]
 
 
 def people(inputs: Inputs, model: type[Person], options: PlanOptions) -> Iterator[tuple[Origin, Any]]:

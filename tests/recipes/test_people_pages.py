@@ -57,3 +57,22 @@ def test_leavers(example):
     owners = {each["userPrincipalName"] for each in office.graph(f"/groups/{group}/owners")["value"]}
     assert owners == {"rx1-0001@contoso.example", "rx1-0002@contoso.example"}
     assert office.user("RX100002")["accountEnabled"] is False
+
+
+def test_movers(example):
+    office, run = example("people.movers", "2026-01-05")
+    kim = office.graph("/users/rx1-0002@contoso.example?$select=id")["id"]
+    link = f"https://graph.microsoft.com/v1.0/users/{kim}"
+    nurses = office.group("RX1.nurses", **{"members@odata.bind": [link]})
+    pharmacy = office.group("RX1.pharmacy")
+    plan = run("plan")
+    assert {action: count for action, count in plan.json["changes"].items() if count} == {
+        "update": 2,
+        "add": 3,
+        "noop": len(lines(plan, "mover")) + len(lines(plan, "group.reference")) + len(lines(plan, "scheduled")),
+    }
+    assert [item["note"] for item in lines(plan, "scheduled").values()] == ["leaves RX1.nurses on 2026-01-19"]
+    assert run("apply", "--yes").code == 0
+    assert (kim in office.members(nurses), kim in office.members(pharmacy)) == (True, True)
+    assert run("apply", "--as-of", "2026-01-19", "--yes").code == 0
+    assert kim not in office.members(nurses)
