@@ -75,7 +75,8 @@ class Managers(Resource):
         line.after = {
             name: properties[name] for name in ("person", "manager", "userId", "managerId") if name in properties
         }
-        people = (("user", properties[name]) for name in ("person", "manager") if name in properties)
+        missing = [name for name, known in (("person", "userId"), ("manager", "managerId")) if known not in properties]
+        people = (("user", properties[name]) for name in missing if name in properties)
         line.needs = (*people, *wanted.needs)
         if before is None or before["managerId"] != self._id(properties, "manager", "managerId"):
             line.action = Action.ADD if before is None else Action.UPDATE

@@ -128,7 +128,7 @@ class Members(Resource):
         names = ("group", "user", "person", "userId")
         after = {name: wanted.properties[name] for name in names if name in wanted.properties}
         action = Action.ADD if reading.value is None else Action.NOOP
-        people = [("user", after["person"])] if "person" in after else []
+        people = [("user", after["person"])] if "userId" not in after else []
         needs = (("group", after["group"]), *people, *wanted.needs)
         yield Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)
 

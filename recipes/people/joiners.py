@@ -46,7 +46,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             yield Desired(kind="user.manager", key=person.employee_id, origin=origin, properties=properties)
         wanted = belongings(page, person.licence_profile, person.department, person.org)
         _refer(groups, wanted, person, inputs, origin)
-        yield from group_wishes(person, origin, wanted, "user")
+        yield from group_wishes(person, origin, wanted)
     yield from groups.values()
 
 

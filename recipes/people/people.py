@@ -173,15 +173,18 @@ def profile_of(person: Person, orgs: Orgs) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def group_wishes(person: Person, origin: Origin, wanted: list[Belonging], needs: str) -> Iterator[Desired]:
-    """Memberships of a person who is known by employee id; they wait for what is planned as ``needs``."""
+def group_wishes(person: Person, origin: Origin, wanted: list[Belonging], needs: str = "") -> Iterator[Desired]:
+    """Memberships of a person who is known by employee id. They wait for an account that is still to be made, and for
+    what is planned of the person as ``needs``.
+    """
+    further = ((needs, person.employee_id),) if needs else ()
     for each in wanted:
         yield Desired(
             kind="group.member",
             key=f"{each.key}/{person.employee_id}",
             origin=origin,
             properties={"group": each.key, "person": person.employee_id},
-            needs=(("group.reference", each.key), (needs, person.employee_id)),
+            needs=(("group.reference", each.key), *further),
             rails={"org": person.org},
         )
 
