@@ -10,12 +10,24 @@ from collections.abc import Iterable, Mapping
 
 from graphkit.engine.resource import Context, Resource
 
+_PARTS = ("", ".assignment", ".apps")
+INTUNE = (
+    *("deviceAndAppManagementAssignmentFilter", "deviceCompliancePolicy", "deviceConfiguration"),
+    *("deviceManagementConfigurationPolicy", "groupPolicyConfiguration"),
+    *("windowsDriverUpdateProfile", "windowsFeatureUpdateProfile"),
+    *("windowsQualityUpdatePolicy", "windowsQualityUpdateProfile"),
+    *("androidManagedAppProtection", "defaultManagedAppProtection", "iosManagedAppProtection"),
+    *("mdmWindowsInformationProtectionPolicy", "targetedManagedAppConfiguration"),
+    *("windowsInformationProtectionPolicy", "windowsManagedAppProtection"),
+)
+"""Kinds of Intune policies: each with its assignments, and those that protect apps with them."""
+
 RESOURCES: Mapping[str, str] = {
+    **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
-    "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",

@@ -12,7 +12,7 @@ from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import Flag, InputModel, Key, Org
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.assignments import EVERYBODY
-from graphkit.resources.compliance import KIND, scheduled_action
+from graphkit.resources.compliance import KIND, RULES, rules_for, scheduled_action
 from graphkit.resources.os_builds import LARGEST, parse_build, show_build
 from graphkit.resources.users import GUID
 
@@ -108,8 +108,14 @@ def _policy(policy: Policy, origin: Origin, api: dict[str, str]) -> Iterator[Des
     if policy.notify_template:
         actions.append(scheduled_action("notification", template=policy.notify_template))
     name = f"{policy.org} {policy.key}" if policy.org else policy.key
-    created = {"@odata.type": PLATFORMS[policy.platform], "displayName": name, **_settings(policy, beta=bool(api))}
-    yield Desired(kind=KIND, key=policy.key, origin=origin, properties={**created, "actions": actions, **api})
+    created = {
+        "@odata.type": PLATFORMS[policy.platform],
+        "displayName": name,
+        **_settings(policy, beta=bool(api)),
+        RULES: rules_for(actions),
+    }
+    ours = {"recipe": "devices.compliance", "once": ["displayName", RULES], **api}
+    yield Desired(kind=KIND, key=policy.key, origin=origin, properties={**created, **ours})
     below = {"policy": policy.key, **api}
     yield Desired(kind=f"{KIND}.actions", key=policy.key, origin=origin, properties={"actions": actions, **below})
     if policy.assign.include or policy.assign.exclude:

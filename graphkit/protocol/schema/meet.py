@@ -83,7 +83,7 @@ def _same(known: Schema, found: Property | None, wanted: Any, live: Any) -> bool
         return isinstance(live, Mapping) and _same_object(known, found, wanted, live)
     if isinstance(wanted, list):
         return isinstance(live, list) and _same_list(known, found, wanted, live)
-    return _plain(known, found, wanted) == _plain(known, found, live)
+    return bool(_plain(known, found, wanted) == _plain(known, found, live))
 
 
 def _is_zero(known: Schema, found: Property | None, live: Any) -> bool:
