@@ -28,6 +28,7 @@ RESOURCES: Mapping[str, str] = {
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
+    "deviceConfiguration": "graphkit.resources.device_configurations:DeviceConfigurations",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",

@@ -107,6 +107,14 @@ def rules_for(actions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"ruleName": _RULE, "scheduledActionConfigurations": list(actions)}]
 
 
+def actions_in(rules: Any) -> list[dict[str, Any]]:
+    """The actions of a body's scheduledActionsForRule, whatever stands there."""
+    listed = rules if isinstance(rules, list) else []
+    inner = (rule.get("scheduledActionConfigurations") for rule in listed if isinstance(rule, dict))
+    actions = (each for each in inner if isinstance(each, list))
+    return [_plain_action(action) for each in actions for action in each if isinstance(action, dict)]
+
+
 def _lowered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """A floor that sinks lets devices in again that were kept out: worth a word."""
     old, new = before.get("osMinimumVersion"), after.get("osMinimumVersion")
@@ -129,7 +137,7 @@ def _actions_of(key: str, policy: Reading) -> Reading:
 def _plain_action(action: Mapping[str, Any]) -> dict[str, Any]:
     template = action.get("notificationTemplateId") or ""
     return {
-        "actionType": action["actionType"],
+        "actionType": action.get("actionType"),
         "gracePeriodHours": int(action.get("gracePeriodHours") or 0),
         "notificationTemplateId": "" if template in _NO_TEMPLATE else template,
         "notificationMessageCCList": sorted(action.get("notificationMessageCCList") or ()),

@@ -20,6 +20,7 @@ from graphkit.protocol.schema import Version, unmet, validate, without_nulls, wr
 from graphkit.resources.intune import Endpoint
 from graphkit.resources.markers import found_marker, marker, with_marker, without_marker
 from graphkit.resources.reading import read_each, read_list
+from graphkit.resources.secrets import sealed
 
 OURS = ("api", "once", "recipe")
 """What a wish holds beside the body. ``once``: names that count for the create alone."""
@@ -156,14 +157,15 @@ class IntunePolicies(Resource):
         line.note = wanted.rails.get("note", "")
         line.before = self.before_image(reading)
         if line.before is None:
-            return [line]
+            return [_without_secrets(line, body_of(line.after))]
         changed = self.changed(line.before, line.after)
         mine = line.before[MARK] == marker(line.after["recipe"], line.key)
+        written = {name: line.after[name] for name in changed}
         if not mine and (changed or self.context.options.adopt):
-            return [self._taken_over(line, changed)]
+            return [_without_secrets(self._taken_over(line, changed), written)]
         line.action = Action.UPDATE if changed else Action.NOOP
         line.note = self.note(line) or line.note
-        return [line]
+        return [_without_secrets(line, written)]
 
     def _taken_over(self, line: Change, changed: Sequence[str]) -> Change:
         before = line.before or {}
@@ -277,6 +279,15 @@ def body_of(properties: Mapping[str, Any]) -> dict[str, Any]:
 def needs_policy(context: Context, kind: str, key: str) -> tuple[tuple[str, str], ...]:
     """What belongs to a policy waits for it only if it is not there yet."""
     return () if (kind, key) in context.object_ids else ((kind, key),)
+
+
+def _without_secrets(line: Change, written: Mapping[str, Any]) -> Change:
+    """Blocked, if a mask would be written in the place of a secret."""
+    where = next(sealed(written), "") if line.action.writes else ""
+    if where:
+        line.note = f"secret by reference: {where} is a reference that counts in its own policy alone: give the value"
+        line.action, line.before, line.after, line.needs = Action.BLOCKED, None, None, ()
+    return line
 
 
 def _once(properties: Mapping[str, Any]) -> frozenset[str]:

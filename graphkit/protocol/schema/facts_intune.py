@@ -24,7 +24,17 @@ class Fact(NamedTuple):
 _KEPT = "M, B: dates and versions of the object, kept by the service"
 _SHOWN = "B: what the service tells about the object, not what is asked for"
 
+_TAGGED = (
+    *("deviceCompliancePolicy", "deviceConfiguration", "deviceManagementConfigurationPolicy", "managedAppPolicy"),
+    *("groupPolicyConfiguration", "windowsDriverUpdateProfile", "windowsFeatureUpdateProfile"),
+    *("windowsQualityUpdatePolicy", "windowsQualityUpdateProfile"),
+)
+
 INTUNE: tuple[Fact, ...] = (
+    *(
+        Fact("default", kind, "roleScopeTagIds", "(observed) the default tag, where none is chosen", ["0"])
+        for kind in _TAGGED
+    ),
     # Device compliance
     Fact(
         "required",
@@ -181,16 +191,12 @@ INTUNE: tuple[Fact, ...] = (
 )
 
 INTUNE_ORDER_FREE: dict[str, str] = {
+    **dict.fromkeys(_TAGGED, "roleScopeTagIds"),
     "deviceCompliancePolicy": "assignments roleScopeTagIds scheduledActionsForRule",
     "deviceComplianceActionItem": "notificationMessageCCList",
     "deviceComplianceScheduledActionForRule": "scheduledActionConfigurations",
     "windows10CompliancePolicy": "validOperatingSystemBuildRanges",
-    "deviceConfiguration": "roleScopeTagIds",
     "deviceManagementConfigurationPolicy": "roleScopeTagIds settings",
-    "managedAppPolicy": "roleScopeTagIds",
-    "groupPolicyConfiguration": "roleScopeTagIds",
-    "windowsDriverUpdateProfile": "roleScopeTagIds",
-    "windowsFeatureUpdateProfile": "roleScopeTagIds",
-    "windowsQualityUpdatePolicy": "roleScopeTagIds",
-    "windowsQualityUpdateProfile": "roleScopeTagIds",
+    "deviceManagementConfigurationChoiceSettingValue": "children",
+    "deviceManagementConfigurationGroupSettingValue": "children",
 }
