@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Reading, present
+from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present
 from graphkit.engine.resource import Resource, as_desired
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
@@ -25,6 +25,8 @@ IDENTIFIERS: Mapping[str, tuple[str, str]] = {
     "windowsManagedAppProtection": ("#microsoft.graph.windowsAppIdentifier", "windowsAppId"),
 }
 """Kind of a policy to the type of its apps' identifier and the property that holds it."""
+
+Identifier = dict[str, str]
 
 
 class ManagedApps(Resource):
@@ -47,9 +49,11 @@ class ManagedApps(Resource):
         line.before = self.before_image(reading)
         live = line.before["apps"] if line.before else []
         whole = wanted.properties.get("mode") == AUTHORITATIVE
-        merged = sorted({*(() if whole else live), *wanted.properties["apps"]})
+        merged = _in_order([*(() if whole else live), *wanted.properties["apps"]])
         line.after = {**wanted.properties, "apps": merged}
-        line.action = Action.NOOP if merged == live else Action.REMOVE if set(live) - set(merged) else Action.ADD
+        line.action = (
+            Action.NOOP if merged == live else Action.REMOVE if any(app not in merged for app in live) else Action.ADD
+        )
         return [line]
 
     def inverse(self, change: Change, object_id: str) -> Change:
@@ -68,8 +72,7 @@ class ManagedApps(Resource):
         (change,) = pack
         after = change.after or {}
         policy = self.context.object_id(self.endpoint.kind, after["policy"])
-        kind, name = IDENTIFIERS[self.endpoint.kind]
-        apps = [{"mobileAppIdentifier": {"@odata.type": kind, name: app}} for app in after["apps"]]
+        apps = [{"mobileAppIdentifier": app} for app in after["apps"]]
         return Request(
             method="POST",
             path=f"{self.endpoint.path}/{segment(policy)}/targetApps",
@@ -79,11 +82,22 @@ class ManagedApps(Resource):
         )
 
 
-def app_ids(apps: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The identifiers of apps as Graph tells them: of a bundle, a package or a Windows app."""
-    identifiers = (app.get("mobileAppIdentifier") or {} for app in apps)
-    return sorted({str(value) for each in identifiers for name, value in each.items() if name[0] != "@" and value})
+def identifier(kind: str, app: str) -> Identifier:
+    """An app by its bundle or package, as a policy of this kind names it."""
+    type_name, name = IDENTIFIERS[kind]
+    return {"@odata.type": type_name, name: app}
 
 
-def _apps(policy: Reading) -> list[str]:
-    return app_ids((policy.value or {}).get("apps") or ())
+def identifiers(apps: Iterable[Mapping[str, Any]]) -> list[Identifier]:
+    """Those of apps as Graph tells them, in one form."""
+    found = (app.get("mobileAppIdentifier") or {} for app in apps)
+    return _in_order({name: value for name, value in each.items() if value is not None} for each in found)
+
+
+def _in_order(apps: Iterable[Identifier]) -> list[Identifier]:
+    unique = {canonical(app): app for app in apps}
+    return [unique[text] for text in sorted(unique)]
+
+
+def _apps(policy: Reading) -> list[Identifier]:
+    return identifiers((policy.value or {}).get("apps") or ())

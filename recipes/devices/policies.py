@@ -14,7 +14,7 @@ from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.assignments import EVERYBODY, EXCLUDED, FILTER_ID, FILTER_TYPE, INCLUDED
 from graphkit.resources.compliance import RULES, actions_in
 from graphkit.resources.intune import Endpoint
-from graphkit.resources.managed_apps import IDENTIFIERS, app_ids
+from graphkit.resources.managed_apps import identifiers
 from graphkit.resources.markers import marker_key, without_marker
 from graphkit.resources.secrets import plain_secrets
 from recipes.devices.placeholders import fill, unfilled
@@ -76,8 +76,8 @@ class Reader:
         if RULES in cleaned:
             actions = {"actions": actions_in(cleaned[RULES])}
             yield Desired(kind=f"{kind}.actions", key=key, origin=origin, properties={**actions, **below})
-        apps = app_ids(each for each in found.body.value.get("apps") or () if isinstance(each, dict))
-        if apps and kind in IDENTIFIERS:
+        apps = identifiers(each for each in found.body.value.get("apps") or () if isinstance(each, dict))
+        if apps:
             yield Desired(kind=f"{kind}.apps", key=key, origin=origin, properties={"apps": apps, **below})
         if found.endpoint.assigned:
             yield from self._assignments(key, found, origin, below)
@@ -97,7 +97,9 @@ class Reader:
             version = "beta"
             cleaned = clean(value, endpoint.kind, version)
             problems, beta = validate(without_nulls(cleaned), endpoint.kind, version), []
-        told += [(each.path, each.code, each.message) for each in problems if each.code != "beta-only"]
+        known = {path for path, _, _ in told}
+        sound = [each for each in problems if each.code != "beta-only" and each.path not in known]
+        told += [(each.path, each.code, each.message) for each in sound]
         if beta or (endpoint.beta_only and not self._options.allow_beta):
             told.append(_needs_beta([each.path for each in beta]))
         for path, code, message in told:
