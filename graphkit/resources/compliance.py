@@ -6,16 +6,19 @@ That is made with the policy and afterwards changed by an action of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
 
 from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present, unknown
-from graphkit.engine.resource import Resource
+from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.errors import ServiceError
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import query, segment
+from graphkit.resources.audience import find_audience
+from graphkit.resources.impact import SHOWN_ORGS, Impact, count_impact
 from graphkit.resources.intune import AUTHORITATIVE, BY_KIND
 from graphkit.resources.intune_policies import IntunePolicies, fetch_policies, needs_policy
 from graphkit.resources.os_builds import meets_floor
@@ -32,10 +35,54 @@ _NO_TEMPLATE = ("", "00000000-0000-0000-0000-000000000000")
 
 
 class CompliancePolicies(IntunePolicies):
-    """The create carries the actions, exactly one of which blocks; afterwards they are a kind of their own."""
+    """The create carries the actions, exactly one of which blocks; afterwards they are a kind of their own.
+
+    ``rails["impact"]``: what is asked of the devices (floors, encrypted, include, exclude) and ``max_pct``, the share
+    of an organisation's devices above which the plan stops.
+    """
 
     kind = KIND
     endpoint = ENDPOINT
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._impacts: dict[str, Impact] = {}
+        self._not_counted = ""
+
+    async def gather(self, view: PlanView) -> None:
+        try:
+            for item in view.wanted(KIND):
+                if asked := item.rails.get("impact"):
+                    audience = await find_audience(self.context, asked["include"], asked["exclude"])
+                    kind = str(item.properties["@odata.type"]).rpartition(".")[2]
+                    self._impacts[item.key] = Impact(kind, asked["floors"], asked["encrypted"], audience)
+            if self._impacts:
+                await count_impact(self.context, self._impacts.values())
+        except ServiceError as error:
+            self._impacts.clear()
+            self._not_counted = f"its impact could not be counted: {error.message}"
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        (line,) = super().diff(wanted, reading)
+        if line.action.writes and "impact" in wanted.rails:
+            told = self._impacts[wanted.key].told() if wanted.key in self._impacts else self._not_counted
+            line.note = "; ".join(part for part in (line.note, told) if part)
+        return [line]
+
+    async def guard(self, view: PlanView) -> list[str]:
+        written = {change.key for change in view.changes(KIND) if change.action.writes}
+        asked = [item for item in view.wanted(KIND) if item.key in written and "impact" in item.rails]
+        return [] if self.context.options.accept_impact else [why for item in asked for why in self._too_many(item)]
+
+    def _too_many(self, item: Desired) -> Iterator[str]:
+        most = item.rails["impact"]["max_pct"]
+        if most is None:
+            return
+        if self._not_counted:
+            yield f"{item.key}: {self._not_counted}; --accept-impact goes on without knowing"
+        elif item.key in self._impacts and (above := list(self._impacts[item.key].above(most))):
+            shown = ", ".join(above[:SHOWN_ORGS]) + (" ..." if len(above) > SHOWN_ORGS else "")
+            yield f"{item.key}: more than {most:g} % of devices would not comply in {shown}: --accept-impact allows it"
 
     def note(self, line: Change) -> str:
         return _lowered(line.before or {}, line.after or {})

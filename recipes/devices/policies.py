@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import Field
+
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.bindings import read_bindings
 from graphkit.inputs.problems import Problems
+from graphkit.inputs.types import InputModel
 from graphkit.protocol.schema import Version, clean, validate, without_nulls
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.assignments import EVERYBODY, EXCLUDED, FILTER_ID, FILTER_TYPE, INCLUDED
@@ -36,6 +39,15 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
         reader = Reader(inputs.problems, options, bind, found.names.by_id)
         for each in found.policies:
             yield from reader.wishes(each)
+
+
+class Wrapped(InputModel):
+    """A policy with its assignments beside it: one of the forms in which the input may come."""
+
+    policy: dict[str, Any] = Field(description="the policy as Graph has it; alone, in a list or in {value: []} as well")
+    assignments: list[dict[str, Any]] = Field(
+        default_factory=list, description="its assignments as Graph has them; inside the policy as well"
+    )
 
 
 class Reader:
@@ -181,8 +193,5 @@ RECIPE = Recipe(
     ),
     desired=desired,
     template="policies.json",
-    columns={
-        "(JSON, YAML)": "policies as Graph has them, a file or a folder; wrappers and assignments are understood",
-        "(Groups, MigrationTable.json)": "beside them: what group ids of the source tenant are called",
-    },
+    models=(Wrapped,),
 )

@@ -336,7 +336,7 @@ def test_everything_wrong_with_the_input_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "where", "said"),
     [
-        ({"platform": "macOS"}, "policies[0].platform", "supported: windows10"),
+        ({"platform": "BeOS"}, "policies[0].platform", "supported: windows10"),
         ({"os_floor": "10.0.22631"}, "policies[0].os_floor", "four numbers"),
         ({"os_floor": '{"10.0.22631": 1, "10.00.22631": 2}'}, "policies[0].os_floor", "twice"),
         ({"os_floor": "{}"}, "policies[0].os_floor", "no branch"),
