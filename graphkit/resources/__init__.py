@@ -35,6 +35,7 @@ RESOURCES: Mapping[str, str] = {
     "group.owner": "graphkit.resources.owners:Owners",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "team": "graphkit.resources.teams:Teams",
+    "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
 

@@ -17,6 +17,7 @@ from graphkit.engine.resource import Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.exclusive import find_overlaps
 from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.intune_policies import needs_policy
 from graphkit.resources.reading import list_below
@@ -39,7 +40,8 @@ class PolicyAssignments(Resource):
 
     An entry of include is a name or id, or ``{"name", "filter", "filter_type"}``. ``resolve`` adds targets. One change
     is one whole set, refused if the live one is no longer what the plan saw. ``rails["published"]``: the input is
-    somebody else's export, so that a group that is not here blocks the set and not the plan.
+    somebody else's export, so that a group that is not here blocks the set and not the plan. ``rails["exclusive"]``: a
+    device may be in one of these sets only.
     """
 
     endpoint: ClassVar[Endpoint]
@@ -51,7 +53,7 @@ class PolicyAssignments(Resource):
         names = [name for name, _ in entries if name.lower() not in EVERYBODY]
         groups = await find_groups(self.context, names)
         filters = await find_filters(self.context, (each["filter"] for _, each in entries if each.get("filter")))
-        problems = []
+        problems = await self._overlaps([item for item in items if item.rails.get("exclusive")])
         for item in items:
             told = _put_targets(item, groups, filters)
             if item.rails.get("published") and told:
@@ -59,6 +61,12 @@ class PolicyAssignments(Resource):
             else:
                 problems += told
         return problems
+
+    async def _overlaps(self, items: Sequence[Desired]) -> list[InputProblem]:
+        """What is in two policies of which a device may have one only; told of the later one."""
+        by_key = {item.key: item for item in items}
+        overlaps = await find_overlaps(self.context, items) if len(items) > 1 else []
+        return [_problem(by_key[each.second], "in-two-policies", each.told()) for each in overlaps]
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         found: dict[tuple[str, str], Reading] = {}

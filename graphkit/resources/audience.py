@@ -26,6 +26,10 @@ class Audience:
     included: set[str] = field(default_factory=set)
     excluded: set[str] = field(default_factory=set)
 
+    @property
+    def everybody(self) -> bool:
+        return self.devices or self.users
+
     def reaches(self, device: Mapping[str, Any]) -> bool:
         own = {str(device.get("azureADDeviceId") or ""), str(device.get("userId") or "")} - {""}
         if own & self.excluded:

@@ -17,6 +17,7 @@ from graphkit.resources.compliance import KIND, RULES, rules_for, scheduled_acti
 from graphkit.resources.os_builds import LARGEST, parse_build, show_build
 from graphkit.resources.users import GUID
 from recipes.devices.assign import Assign, assignment
+from recipes.devices.sound import is_sound
 
 NAME = "devices.compliance"
 PLATFORMS = {
@@ -147,7 +148,11 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             for name, what in refused.items():
                 message = f"{what} exists in Graph's beta only: set allow_beta: true in the file, or --allow-beta"
                 inputs.problems.add(source.name, f"{origin.place}.{name}", "needs-beta", message)
-            if not refused and options.org in ("", policy.org):
+            if refused or options.org not in ("", policy.org):
+                continue
+            body = {"@odata.type": f"#microsoft.graph.{PLATFORMS[policy.platform]}", **policy.settings}
+            named = {"displayName": policy.key, RULES: []}
+            if is_sound(inputs.problems, origin, {**body, **named}, KIND, "beta" if beta else "v1.0"):
                 api = {"api": "beta"} if beta else {}
                 yield from _policy(policy, document.max_impact_pct, origin, options, api)
 
