@@ -29,6 +29,7 @@ RESOURCES: Mapping[str, str] = {
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
     "deviceConfiguration": "graphkit.resources.device_configurations:DeviceConfigurations",
+    "deviceManagementConfigurationPolicy": "graphkit.resources.settings_catalog:SettingsCatalogPolicies",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphkit.engine.change import Change, Desired
-from graphkit.engine.resource import Context
+from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import ServiceError
 from graphkit.protocol.odata import literal, segment
+from graphkit.resources.audience import find_audience
+from graphkit.resources.escrow import Escrow, count_escrow
 from graphkit.resources.intune import BY_KIND
 from graphkit.resources.intune_policies import IntunePolicies
 from graphkit.resources.secrets import MASK
@@ -23,7 +25,10 @@ UNTOLD = "values that the service masks are not compared: v1.0 does not tell how
 
 
 class DeviceConfigurations(IntunePolicies):
-    """Of a custom profile each setting that was masked is compared by its true value, where that can be had."""
+    """Of a custom profile each setting that was masked is compared by its true value, where that can be had.
+
+    ``rails["escrow"]`` (include, exclude) of a policy that turns BitLocker on: whose recovery keys must be held.
+    """
 
     kind = "deviceConfiguration"
     endpoint = BY_KIND["deviceConfiguration"]
@@ -31,6 +36,26 @@ class DeviceConfigurations(IntunePolicies):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._untold: set[str] = set()
+        self._escrows: dict[str, Escrow] = {}
+        self._not_counted = ""
+
+    async def gather(self, view: PlanView) -> None:
+        try:
+            for item in view.wanted(self.kind):
+                if asked := item.rails.get("escrow"):
+                    self._escrows[item.key] = Escrow(await find_audience(self.context, **asked))
+            if self._escrows:
+                await count_escrow(self.context, list(self._escrows.values()))
+        except ServiceError as error:
+            self._not_counted = f"whose recovery keys are held could not be read: {error.message}"
+
+    async def guard(self, view: PlanView) -> list[str]:
+        if self.context.options.accept_impact:
+            return []
+        asked = {item.key for item in view.wanted(self.kind) if "escrow" in item.rails}
+        written = [change.key for change in view.changes(self.kind) if change.action.writes and change.key in asked]
+        told = {key: self._not_counted or self._escrows[key].too_few() for key in written}
+        return [f"{key}: {why}" for key, why in sorted(told.items()) if why]
 
     async def told(self, item: Desired, live: dict[str, Any]) -> dict[str, Any]:
         wanted = {each.get("omaUri"): each for each in item.properties.get("omaSettings") or ()}
