@@ -18,7 +18,9 @@ class Filtered(InputModel):
 
     group: str = Field(min_length=1, description="group by name or id, All devices or All users")
     filter: str = Field(min_length=1, description="assignment filter by name or id")
-    mode: Literal["include", "exclude"] = Field("include", description="only, or all but, the devices of the filter")
+    mode: Literal["include", "exclude"] = Field(
+        default="include", description="only, or all but, the devices of the filter"
+    )
 
 
 class Assign(InputModel):

@@ -76,23 +76,31 @@ class Policy(InputModel):
     key: Key = Field(
         pattern=r"^[^\[\]/\s]+$", description="names the policy for graphkit; kept in the last line of its description"
     )
-    org: Org | None = Field(None, description="organisation code; for --org, and first word of the new policy's name")
+    org: Org | None = Field(
+        default=None, description="organisation code; for --org, and first word of the new policy's name"
+    )
     platform: Annotated[str, AfterValidator(_check_platform)] = Field(description=f"one of {', '.join(PLATFORMS)}")
     os_floor: Annotated[list[str], BeforeValidator(_read_floor)] | None = Field(
-        None,
+        default=None,
         validate_default=True,
         description="lowest version; for Windows four numbers, or several branches as {branch: build} (beta)",
     )
-    bitlocker: Flag | None = Field(None, validate_default=True, description="true or false: BitLocker (Windows)")
-    secure_boot: Flag | None = Field(None, validate_default=True, description="true or false: Secure Boot (Windows)")
-    encryption: Flag | None = Field(None, description="true or false: encrypted storage (not iOS)")
-    defender: Flag | None = Field(None, description="true or false: Microsoft Defender must be on (Windows, beta)")
+    bitlocker: Flag | None = Field(
+        default=None, validate_default=True, description="true or false: BitLocker (Windows)"
+    )
+    secure_boot: Flag | None = Field(
+        default=None, validate_default=True, description="true or false: Secure Boot (Windows)"
+    )
+    encryption: Flag | None = Field(default=None, description="true or false: encrypted storage (not iOS)")
+    defender: Flag | None = Field(
+        default=None, description="true or false: Microsoft Defender must be on (Windows, beta)"
+    )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="further settings by Graph's own names, such as passwordRequired: true"
     )
     grace_hours: int = Field(ge=0, description="hours until a device that does not comply is marked so")
     notify_template: Annotated[str, AfterValidator(_check_template)] = Field(
-        "", description="id of a notification message template, sent at once"
+        default="", description="id of a notification message template, sent at once"
     )
     assign: Assign = Field(description="include and exclude")
 
@@ -128,9 +136,9 @@ class Policy(InputModel):
 class Policies(InputModel):
     """The whole file."""
 
-    allow_beta: Flag = Field(False, description="true lets this file use what only Graph's beta has")
+    allow_beta: Flag = Field(default=False, description="true lets this file use what only Graph's beta has")
     max_impact_pct: float | None = Field(
-        None,
+        default=None,
         ge=0,
         le=100,
         description="the share of an organisation's devices that may become non-compliant without --accept-impact",

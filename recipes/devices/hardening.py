@@ -47,9 +47,9 @@ Method = Literal["aesCbc128", "aesCbc256", "xtsAes128", "xtsAes256"]
 class Removable(InputModel):
     """BitLocker on removable drives."""
 
-    method: Method | None = Field(None, description="cipher: aesCbc128, aesCbc256, xtsAes128 or xtsAes256")
-    require: Flag = Field(False, description="true: only encrypted drives may be written to")
-    own_only: Flag = Field(False, description="true: drives of other organisations may not be written to")
+    method: Method | None = Field(default=None, description="cipher: aesCbc128, aesCbc256, xtsAes128 or xtsAes256")
+    require: Flag = Field(default=False, description="true: only encrypted drives may be written to")
+    own_only: Flag = Field(default=False, description="true: drives of other organisations may not be written to")
 
     def body(self) -> dict[str, Any]:
         method = {"encryptionMethod": self.method} if self.method else {}
@@ -63,9 +63,11 @@ class Removable(InputModel):
 class Bitlocker(InputModel):
     """BitLocker."""
 
-    require: Flag = Field(True, description="true: devices are encrypted; waits until recovery keys are held")
-    silent: Flag | None = Field(None, description="true: nobody is asked about other encryption that may be there")
-    removable: Removable | None = Field(None, description="removable drives: method, require, own_only")
+    require: Flag = Field(default=True, description="true: devices are encrypted; waits until recovery keys are held")
+    silent: Flag | None = Field(
+        default=None, description="true: nobody is asked about other encryption that may be there"
+    )
+    removable: Removable | None = Field(default=None, description="removable drives: method, require, own_only")
 
     def body(self) -> dict[str, Any]:
         named = {
@@ -79,10 +81,10 @@ class Bitlocker(InputModel):
 class Firewall(InputModel):
     """The firewall, by kind of network."""
 
-    domain: Flag | None = Field(None, description="true or false: on in networks of the domain")
-    private: Flag | None = Field(None, description="true or false: on in private networks")
-    public: Flag | None = Field(None, description="true or false: on in public networks")
-    block_inbound: Flag | None = Field(None, description="true: what comes unasked is blocked in all of them")
+    domain: Flag | None = Field(default=None, description="true or false: on in networks of the domain")
+    private: Flag | None = Field(default=None, description="true or false: on in private networks")
+    public: Flag | None = Field(default=None, description="true or false: on in public networks")
+    block_inbound: Flag | None = Field(default=None, description="true: what comes unasked is blocked in all of them")
 
     def body(self) -> dict[str, Any]:
         profiles = {"Domain": self.domain, "Private": self.private, "Public": self.public}
@@ -97,8 +99,8 @@ class Firewall(InputModel):
 class SmartScreen(InputModel):
     """SmartScreen for apps and files."""
 
-    enabled: Flag = Field(True, description="true or false")
-    block_override: Flag | None = Field(None, description="true: its warning cannot be passed over")
+    enabled: Flag = Field(default=True, description="true or false")
+    block_override: Flag | None = Field(default=None, description="true: its warning cannot be passed over")
 
     def body(self) -> dict[str, Any]:
         named = {"smartScreenEnableInShell": self.enabled, "smartScreenBlockOverrideForFiles": self.block_override}
@@ -108,9 +110,9 @@ class SmartScreen(InputModel):
 class Asr(InputModel):
     """Attack surface reduction. A rule that is to block audits first; --promote KEY turns it on after its days."""
 
-    mode: Mode | None = Field(None, description="of every rule that is not named: off, audit, warn or block")
+    mode: Mode | None = Field(default=None, description="of every rule that is not named: off, audit, warn or block")
     rules: dict[str, Mode] = Field(default_factory=dict, description="rule to mode; rules by the end of their id")
-    audit_days: int = Field(AUDIT_DAYS, ge=0, description="days that a rule only audits before it may block")
+    audit_days: int = Field(default=AUDIT_DAYS, ge=0, description="days that a rule only audits before it may block")
 
     @field_validator("rules")
     @classmethod
@@ -128,11 +130,13 @@ class Policy(InputModel):
     """One set of hardening: an endpoint protection profile, and for the rules a policy of the settings catalog."""
 
     key: Key = Field(pattern=r"^[^\[\]/\s]+$", description="names the policies for graphkit, and for --promote")
-    org: Org | None = Field(None, description="organisation code; for --org, and first word of new policies' names")
-    bitlocker: Bitlocker | None = Field(None, description="require, silent, removable")
-    firewall: Firewall | None = Field(None, description="domain, private, public, block_inbound")
-    smartscreen: SmartScreen | None = Field(None, description="enabled, block_override")
-    asr: Asr | None = Field(None, description="attack surface reduction: mode, rules, audit_days (beta)")
+    org: Org | None = Field(
+        default=None, description="organisation code; for --org, and first word of new policies' names"
+    )
+    bitlocker: Bitlocker | None = Field(default=None, description="require, silent, removable")
+    firewall: Firewall | None = Field(default=None, description="domain, private, public, block_inbound")
+    smartscreen: SmartScreen | None = Field(default=None, description="enabled, block_override")
+    asr: Asr | None = Field(default=None, description="attack surface reduction: mode, rules, audit_days (beta)")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="further settings of endpoint protection by Graph's own names"
     )
@@ -151,16 +155,18 @@ class Policy(InputModel):
 class Policies(InputModel):
     """The whole file."""
 
-    allow_beta: Flag = Field(False, description="true lets this file use what only Graph's beta has")
+    allow_beta: Flag = Field(default=False, description="true lets this file use what only Graph's beta has")
     policies: list[Policy] = Field(min_length=1, description="one entry a set of hardening")
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Profile, rules and their assignments, entry by entry; those of other organisations than ``--org`` rest."""
+    promotable: set[str] = set()
     for source, document in inputs.documents(Policies):
         beta = options.allow_beta or document.allow_beta
         for index, policy in enumerate(document.policies):
             origin = Origin(source.name, f"policies[{index}]")
+            promotable.update([policy.key] if policy.asr else [])
             if options.org not in ("", policy.org):
                 continue
             for name in _needing_beta(policy) if not beta else ():
@@ -169,6 +175,9 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             if beta or not _needing_beta(policy):
                 yield from _protection(policy, origin, options, inputs, beta=beta)
                 yield from _rules(policy, origin, options)
+    for key in sorted(set(options.promote) - promotable):
+        message = f"--promote {key}: the input has no policy of that key with asr"
+        inputs.problems.add(inputs.sources[0].name if inputs.sources else "", "", "unknown-key", message)
 
 
 def _needing_beta(policy: Policy) -> list[str]:

@@ -52,23 +52,27 @@ class Ring(InputModel):
     """One update ring. What is not named stays as it is."""
 
     name: Key = Field(description="displayName of a new ring; names it for graphkit")
-    org: Org | None = Field(None, description="organisation code, for --org")
-    quality_deferral: int | None = Field(None, ge=0, le=30, description="days until a quality update is offered")
+    org: Org | None = Field(default=None, description="organisation code, for --org")
+    quality_deferral: int | None = Field(
+        default=None, ge=0, le=30, description="days until a quality update is offered"
+    )
     quality_deadline: int | None = Field(
-        None,
+        default=None,
         ge=0,
         le=30,
         validation_alias=AliasChoices("quality_deadline", "deadline"),
         description="days from the offer until a quality update is forced; also called deadline",
     )
-    feature_deferral: int | None = Field(None, ge=0, le=365, description="days until a feature update is offered")
-    feature_deadline: int | None = Field(None, ge=0, le=30, description="days until a feature update is forced")
-    grace: int | None = Field(None, ge=0, le=7, description="days after the deadline until a restart is forced")
-    active_hours: Annotated[ActiveHours | None, BeforeValidator(_read_hours)] = Field(
-        None, description="hours of use, such as 8-17: no restart then"
+    feature_deferral: int | None = Field(
+        default=None, ge=0, le=365, description="days until a feature update is offered"
     )
-    drivers: Flag | None = Field(None, description="true or false: drivers come with Windows updates")
-    windows11: Flag | None = Field(None, description="true or false: devices with Windows 10 are moved to 11")
+    feature_deadline: int | None = Field(default=None, ge=0, le=30, description="days until a feature update is forced")
+    grace: int | None = Field(default=None, ge=0, le=7, description="days after the deadline until a restart is forced")
+    active_hours: Annotated[ActiveHours | None, BeforeValidator(_read_hours)] = Field(
+        default=None, description="hours of use, such as 8-17: no restart then"
+    )
+    drivers: Flag | None = Field(default=None, description="true or false: drivers come with Windows updates")
+    windows11: Flag | None = Field(default=None, description="true or false: devices with Windows 10 are moved to 11")
     settings: dict[str, Any] = Field(
         default_factory=dict, description="further settings by Graph's own names, such as userPauseAccess: disabled"
     )

@@ -22,8 +22,8 @@ class Rollout(InputModel):
     """Over which days the version is offered, group of devices by group."""
 
     start: Day = Field(description="first day on which it is offered, YYYY-MM-DD")
-    end: Day | None = Field(None, description="last day; without one it is offered to all on the first")
-    every_days: int | None = Field(None, ge=1, le=30, description="days between two groups of devices")
+    end: Day | None = Field(default=None, description="last day; without one it is offered to all on the first")
+    every_days: int | None = Field(default=None, ge=1, le=30, description="days between two groups of devices")
 
     @model_validator(mode="after")
     def _forwards(self) -> Rollout:
@@ -44,8 +44,8 @@ class Feature(InputModel):
     """A version of Windows that devices move to and stay at."""
 
     version: str = Field(min_length=1, description="as the service names it: Windows 11, version 24H2")
-    rollout: Rollout | None = Field(None, description="without one it is offered at once")
-    optional: Flag | None = Field(None, description="true: offered, and installed only by whoever wants it")
+    rollout: Rollout | None = Field(default=None, description="without one it is offered at once")
+    optional: Flag | None = Field(default=None, description="true: offered, and installed only by whoever wants it")
 
     def body(self) -> dict[str, Any]:
         rollout = {"rolloutSettings": self.rollout.body()} if self.rollout else {}
@@ -67,10 +67,12 @@ class Expedite(InputModel):
 class Update(InputModel):
     """Either a feature update or an expedited one, and whom it is for."""
 
-    name: str = Field("", description="displayName of a new profile; default: the version, or Expedite and the day")
-    org: Org | None = Field(None, description="organisation code, for --org")
-    feature: Feature | None = Field(None, description="a version of Windows: version, rollout")
-    expedite: Expedite | None = Field(None, description="a release that cannot wait: release, reboot_days")
+    name: str = Field(
+        default="", description="displayName of a new profile; default: the version, or Expedite and the day"
+    )
+    org: Org | None = Field(default=None, description="organisation code, for --org")
+    feature: Feature | None = Field(default=None, description="a version of Windows: version, rollout")
+    expedite: Expedite | None = Field(default=None, description="a release that cannot wait: release, reboot_days")
     assign: Assign = Field(default_factory=Assign, description="include and exclude")
 
     @model_validator(mode="after")
@@ -100,7 +102,7 @@ class Update(InputModel):
 class Updates(InputModel):
     """The whole file: a list of updates, or the keys of one at the top."""
 
-    allow_beta: Flag = Field(False, description="true: only Graph's beta has these profiles")
+    allow_beta: Flag = Field(default=False, description="true: only Graph's beta has these profiles")
     updates: list[Update] = Field(min_length=1, description="one entry a profile; of one alone its keys may stand here")
 
     @model_validator(mode="before")
