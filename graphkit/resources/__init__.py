@@ -24,6 +24,7 @@ INTUNE = (
 
 RESOURCES: Mapping[str, str] = {
     **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
+    "autopilotDevice": "graphkit.resources.autopilot:AutopilotDevices",
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
