@@ -17,13 +17,14 @@ INTUNE = (
     *("windowsDriverUpdateProfile", "windowsFeatureUpdateProfile"),
     *("windowsQualityUpdatePolicy", "windowsQualityUpdateProfile"),
     *("androidManagedAppProtection", "defaultManagedAppProtection", "iosManagedAppProtection"),
-    *("mdmWindowsInformationProtectionPolicy", "targetedManagedAppConfiguration"),
+    *("mdmWindowsInformationProtectionPolicy", "roleScopeTag", "targetedManagedAppConfiguration"),
     *("windowsInformationProtectionPolicy", "windowsManagedAppProtection"),
 )
 """Kinds of Intune policies: each with its assignments, and those that protect apps with them."""
 
 RESOURCES: Mapping[str, str] = {
     **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
+    "administrativeUnit": "graphkit.resources.administrative_units:AdministrativeUnits",
     "autopilotDevice": "graphkit.resources.autopilot:AutopilotDevices",
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
@@ -35,7 +36,9 @@ RESOURCES: Mapping[str, str] = {
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
+    "roleScopeTag": "graphkit.resources.scope_tags:ScopeTags",
     "team": "graphkit.resources.teams:Teams",
     "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",

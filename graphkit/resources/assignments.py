@@ -32,13 +32,17 @@ EXCLUDED = "#microsoft.graph.exclusionGroupAssignmentTarget"
 FILTER_ID = "deviceAndAppManagementAssignmentFilterId"
 FILTER_TYPE = "deviceAndAppManagementAssignmentFilterType"
 
+MADE = "group:"
+"""How the name of a group begins that the same plan makes: its key follows."""
+
 Target = dict[str, Any]
 
 
 class PolicyAssignments(Resource):
     """``properties``: policy (key), include and exclude and, if it is not v1.0, api; ``mode`` if it is authoritative.
 
-    An entry of include is a name or id, or ``{"name", "filter", "filter_type"}``. ``resolve`` adds targets. One change
+    An entry of include is a name or id, or ``{"name", "filter", "filter_type"}``; ``group:<key>`` is one that this plan
+    makes, whose id takes its place once it is known. ``resolve`` adds targets. One change
     is one whole set, refused if the live one is no longer what the plan saw. ``rails["published"]``: the input is
     somebody else's export, so that a group that is not here blocks the set and not the plan. ``rails["exclusive"]``: a
     device may be in one of these sets only.
@@ -50,7 +54,7 @@ class PolicyAssignments(Resource):
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         entries = [each for item in items for each in _entries(item)]
-        names = [name for name, _ in entries if name.lower() not in EVERYBODY]
+        names = [name for name, _ in entries if name.lower() not in EVERYBODY and not name.startswith(MADE)]
         groups = await find_groups(self.context, names)
         filters = await find_filters(self.context, (each["filter"] for _, each in entries if each.get("filter")))
         problems = await self._overlaps([item for item in items if item.rails.get("exclusive")])
@@ -91,10 +95,10 @@ class PolicyAssignments(Resource):
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
-        line.needs = needs_policy(self.context, self.endpoint.kind, wanted.properties["policy"])
+        line.needs = (*needs_policy(self.context, self.endpoint.kind, wanted.properties["policy"]), *wanted.needs)
         line.before = self.before_image(reading)
         live = line.before["targets"] if line.before else []
-        own = wanted.properties["targets"]
+        own = self._bound(wanted.properties["targets"])
         whole = wanted.properties.get("mode") == AUTHORITATIVE
         clash = [] if whole else _clashing(own, live)
         if clash:
@@ -110,10 +114,18 @@ class PolicyAssignments(Resource):
             line.note = f"{len(gone)} no longer" if gone else "" if whole else _foreign_note(len(live), version)
         return [line]
 
+    def _bound(self, targets: Sequence[Target]) -> list[Target]:
+        """With the ids of groups that have been made by now."""
+        ids = {
+            f"{MADE}{key}": object_id for (kind, key), object_id in self.context.object_ids.items() if kind == "group"
+        }
+        return _in_order({**target, "groupId": ids[each]} if (each := target.get("groupId", "")) in ids else target
+                         for target in targets)  # fmt: skip
+
     def settled(self, change: Change, reading: Reading) -> bool:
         """Is the set that was wished there, and if it is the whole that counts, nothing else?"""
         live, after = (reading.value or {}).get("targets") or [], change.after or {}
-        own = after.get("targets", [])
+        own = self._bound(after.get("targets", []))
         whole = after.get("mode") == AUTHORITATIVE
         return reading.known and live == (_in_order(own) if whole else _merged(own, live))
 
@@ -133,7 +145,7 @@ class PolicyAssignments(Resource):
         return Request(
             method="POST",
             path=f"{self.endpoint.path}/{segment(policy)}/assign",
-            body=msgspec.json.encode({"assignments": [{"target": target} for target in after["targets"]]}),
+            body=msgspec.json.encode({"assignments": [{"target": target} for target in self._bound(after["targets"])]}),
             version=self.endpoint.version(after),
             idempotency=Idempotency.CONVERGENT,
         )
@@ -176,8 +188,8 @@ def _targets(
         target: Target = {}
         if name.lower() in EVERYBODY:
             target = {"@odata.type": EVERYBODY[name.lower()]}
-        elif name in groups:
-            target = {"@odata.type": way, "groupId": groups[name].lower()}
+        elif name in groups or name.startswith(MADE):
+            target = {"@odata.type": way, "groupId": groups[name].lower() if name in groups else name}
         more: Mapping[str, str] = {} if isinstance(entry, str) else entry
         if target and more.get("filter", "") in filters:
             target |= {FILTER_ID: filters[more["filter"]].lower(), FILTER_TYPE: more.get("filter_type") or "include"}

@@ -58,7 +58,8 @@ def _name(entry: Any) -> str:
 
 async def _members(context: Context, name: str) -> set[str]:
     """Devices and users of a group, those of groups within it too; what is assigned to a user reaches the devices."""
-    ids, _ = await find_groups(context, [name])
+    # A group that the same plan makes has no members yet.
+    ids, _ = await find_groups(context, [] if name.startswith("group:") else [name])
     found: set[str] = set()
     for group in ids.values():
         path = f"/groups/{segment(group)}/transitiveMembers/microsoft.graph."

@@ -67,6 +67,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(kind="windowsQualityUpdateProfile", path=_DEVICES + "windowsQualityUpdateProfiles", beta_only=True),
     Endpoint(kind="windowsQualityUpdatePolicy", path=_DEVICES + "windowsQualityUpdatePolicies", beta_only=True),
     Endpoint(kind="windowsDriverUpdateProfile", path=_DEVICES + "windowsDriverUpdateProfiles", beta_only=True),
+    Endpoint(kind="roleScopeTag", path=_DEVICES + "roleScopeTags", beta_only=True),
     Endpoint(
         kind="deviceAndAppManagementAssignmentFilter",
         path=_DEVICES + "assignmentFilters",

@@ -82,6 +82,12 @@ async def find_strengths(context: Context, names: Iterable[str]) -> Found:
     return await _find_listed(context, "authentication strength", path, names, known=BUILT_IN)
 
 
+async def find_intune_roles(context: Context, names: Iterable[str]) -> Found:
+    """Roles of Intune by displayName or id."""
+    path = "/deviceManagement/roleDefinitions?$select=id,displayName"
+    return await _find_listed(context, "role of Intune", path, names)
+
+
 async def find_filters(context: Context, names: Iterable[str]) -> Found:
     """Assignment filters of Intune by displayName or id; only beta has them."""
     path = "/deviceManagement/assignmentFilters?$select=id,displayName"
