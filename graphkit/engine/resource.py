@@ -199,7 +199,10 @@ class Resource:
         """
 
     async def identify(self, change: Change, response: Response) -> str:
-        """The id of the object that an accepted change made or touched; empty if nobody says."""
+        """The id of the object that an accepted change made or touched; empty if nobody says.
+
+        Raises ``ServiceError`` if the service, having accepted it, refused it in its own time.
+        """
         if change.action is not Action.CREATE:
             return str((change.before or change.after or {}).get("id") or "")
         body = response.json() if response.body else None
