@@ -13,13 +13,14 @@ COMMANDS = {
     "runs": "The runs on this machine",
     "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",
+    "record": "Run a command and record what it says to Graph, in pseudonyms",
     "sim": "The simulated tenant: serve, seed, spoil, read and compare it",
     "doctor": "Check the set-up, and say what to do",
 }
 """A verb is ``command`` in the module of its name, imported when it is asked for."""
 
 OPTIONS = {
-    "-t, --target TARGET": "global, usgov, usgov-dod, china, simulated, or a loopback address",
+    "-t, --target TARGET": "a cloud (global, usgov ...), simulated, a loopback address, replay:FILE",
     "--state FILE": "keep the simulated tenant in this file",
     "--virtual-time": "let the simulated tenant's time jump instead of pass",
     "--config FILE": "read this file instead of ./graphkit.toml",

@@ -1,0 +1,145 @@
+"""What may stand in a cassette as it is: the allow-list. All else is replaced.
+
+``names.txt`` is generated (``tools/recording_names.py``) and holds what is Microsoft's own; the rest is kept by hand here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+KEPT_HEADERS = frozenset(
+    {
+        "content-type",
+        "date",
+        "preference-applied",
+        "retry-after",
+        "x-ms-resource-unit",
+        "x-ms-throttle-information",
+        "x-ms-throttle-limit-percentage",
+    }
+)
+"""Of answers; ``location`` and ``request-id`` are replaced, what else there is stays out. Of requests none is kept."""
+
+VALUES = frozenset(
+    {
+        "All",
+        "AllTrusted",
+        "General",
+        "GuestsOrExternalUsers",
+        "MicrosoftAdminPortals",
+        "None",
+        "Office365",
+        "ServicePrincipalsInMyTenant",
+    }
+)
+"""Whole values that Graph gives a meaning (resources/conditionalaccessusers.md, conditionalaccessapplications.md)."""
+
+FIELDS = frozenset(
+    {
+        *("accountenabled", "action", "actiontype", "agegroup", "allowbeta", "api", "appliesto", "authenticationtype"),
+        *("capabilitystatus", "code", "consentprovidedforminor", "countriesandregions", "countries", "country"),
+        *(
+            "countrylettercode",
+            "deviceregistrationstate",
+            "devicetype",
+            "enrollmenttype",
+            "error",
+            "errorcode",
+            "format",
+        ),
+        *("grouptypes", "creationoptions", "resourcebehavioroptions", "kind", "level", "licenseerror"),
+        *(
+            "membershipruleprocessingstate",
+            "membershiptype",
+            "memberstype",
+            "mode",
+            "operatingsystem",
+            "operation",
+            "operator",
+            "platform",
+        ),
+        *("platformtype", "preferredlanguage", "provisioningstatus", "resourceprovisioningoptions", "resourcetype"),
+        *("roles", "serviceprincipaltype", "severity", "skupartnumber", "serviceplanname", "sku", "state", "status"),
+        *("targettype", "tenanttype", "theme", "type", "usagelocation", "usertype", "visibility", "disabledplans"),
+        *("service", "capabilities", "authenticationmethod", "clientapptypes", "builtincontrols", "specialization"),
+        *("rulename", "applicationtype", "channeltype", "allowedmembertypes", "signinaudience"),
+        # recipe inputs whose cells are words of the recipe, not of the tenant
+        *("remove", "licence", "license", "licenses", "unmanaged", "joinas", "assignmentstate", "grantoperator"),
+    }
+)
+"""Properties and columns, in lower case without ``_``, whose values are words of Graph or of a recipe."""
+
+VERSIONS = re.compile(
+    r"(os)?(minimum|maximum|floor|version|osversion|osfloor|osminimumversion|osmaximumversion|.*version)"
+)
+"""Properties and columns whose values are version numbers."""
+
+PERSONAL_DATES = frozenset({"birthday", "employeehiredate", "employeeleavedatetime", "hiredate"})
+"""Moved by a number of days that the key gives."""
+
+PHONES = frozenset({"businessphones", "mobilephone", "faxnumber", "phonenumber", "phone", "mobile", "telephonenumber"})
+
+ADDRESSES = frozenset({"ipaddress", "cidraddress", "ipranges", "loweraddress", "upperaddress"})
+"""Of a network."""
+
+CUSTOM = frozenset({"customsecurityattributes"})
+"""Below these, names are the tenant's too."""
+
+CERTIFICATES = frozenset(
+    {
+        *("key", "customkeyidentifier", "certificate", "thumbprint", "trustedrootcertificate", "x5c", "photo"),
+        *("publickey", "symmetrickey", "hardwareidentifier"),
+    }
+)
+"""Key material, and what is as good as it. Never written, whatever it looks like; ``key`` only where it is long."""
+
+WORDS = frozenset(
+    {
+        *("csv", "json", "jsonl", "yaml", "yml", "txt", "tsv"),
+        *("pool", "gk", "ca"),  # what recipes put into the names that they make
+        *("example", "onmicrosoft"),
+        *("standard",),  # teamsTemplates('standard')
+    }
+)
+"""Words that stay wherever they stand, beside the names of products and service plans."""
+
+PUBLIC_DOMAINS = (
+    "aka.ms",
+    "microsoft.com",
+    "microsoftonline.com",
+    "odata.bind",
+    "thread.skype",
+    "w3.org",
+    "windows.net",
+)
+"""Not a tenant's; what stands below them is no person's either."""
+
+
+@cache
+def names(section: str) -> frozenset[str]:
+    """One section of ``names.txt``: path, enum and time as the metadata spells them; message, word, guid."""
+    found: set[str] = set()
+    current = ""
+    for line in resources.files(__package__).joinpath("names.txt").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            current = line.strip("[]")
+        elif current == section and not line.startswith("#"):
+            found.update(line.split())
+    return frozenset(found)
+
+
+def plain(field: str) -> str:
+    """``usage_location`` and ``usageLocation`` are one."""
+    return field.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+@cache
+def enumerated() -> frozenset[str]:
+    return FIELDS | {plain(name) for name in names("enum")}
+
+
+@cache
+def timed() -> frozenset[str]:
+    return frozenset(plain(name) for name in names("time")) | {"createddatetime", "lastupdatedatetime", "datetime"}

@@ -1,0 +1,232 @@
+"""From a request to the recorded response: no network, no clock, no files.
+
+A request is matched by method, path, options in any order, and body in one form; the first answer that was recorded for it
+is given first. A list of references (``members@odata.bind`` and the like, alone in its body) is taken apart as a ``$batch``
+is: which of them travelled together was the client's choice, and depends on an order of names that pseudonyms do not keep.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from graphkit.errors import GraphkitError
+from graphkit.protocol import envelope
+from graphkit.protocol.message import READ_METHODS, Request, Response
+from graphkit.recording.addresses import ROOT, canonical
+from graphkit.recording.cassette import Cassette, Operation, comparable
+from graphkit.recording.redaction import REMOVED, hidden
+
+Key = tuple[str, str, bytes]
+
+
+class Unmatched(GraphkitError):
+    """A replay was asked for something that the cassette does not hold."""
+
+    code = "not-recorded"
+
+
+class Lost(Exception):
+    """The answer got lost when this was recorded, and gets lost again."""
+
+
+@dataclass(slots=True)
+class _References:
+    """Where references were added: each with the operations that carried it, and refusals that passed."""
+
+    carried: dict[str, deque[Operation]] = field(default_factory=dict)
+    refused: deque[Operation] = field(default_factory=deque)
+
+
+class Player:
+    """Plays one cassette, once.
+
+    ``unmatched`` lists what was asked in vain; ``now`` is the time of the recording, as far as it was played, and
+    ``pause_s`` how long the last answer took then.
+    """
+
+    def __init__(self, cassette: Cassette) -> None:
+        self.now = cassette.header.started
+        self.pause_s = 0.0
+        self.unmatched: list[str] = []
+        self._started = cassette.header.started
+        self._operations = cassette.operations
+        # How much of each operation is still to be asked for: each of its references, or itself.
+        self._left = {id(each): len(_references(each.body)[1]) or 1 for each in cassette.operations}
+        self._exact: dict[Key, deque[Operation]] = {}
+        self._references: dict[tuple[str, str, str], _References] = {}
+        for operation in cassette.operations:
+            self._exact.setdefault(_key_of(operation), deque()).append(operation)
+        for operation in reversed(cassette.operations):
+            self._offer_references(operation)
+
+    def answer(self, request: Request, root: str = ROOT) -> Response:
+        """``root`` is the server that was asked: links in the answer lead there.
+
+        Raises :class:`Unmatched`, or :class:`Lost` where the answer got lost when it was recorded.
+        """
+        if request.method == "POST" and request.path.partition("?")[0].lower() == "/$batch":
+            return self._batch(request, root)
+        operation = self._find(request, root)
+        if operation.lost:
+            raise Lost(operation.lost)
+        return _response(operation, root)
+
+    def knows(self, request: Request, root: str = ROOT) -> bool:
+        """Is there an answer left for it?"""
+        return any(self._is_whole(operation) for operation in self._exact.get(_key(request, root), ()))
+
+    @property
+    def unused(self) -> list[str]:
+        """The writes that were recorded and not asked for."""
+        left = (each for each in self._operations if self._left[id(each)] and each.is_write)
+        return [f"{each.method} {each.address}" for each in left]
+
+    def _batch(self, request: Request, root: str) -> Response:
+        version = request.version
+        try:
+            parts = envelope.read(request.body or b"", version=version, graph_root=root)
+        except ValueError as error:
+            return _refusal(400, "BadRequest", str(error))
+        answers: dict[str, Response | None] = {}
+        longest = 0.0
+        for part in parts:
+            before = [answers.get(parent) for parent in part.after]
+            if any(answer is None or answer.status >= 400 for answer in before):
+                answers[part.id.lower()] = _refusal(424, "FailedDependency", "A request that this depends on failed.")
+                continue
+            try:
+                answers[part.id.lower()] = self.answer(part.request, root)
+            except Lost:
+                answers[part.id.lower()] = None
+            longest = max(longest, self.pause_s)
+        self.pause_s = longest
+        told = [(part.id, answer) for part in parts if (answer := answers[part.id.lower()]) is not None]
+        return Response(200, {"content-type": "application/json"}, envelope.write(told))
+
+    def _find(self, request: Request, root: str) -> Operation:
+        found = self._exactly(request, root) or self._by_references(request, root)
+        if found is None:
+            told = f"{request.method} {canonical(_full(request))}"
+            self.unmatched.append(told)
+            raise Unmatched(
+                f"the cassette has no answer (left) for {told}",
+                hint="is the input the one that lies beside the cassette? If the program has changed, record anew",
+            )
+        self.pause_s = found.ms / 1000
+        self.now = max(self.now, self._started + found.at + self.pause_s)
+        return found
+
+    def _exactly(self, request: Request, root: str) -> Operation | None:
+        queue = self._exact.get(_key(request, root))
+        while queue:
+            operation = queue.popleft()
+            if self._is_whole(operation):
+                self._left[id(operation)] = 0
+                return operation
+        return None
+
+    def _is_whole(self, operation: Operation) -> bool:
+        return self._left[id(operation)] == (len(_references(operation.body)[1]) or 1)
+
+    # -- lists of references ----------------------------------------------------------------------------------------
+
+    def _offer_references(self, operation: Operation) -> None:
+        """Last operation first."""
+        name, references = _references(operation.body)
+        if not name:
+            return
+        place = self._references.setdefault((operation.method, canonical(operation.address), name), _References())
+        if 200 <= operation.status < 300:
+            for reference in references:
+                place.carried.setdefault(reference, deque()).appendleft(operation)
+        elif all(reference in place.carried for reference in references):
+            # Each of them was taken later: it was the moment that did not suit.
+            place.refused.appendleft(operation)
+
+    def _by_references(self, request: Request, root: str) -> Operation | None:
+        name, references = _references(comparable(_decoded(request), root))
+        place = self._references.get((request.method, canonical(_full(request)), name))
+        if place is None:
+            return None
+        while place.refused:
+            operation = place.refused.popleft()
+            if self._left[id(operation)]:
+                self._left[id(operation)] = 0
+                return operation
+        carriers = [self._carrier(place, reference) for reference in references]
+        if not carriers or None in carriers:
+            return None
+        for operation in filter(None, carriers):
+            self._left[id(operation)] -= 1
+        for reference in references:
+            place.carried[reference].popleft()
+        return carriers[0]
+
+    def _carrier(self, place: _References, reference: str) -> Operation | None:
+        """The next operation that added this reference and was not asked for as a whole."""
+        queue = place.carried.get(reference)
+        while queue and not self._left[id(queue[0])]:
+            queue.popleft()
+        return queue[0] if queue else None
+
+
+def _references(body: Any) -> tuple[str, list[str]]:
+    """The one property of a body that is nothing but a list of links, and the links."""
+    if isinstance(body, dict) and len(body) == 1:
+        ((name, value),) = body.items()
+        if name.endswith("@odata.bind") and isinstance(value, list):
+            return name, [str(each) for each in value]
+    return "", []
+
+
+def _key_of(operation: Operation) -> Key:
+    return operation.method, canonical(operation.address), msgspec.json.encode(comparable(operation.body))
+
+
+def _key(request: Request, root: str) -> Key:
+    body = comparable(hidden(_decoded(request)), root)
+    return request.method, canonical(_full(request)), msgspec.json.encode(body)
+
+
+def _full(request: Request) -> str:
+    return request.path if "://" in request.path else f"/{request.version}{request.path}"
+
+
+def _decoded(request: Request) -> Any:
+    if not request.body:
+        return None
+    try:
+        # A POST without a body carries an empty object inside a $batch.
+        return msgspec.json.decode(request.body) or None
+    except msgspec.DecodeError:
+        return {"unreadable": REMOVED}
+
+
+def _response(operation: Operation, root: str) -> Response:
+    headers = {name: value.replace(ROOT, root) for name, value in operation.headers.items()}
+    if operation.text:
+        return Response(operation.status, headers, operation.text.encode())
+    if operation.answer is None:
+        return Response(operation.status, headers)
+    body = msgspec.json.encode(operation.answer).replace(f'"{ROOT}/'.encode(), f'"{root}/'.encode())
+    headers.setdefault("content-type", "application/json")
+    return Response(operation.status, headers, body)
+
+
+def _refusal(status: int, code: str, message: str) -> Response:
+    body = msgspec.json.encode({"error": {"code": code, "message": message}})
+    return Response(status, {"content-type": "application/json"}, body)
+
+
+def reads_of(operations: Iterable[Operation]) -> Iterable[Operation]:
+    """What was read before anything was written."""
+    for operation in operations:
+        if operation.is_write:
+            return
+        if operation.method in READ_METHODS:
+            yield operation
