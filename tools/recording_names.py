@@ -1,11 +1,13 @@
-"""Generate ``graphkit/recording/names.txt``: what a cassette may hold in clear, for it is Microsoft's and not the tenant's.
+"""Generate ``graphkit/recording/names.txt``: what a cassette may hold in clear, for it is Microsoft's and not the
+tenant's.
 
     python tools/recording_names.py ../shared/data/metadata/v1.0-Prod.csdl.gz --date 2026-08-20
 
-From the metadata (``schemas/v1.0-Prod.csdl`` of microsoftgraph/msgraph-metadata, gzipped or not): the names that can stand
-in an address, the properties whose values are members of an enumeration, and those whose values are times. From the
-simulated tenant's own tables: further addresses (beta's among them), the words of the service's messages, and the ids
-and names of products, service plans, directory roles and Microsoft's own applications, which are the same everywhere.
+From the metadata (``schemas/v1.0-Prod.csdl`` of microsoftgraph/msgraph-metadata, gzipped or not): the names that can
+stand in an address, the properties whose values are members of an enumeration, and those whose values are times. From
+the simulated tenant's own tables: further addresses (beta's among them), the words of the service's messages, and the
+ids and names of products, service plans, directory roles and Microsoft's own applications, which are the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -72,9 +74,9 @@ def _message_words() -> Iterator[str]:
         tree = ast.parse(module.read_text(encoding="utf-8"))
         prose = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
         for each in ast.walk(tree):
-            if isinstance(each, ast.Constant) and id(each) not in prose and isinstance(each.value, str):
-                if " " in each.value and "\n" not in each.value:
-                    yield from _WORD.findall(each.value.lower())
+            text = each.value if isinstance(each, ast.Constant) and id(each) not in prose else ""
+            if isinstance(text, str) and " " in text and "\n" not in text:
+                yield from _WORD.findall(text.lower())
 
 
 def _filled(words: list[str], width: int = 118) -> Iterator[str]:

@@ -15,6 +15,7 @@ from graphkit.recording.cassette import Operation as Operation
 from graphkit.recording.cassette import inputs_of as inputs_of
 from graphkit.recording.cassette import read as read
 from graphkit.recording.doors import ReplayTransport as ReplayTransport
+from graphkit.recording.doors import graph_pattern as graph_pattern
 from graphkit.recording.doors import mount as mount
 from graphkit.recording.doors import side_effect as side_effect
 from graphkit.recording.inputs import Given as Given
@@ -52,6 +53,7 @@ def shared(path: Path, *, player: Player | None = None, recorder: Recorder | Non
     try:
         yield
     finally:
-        for registry, kept in zip((_players, _recorders), before, strict=True):
-            registry.clear()
-            registry.update(kept)  # type: ignore[attr-defined]  # zip forgets which is which
+        _players.clear()
+        _players.update(before[0])
+        _recorders.clear()
+        _recorders.update(before[1])

@@ -13,7 +13,7 @@ from graphkit.recording.player import Lost, Player, Unmatched
 from graphkit.recording.recorder import as_asked, as_httpx
 
 HOSTS = tuple(cloud.graph_root.partition("://")[2] for cloud in CLOUDS.values())
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def play(player: Player, request: httpx.Request, body: bytes) -> httpx.Response:
@@ -33,8 +33,8 @@ def play(player: Player, request: httpx.Request, body: bytes) -> httpx.Response:
 
 
 class ReplayTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
-    """For ``httpx.AsyncClient(transport=...)`` and ``httpx.Client`` alike. With a ``sleep`` it takes its time: as long as
-    the service did.
+    """For ``httpx.AsyncClient(transport=...)`` and ``httpx.Client`` alike. With a ``sleep`` it takes its time: as long
+    as the service did.
     """
 
     def __init__(self, player: Player, sleep: Callable[[float], Awaitable[None]] | None = None) -> None:
@@ -60,9 +60,12 @@ def side_effect(player: Player) -> Callable[[httpx.Request], httpx.Response]:
     return answer
 
 
-def mount(player: Player, router: Any) -> None:
-    """Let ``router`` (``respx.mock``, the fixture ``respx_mock``) answer for Graph and for loopback servers."""
+def graph_pattern() -> str:
+    """A regular expression for the addresses of Graph, in every cloud and on loopback servers."""
     names = "|".join(host.replace(".", r"\.") for host in (*HOSTS, *LOOPBACK))
-    router.route(url__regex=rf"^https?://(?:{names})(?::\d+)?/(?:v1\.0|beta)(?:/|$)").mock(
-        side_effect=side_effect(player)
-    )
+    return rf"^https?://(?:{names})(?::\d+)?/(?:v1\.0|beta)(?:/|$)"
+
+
+def mount(player: Player, router: Any) -> None:
+    """Let ``router`` (``respx.mock``, the fixture ``respx_mock``) answer for Graph."""
+    router.route(url__regex=graph_pattern()).mock(side_effect=side_effect(player))

@@ -31,6 +31,9 @@ class Given:
     path: Path
     format: str
 
+    def files(self) -> list[Path]:
+        return []
+
     def text(self) -> str:
         content = self.path.read_bytes()
         for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
@@ -69,18 +72,19 @@ class Given:
 
 def write_inputs(folder: Path, given: Sequence[Given], redaction: Redaction) -> None:
     """All of them into ``folder``, beside each other as they were. What an earlier recording left there is removed."""
+    written = [each.redacted(redaction) for each in given]
     if folder.exists():
         shutil.rmtree(folder)
     if not given:
         return
     root = Path(os.path.commonpath([each.path.resolve().parent for each in given]))
-    for each in given:
+    for each, text in zip(given, written, strict=True):
         parts = each.path.resolve().relative_to(root).parts
         names = [redaction.value(part, "file") if place == len(parts) - 1 else redaction.text(part)
                  for place, part in enumerate(parts)]  # fmt: skip
         path = folder.joinpath(*names)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(each.redacted(redaction), encoding="utf-8", newline="\n")
+        path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_settings(folder: Path, break_glass: Sequence[str], redaction: Redaction) -> None:

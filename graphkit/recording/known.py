@@ -1,6 +1,7 @@
 """What may stand in a cassette as it is: the allow-list. All else is replaced.
 
-``names.txt`` is generated (``tools/recording_names.py``) and holds what is Microsoft's own; the rest is kept by hand here.
+``names.txt`` is generated (``tools/recording_names.py``) and holds what is Microsoft's own; the rest is kept by hand
+here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From a request to the recorded response: no network, no clock, no files.
 
-A request is matched by method, path, options in any order, and body in one form; the first answer that was recorded for it
-is given first. A list of references (``members@odata.bind`` and the like, alone in its body) is taken apart as a ``$batch``
-is: which of them travelled together was the client's choice, and depends on an order of names that pseudonyms do not keep.
+A request is matched by method, path, options in any order, and body in one form; the first answer that was recorded
+for it is given first. A list of references (``members@odata.bind`` and the like, alone in its body) is taken apart as
+a ``$batch`` is: which of them travelled together was the client's choice, and depends on an order of names that
+pseudonyms do not keep.
 """
 
 from __future__ import annotations

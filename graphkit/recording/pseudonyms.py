@@ -1,8 +1,9 @@
 """Words, ids and addresses of a tenant, and what stands for them in one cassette.
 
 Everything comes from one key that is made with the recorder and forgotten with it. A pseudonym has the form of what it
-stands for: letters for letters, digits for digits, capitals where capitals were, so that what a client makes out of parts
-("RX1" and "SPE_E3") is still made out of the pseudonyms of the parts. Within one form no two words have one pseudonym.
+stands for: letters for letters, digits for digits, capitals where capitals were, so that what a client makes out of
+parts ("RX1" and "SPE_E3") is still made out of the pseudonyms of the parts. Within one form no two words have one
+pseudonym.
 """
 
 from __future__ import annotations
@@ -159,7 +160,8 @@ class Pseudonyms:
 
 
 def is_everybodys(guid: str) -> bool:
-    """Ids that Microsoft gives to what is the same in every tenant: built-in objects, and its own first applications."""
+    """Ids that Microsoft gives to what is the same in every tenant: built-in objects, and its own first applications.
+    """
     return guid.startswith("00000000-0000-0000-0000-") or guid[8:] in (
         "-0000-0000-c000-000000000000",
         "-0000-0ff1-ce00-000000000000",

@@ -1,7 +1,7 @@
 """What is said at the wire, kept in memory until it can be written in pseudonyms.
 
-Nothing that was said ever touches the disk as it was: neither is there a raw file, nor is the key of the pseudonyms kept.
-A recorder that dies leaves no cassette behind.
+Nothing that was said ever touches the disk as it was: neither is there a raw file, nor is the key of the pseudonyms
+kept. A recorder that dies leaves no cassette behind.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Source(Protocol):
 class Recorder:
     """Collects one conversation, of as many commands as one process holds, for the file ``path``.
 
-    With a ``player`` it goes on with a cassette: what that knows already is not asked again, its words stay as they are.
-    Raises ``UsageError`` if the file exists and is not to be replaced or gone on with.
+    With a ``player`` it goes on with a cassette: what that knows already is not asked again, its words stay as they
+    are. Raises ``UsageError`` if the file exists and is not to be replaced or gone on with.
     """
 
     def __init__(
@@ -143,6 +143,8 @@ class Recorder:
         operations = [_operation(redaction, *each) for each in documents]
         header = self._header or Header(FORMAT, round(self._started or 0.0, 3))
         cassette.write(self.path, header, [*self._before, *operations])
+        if self._before:
+            return  # whoever goes on with a cassette plans from the inputs that lie beside it
         folder = cassette.inputs_of(self.path)
         write_inputs(folder, list(self._inputs.values()), redaction)
         write_settings(folder, self._break_glass, redaction)
@@ -297,7 +299,7 @@ def _put_answer(operation: Operation, redaction: Redaction, said: Response, answ
     text = said.body.decode("utf-8", "replace")
     if text.removeprefix("\ufeff").strip().isdecimal() and len(text) < 12:  # a count
         operation.text = text
-    elif kind.startswith("text/csv") or kind.startswith("application/octet-stream") and "," in text[:200]:
+    elif kind.startswith("text/csv") or (kind.startswith("application/octet-stream") and "," in text[:200]):
         from graphkit.recording.inputs import csv_text
 
         operation.text = csv_text(text, redaction)

@@ -1,7 +1,8 @@
 """From what was said to what may be written: every value by the field it stands in, every text word by word.
 
 An allow-list: what :mod:`.known` does not name is replaced. First everything is learnt (:meth:`Redaction.learn`: which
-domains there are, which names of products), then everything is written, so that one thing is called the same throughout.
+domains there are, which names of products), then everything is written, so that one thing is called the same
+throughout.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _PART = re.compile(r"[^\W_]+(?:_+[^\W_]+)*")
 _IDENTIFIER = re.compile(r"[A-Za-z]\w*(?:,\s?[A-Za-z]\w*)*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d)?)?|-?P[\dTYMWDHS.]+|\d\d:\d\d(?::[\d.]+)?")
 _DOMAIN = re.compile(r"(?=.{4,})(?:[\w-]+\.)+[A-Za-z]{2,}")
+_DOMAIN_FIELDS = ("name", "id", "domain", "defaultdomain", "tenantdomain")
 _FILE = re.compile(r"(?P<stem>[^\\/:]+)\.(?P<suffix>csv|tsv|txt|json|jsonl|ndjson|yaml|yml)", re.I)
 _LIKE_BASE64 = re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*\d)[A-Za-z0-9+/_-]{120,}={0,2}")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
@@ -97,9 +99,8 @@ class Redaction:
         elif field in ("skuid", "serviceplanid", "roletemplateid"):
             self.pseudonyms.guids.add(text.lower())
         self._domains.update(match["domain"].lower() for match in MAIL.finditer(text))
-        if field in ("name", "id", "domain", "defaultdomain", "tenantdomain") and _DOMAIN.fullmatch(text):
-            if not _FILE.fullmatch(text):
-                self._domains.add(text.lower())
+        if field in _DOMAIN_FIELDS and _DOMAIN.fullmatch(text) and not _FILE.fullmatch(text):
+            self._domains.add(text.lower())
         if len(text) <= TOO_LONG:
             # Names that clients derive from a name end with the beginning of its digest.
             self._digests[sha256(text.encode()).hexdigest()[:8]] = text
