@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from graphkit.recording.before import what_was_there as what_was_there
 from graphkit.recording.cassette import Cassette as Cassette
 from graphkit.recording.cassette import Operation as Operation
 from graphkit.recording.cassette import inputs_of as inputs_of

@@ -360,6 +360,10 @@ class SimulatedTenant:
             self._note(call, told)
         self._store()
 
+    def keep(self) -> None:
+        """Keep what was put into the state past the front door."""
+        self._commit(self.clock.now())
+
     def _note(self, call: Call, told: tuple[int, bool]) -> None:
         effective = 0.0 if self.pending.put_off(self.log.next) else call.now
         self._log(call, _subject(self.state, call), told, self.replication.arrival(call.now), effective)
