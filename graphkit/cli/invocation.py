@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,15 +84,25 @@ class Invocation:
         with self._replaying():
             return clock.run(main(), virtual=self.settings.target.virtual_time)
 
-    def _replaying(self) -> AbstractContextManager[None]:
-        """The sessions of one command are one conversation: each goes on where the one before stopped."""
+    @contextmanager
+    def _replaying(self) -> Iterator[None]:
+        """The sessions of one command are one conversation: each goes on where the one before stopped.
+
+        Raises ``Unmatched`` if something was asked in vain, whatever became of the command: no reading is to be trusted
+        then.
+        """
         if self.settings.target.kind != "replay":
-            return nullcontext()
+            yield
+            return
         from graphkit.recording import player_for, shared
 
         path = self.settings.target.cassette
-        self._player = self._player or player_for(path)
-        return shared(path, player=self._player)
+        player = self._player = self._player or player_for(path)
+        try:
+            with shared(path, player=player):
+                yield
+        finally:
+            player.raise_if_unmatched()
 
     def target_flags(self) -> str:
         """What to add to a command so that it talks to the same target."""

@@ -25,6 +25,7 @@ _COLLECTIONS = (
 _RELATION = re.compile(
     r"/groups/(?P<group>[^/]+)/(?P<name>members|owners|transitiveMembers)(?:/microsoft\.graph\.user)?"
 )
+_MEMBER_OF = re.compile(r"/users/(?P<user>[^/]+)/(?:transitiveM|m)emberOf(?:/microsoft\.graph\.group)?")
 _KINDS = {"#microsoft.graph.user": "users", "#microsoft.graph.group": "groups"}
 
 
@@ -59,6 +60,11 @@ def _take(before: Before, nested: set[tuple[str, str, str]], operation: Operatio
             (nested if deep else before.links).add(link)
             kind = _KINDS.get(str(item.get("@odata.type")), "users")
             _merge(before, kind, item)
+        return
+    if match := _MEMBER_OF.fullmatch(f"/{path}"):
+        for item in items:
+            nested.add(("members", str(item.get("id")), match["user"]))
+            _merge(before, "groups", item)
         return
     for name, pattern in _COLLECTIONS:
         if pattern.fullmatch(f"/{path}"):

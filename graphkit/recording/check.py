@@ -26,7 +26,7 @@ _LOOKS = (
     ("a token (JWT)", re.compile(r"eyJ[\w-]{8,}\.[\w-]+")),
     ("a bearer token", re.compile(r"\b(?:Bearer|Basic)\s+[\w.~+/=-]{8,}")),
     ("a private key or certificate", re.compile(r"-----BEGIN [A-Z0-9 ]+-----")),
-    ("a client secret", re.compile(r"(?<![\w~.-])[\w-]{3}[\w~.-]8Q~[\w~.-]{31,34}(?![\w~.-])")),
+    ("a client secret", re.compile(r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])")),
     ("a signature", re.compile(r"[?&](?:sig|sv|se|code|token)=[^&\s\"]{16,}")),
     (
         "key material",

@@ -25,6 +25,9 @@ from graphkit.recording.redaction import REMOVED, hidden
 Key = tuple[str, str, bytes]
 
 
+_HINT = "is the input the one that lies beside the cassette? If the program has changed, record anew"
+
+
 class Unmatched(GraphkitError):
     """A replay was asked for something that the cassette does not hold."""
 
@@ -81,6 +84,12 @@ class Player:
         """Is there an answer left for it?"""
         return any(self._is_whole(operation) for operation in self._exact.get(_key(request, root), ()))
 
+    def raise_if_unmatched(self) -> None:
+        """Raises :class:`Unmatched` with the first that was asked in vain, and how many there were."""
+        if self.unmatched:
+            more = f", nor for {len(self.unmatched) - 1} further requests" if len(self.unmatched) > 1 else ""
+            raise Unmatched(f"the cassette has no answer (left) for {self.unmatched[0]}{more}", hint=_HINT)
+
     @property
     def unused(self) -> list[str]:
         """The writes that were recorded and not asked for."""
@@ -114,10 +123,7 @@ class Player:
         if found is None:
             told = f"{request.method} {canonical(_full(request))}"
             self.unmatched.append(told)
-            raise Unmatched(
-                f"the cassette has no answer (left) for {told}",
-                hint="is the input the one that lies beside the cassette? If the program has changed, record anew",
-            )
+            raise Unmatched(f"the cassette has no answer (left) for {told}", hint=_HINT)
         self.pause_s = found.ms / 1000
         self.now = max(self.now, self._started + found.at + self.pause_s)
         return found

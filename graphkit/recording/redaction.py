@@ -31,7 +31,8 @@ PHONE = re.compile(r"(?<![\w+])\+\d[\d ().-]{6,18}\d|\(\d{3}\)[ ]?\d{3}-\d{4}")
 _NETWORK = r"(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})/\d{1,3}(?![\w/])"
 _TOKEN = re.compile(
     rf"""(?P<removed><(?:\d+\ characters\ |private\ key\ )?removed>)
-    | (?P<url>https?://[^\s"'<>]+)
+    | (?P<url>https?://[^\s"'<>]+(?:<[\w\ ]+removed>[^\s"'<>]*)*)
+    | (?P<protocol>\b(?:SMTP|SIP|X500|EUM|smtp|sip|x500|eum):(?=\S))
     | (?P<mail>{MAIL.pattern})
     | (?P<guid>(?<![0-9a-zA-Z]){GUID}(?![0-9a-zA-Z]) | (?<![0-9a-zA-Z])[0-9a-fA-F]{{32}}(?![0-9a-zA-Z]))
     | (?P<marker>\[gk:[a-z.-]+/)
@@ -216,7 +217,7 @@ class Redaction:
         def replace(match: re.Match[str]) -> str:
             kind = match.lastgroup or ""
             found = match[0]
-            if kind == "marker":
+            if kind in ("marker", "protocol"):
                 return found
             if kind == "removed":
                 return REMOVED
@@ -255,9 +256,8 @@ class Redaction:
     def _mail(self, local: str, domain: str) -> str:
         if _is_public(domain.lower()):
             return f"{self.text(local)}@{domain}"
-        # A guest's name holds another address (docs: "#EXT#"), and proxyAddresses begin with their protocol.
-        words = ("EXT", "SMTP", "smtp", "sip", "SIP", "x500", "X500")
-        return f"{self.text(local, also=lambda word: word in words)}@{self.domain(domain)}"
+        # A guest's name holds another address before "#EXT#".
+        return f"{self.text(local, also=lambda word: word == 'EXT')}@{self.domain(domain)}"
 
     def _is_domain(self, text: str) -> bool:
         low = text.lower()
