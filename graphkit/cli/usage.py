@@ -20,7 +20,7 @@ COMMANDS = {
 """A verb is ``command`` in the module of its name, imported when it is asked for."""
 
 OPTIONS = {
-    "-t, --target TARGET": "a cloud (global, usgov ...), simulated, a loopback address, replay:FILE",
+    "-t, --target TARGET": "a cloud (global ...), simulated, a loopback address, replay:FILE",
     "--state FILE": "keep the simulated tenant in this file",
     "--virtual-time": "let the simulated tenant's time jump instead of pass",
     "--config FILE": "read this file instead of ./graphkit.toml",

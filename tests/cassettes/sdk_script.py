@@ -8,7 +8,7 @@ from msgraph.generated.users.users_request_builder import UsersRequestBuilder
 
 
 async def main(graph, project):
-    """Gather a project's people in a group, and give them its name as their department; count the accounts on the way."""
+    """Gather a project's people in a group, give them its name as department, and count the accounts on the way."""
     people = [await graph.users.by_user_id(name).get() for name in project["members"]]
     query = UsersRequestBuilder.UsersRequestBuilderGetQueryParameters(top=20, select=["id", "userPrincipalName"])
     page = await graph.users.get(UsersRequestBuilder.UsersRequestBuilderGetRequestConfiguration(query_parameters=query))

@@ -190,7 +190,7 @@ def test_a_message_of_the_service_keeps_its_own_words_but_not_what_it_quotes(red
         ("/v1.0/users/anna.smith@contoso.com?$select=id,mail", r"/v1\.0/users/[a-z.]+@[a-z.]+\?\$select=id,mail"),
         (f"/v1.0/groups/{GUID}/members/$ref", r"/v1\.0/groups/[0-9a-f-]{36}/members/\$ref"),
         ("/v1.0/groups(uniqueName='RX1.SPE_E3.pool')", r"/v1\.0/groups\(uniqueName='[A-Z]{2}\d\.SPE_E3\.pool'\)"),
-        ("/v1.0/users?$filter=displayName%20eq%20'Anna%20O''Neil'", r".*\$filter=displayName%20eq%20'[A-Z].{3}%20[A-Z]''[A-Z].*'"),
+        ("/v1.0/users?$filter=displayName%20eq%20'Anna%20O''Neil'", r".*Name%20eq%20'[A-Z].{3}%20[A-Z]''[A-Z].*'"),
         ("/v1.0/users?$filter=userType%20eq%20'Guest'", r".*userType%20eq%20'Guest'"),
         ("/v1.0/groups?$filter=groupTypes/any(c:c%20eq%20'Unified')", r".*groupTypes/any\(c:c%20eq%20'Unified'\)"),
         ('/v1.0/users?$search="displayName:anna"', r".*displayName:[a-z]{4}%22"),
