@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Given:
         values = self.values()
         if self.format == "jsonl":
             return "".join(msgspec.json.encode(redaction.document(each)).decode() + "\n" for each in values)
+        if _is_translation(values):
+            values = {redaction.value(name): text for name, text in values.items()}
         return msgspec.json.format(msgspec.json.encode(redaction.document(values)), indent=2).decode() + "\n"
 
 
@@ -121,20 +124,54 @@ def _yaml(text: str, redaction: Redaction) -> str:
     tree = yaml.compose(text, yaml.SafeLoader)
     if tree is None:
         return ""
-    for field, node in _scalars(tree, ""):
+    loaded = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - the loader that makes nothing but text
+    own = _map_value if isinstance(loaded, dict) and {"rows", "columns"} <= set(loaded) else _value
+    for path, node in _scalars(tree, "", keys=_is_translation(loaded)):
         if node.tag.endswith(":str"):
-            node.value = redaction.value(node.value, field)
+            node.value = own(redaction, node.value, path)
     return str(yaml.serialize(tree, Dumper=yaml.SafeDumper, allow_unicode=True))
 
 
-def _scalars(node: Any, field: str) -> Iterator[tuple[str, Any]]:
+def _is_translation(document: Any) -> bool:
+    """Names to names, as in a file for ``--bind``: its keys are the tenant's, too."""
+    return isinstance(document, dict) and bool(document) and all(isinstance(each, str) for each in document.values())
+
+
+def _value(redaction: Redaction, text: str, path: str) -> str:
+    return redaction.value(text, path.rpartition("/")[2])
+
+
+def _map_value(redaction: Redaction, text: str, path: str) -> str:
+    """Of a file for ``--map``: names of columns, alone or in braces, stay; what stands around them does not."""
+    head, _, column = path.rpartition("/")
+    if head.endswith("/on") or column == "as":
+        return text
+    if not head.endswith("/columns"):
+        return redaction.value(text, column)
+    if text.startswith("="):
+        return "=" + redaction.value(text[1:], column)
+    pieces = re.split(r"(\{[^{}]+\})", text)
+    if len(pieces) == 1:
+        return text
+    # The domain of a template belongs to the addresses that it makes.
+    return "".join(each if each[:1] == "{" else _around(redaction, each) for each in pieces)
+
+
+def _around(redaction: Redaction, text: str) -> str:
+    return f"@{redaction.domain(text[1:])}" if re.fullmatch(r"@[\w-]+(\.[\w-]+)+", text) else redaction.text(text)
+
+
+def _scalars(node: Any, path: str, *, keys: bool = False) -> Iterator[tuple[str, Any]]:
+    """Each scalar with the keys that lead to it."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _scalars(value, str(key.value))
+            if keys:
+                yield "", key
+            yield from _scalars(value, f"{path}/{key.value}")
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _scalars(item, field)
+            yield from _scalars(item, path)
     elif isinstance(node, yaml.ScalarNode):
-        yield field, node
+        yield path, node

@@ -37,40 +37,20 @@ VALUES = frozenset(
 )
 """Whole values that Graph gives a meaning (resources/conditionalaccessusers.md, conditionalaccessapplications.md)."""
 
-FIELDS = frozenset(
-    {
-        *("accountenabled", "action", "actiontype", "agegroup", "allowbeta", "api", "appliesto", "authenticationtype"),
-        *("capabilitystatus", "code", "consentprovidedforminor", "countriesandregions", "countries", "country"),
-        *(
-            "countrylettercode",
-            "deviceregistrationstate",
-            "devicetype",
-            "enrollmenttype",
-            "error",
-            "errorcode",
-            "format",
-        ),
-        *("grouptypes", "creationoptions", "resourcebehavioroptions", "kind", "level", "licenseerror"),
-        *(
-            "membershipruleprocessingstate",
-            "membershiptype",
-            "memberstype",
-            "mode",
-            "operatingsystem",
-            "operation",
-            "operator",
-            "platform",
-        ),
-        *("platformtype", "preferredlanguage", "provisioningstatus", "resourceprovisioningoptions", "resourcetype"),
-        *("roles", "serviceprincipaltype", "severity", "skupartnumber", "serviceplanname", "sku", "state", "status"),
-        *("targettype", "tenanttype", "theme", "type", "usagelocation", "usertype", "visibility", "disabledplans"),
-        *("service", "capabilities", "authenticationmethod", "clientapptypes", "builtincontrols", "specialization"),
-        *("rulename", "applicationtype", "channeltype", "allowedmembertypes", "signinaudience"),
-        # recipe inputs whose cells are words of the recipe, not of the tenant
-        *("remove", "licence", "license", "licenses", "unmanaged", "joinas", "assignmentstate", "grantoperator"),
-    }
-)
+_FIELDS = """
+accountenabled action actiontype allowbeta allowedmembertypes api applicationtype appliesto assignmentstate
+authenticationmethod authenticationtype builtincontrols capabilities capabilitystatus channeltype clientapptypes code
+creationoptions deviceregistrationstate devicetype disabledplans enrollmenttype error errorcode format grouptypes kind
+level licenseerror membershipruleprocessingstate membershiptype memberstype mode operatingsystem operation operator
+platform platformtype preferredlanguage provisioningstatus resourcebehavioroptions resourceprovisioningoptions
+resourcetype roles rulename service serviceplanname serviceprincipaltype severity signinaudience sku skupartnumber
+specialization state status targettype tenanttype theme type usertype visibility
+"""
+FIELDS = frozenset(_FIELDS.split())
 """Properties and columns, in lower case without ``_``, whose values are words of Graph or of a recipe."""
+
+COUNTRIES = frozenset({"countriesandregions", "countries", "country", "countrylettercode", "usagelocation"})
+"""Whose values stay if they are codes of two letters."""
 
 VERSIONS = re.compile(
     r"(os)?(minimum|maximum|floor|version|osversion|osfloor|osminimumversion|osmaximumversion|.*version)"
@@ -138,7 +118,8 @@ def plain(field: str) -> str:
 
 @cache
 def enumerated() -> frozenset[str]:
-    return FIELDS | {plain(name) for name in names("enum")}
+    """Of the metadata's, those of several words: a column called ``channel`` or ``brand`` may hold anything."""
+    return FIELDS | {plain(name) for name in names("enum") if not name.islower()}
 
 
 @cache

@@ -160,7 +160,7 @@ class Pseudonyms:
 
 
 def is_everybodys(guid: str) -> bool:
-    """Is it an id of what is the same in every tenant? Microsoft's built-in objects and first applications have such."""
+    """Is it one of those that Microsoft gives to what is the same in every tenant: built-in objects, first apps?"""
     return guid.startswith("00000000-0000-0000-0000-") or guid[8:] in (
         "-0000-0000-c000-000000000000",
         "-0000-0ff1-ce00-000000000000",

@@ -131,6 +131,8 @@ class Recorder:
 
     def save(self) -> None:
         """Write the cassette, and the inputs beside it, as far as the conversation has come."""
+        if not self._said:
+            return
         redaction = self._redaction()
         documents = [(each, *_decoded(each)) for each in self._said]
         for said, body, answer in documents:

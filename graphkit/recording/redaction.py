@@ -184,6 +184,8 @@ class Redaction:
     def _is_allowed(text: str, plain: str) -> bool:
         if plain in known.enumerated() and len(text) <= 64:
             return _IDENTIFIER.fullmatch(text) is not None
+        if plain in known.COUNTRIES:
+            return re.fullmatch("[A-Z]{2}", text) is not None
         if plain in known.timed() and plain not in known.PERSONAL_DATES:
             return _TIME.fullmatch(text) is not None
         return known.VERSIONS.fullmatch(plain) is not None and re.fullmatch(r"\d+(\.\d+){0,4}", text) is not None
