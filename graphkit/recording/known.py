@@ -26,6 +26,8 @@ KEPT_HEADERS = frozenset(
 VALUES = frozenset(
     {
         "All",
+        "All devices",
+        "All users",
         "AllTrusted",
         "General",
         "GuestsOrExternalUsers",
@@ -35,7 +37,8 @@ VALUES = frozenset(
         "ServicePrincipalsInMyTenant",
     }
 )
-"""Whole values that Graph gives a meaning (resources/conditionalaccessusers.md, conditionalaccessapplications.md)."""
+"""Whole values that Graph or a recipe gives a meaning (resources/conditionalaccessusers.md,
+conditionalaccessapplications.md; Intune's assignments to everybody)."""
 
 _FIELDS = """
 accountenabled action actiontype allowbeta allowedmembertypes api applicationtype appliesto assignmentstate
@@ -86,12 +89,23 @@ WORDS = frozenset(
 )
 """Words that stay wherever they stand, beside the names of products and service plans."""
 
+FILE_WORDS = frozenset(
+    {
+        *("access", "assign", "bind", "compliance", "conditional", "devices", "groups", "input", "inputs", "leavers"),
+        *("licenses", "map", "members", "movers", "people", "policies", "pools", "project", "provision", "roles"),
+        *("rosters", "starters", "staff", "teams", "users"),
+    }
+)
+"""Words that may stand in the name of an input file, beside those that the service uses."""
+
 PUBLIC_DOMAINS = (
     "aka.ms",
     "microsoft.com",
     "microsoftonline.com",
     "odata.bind",
     "thread.skype",
+    "thread.tacv2",
+    "unq.gbl.spaces",
     "w3.org",
     "windows.net",
 )

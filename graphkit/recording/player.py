@@ -1,16 +1,20 @@
 """From a request to the recorded response: no network, no clock, no files.
 
-A request is matched by method, path, options in any order, and body in one form; the first answer that was recorded
-for it is given first. A list of references (``members@odata.bind`` and the like, alone in its body) is taken apart as
-a ``$batch`` is: which of them travelled together was the client's choice, and depends on an order of names that
-pseudonyms do not keep.
+A request is matched by method, path, options in any order, and body in one form; the first answer that was recorded for
+it is given first. Two things depend on the order in which a client works, which may follow names, and pseudonyms have
+another order than names:
+
+* which references travel together (``members@odata.bind`` and the like, alone in its body). Such a list is taken apart
+  as a ``$batch`` is.
+* which of the writes to one address meets a refusal that passes (throttled, not there yet). It meets whoever comes
+  first; and what was asked several times, until something had come about, may be asked once more: the last answer
+  holds, unless it tells of a write that was done.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -23,6 +27,8 @@ from graphkit.recording.cassette import Cassette, Operation, comparable
 from graphkit.recording.redaction import REMOVED, hidden
 
 Key = tuple[str, str, bytes]
+Place = tuple[str, str]
+"""A method and an address."""
 
 
 _HINT = "is the input the one that lies beside the cassette? If the program has changed, record anew"
@@ -36,14 +42,6 @@ class Unmatched(GraphkitError):
 
 class Lost(Exception):
     """The answer got lost when this was recorded, and gets lost again."""
-
-
-@dataclass(slots=True)
-class _References:
-    """Where references were added: each with the operations that carried it, and refusals that passed."""
-
-    carried: dict[str, deque[Operation]] = field(default_factory=dict)
-    refused: deque[Operation] = field(default_factory=deque)
 
 
 class Player:
@@ -60,13 +58,39 @@ class Player:
         self._started = cassette.header.started
         self._operations = cassette.operations
         # How much of each operation is still to be asked for: each of its references, or itself.
-        self._left = {id(each): len(_references(each.body)[1]) or 1 for each in cassette.operations}
+        self._left = {id(each): _size(each) for each in cassette.operations}
         self._exact: dict[Key, deque[Operation]] = {}
-        self._references: dict[tuple[str, str, str], _References] = {}
-        for operation in cassette.operations:
-            self._exact.setdefault(_key_of(operation), deque()).append(operation)
+        self._carried: dict[tuple[Place, str, str], deque[Operation]] = {}
+        self._passing: dict[Place, deque[Operation]] = {}
+        self._holding: dict[Key, Operation] = {}
         for operation in reversed(cassette.operations):
-            self._offer_references(operation)
+            self._offer(operation)
+        self._find_polls()
+
+    def _offer(self, operation: Operation) -> None:
+        """Last operation first: a refusal passes if what was refused was taken, or met something else, later."""
+        key, place = _key_of(operation), (operation.method, canonical(operation.address))
+        name, references = _references(operation.body)
+        done = 200 <= operation.status < 300
+        settled = key in self._exact or (
+            references and all((place, name, each) in self._carried for each in references)
+        )
+        if operation.is_write and not done and settled:
+            self._passing.setdefault(place, deque()).appendleft(operation)
+            self._left[id(operation)] = 0  # whether it is met again depends on the pace
+            return
+        self._exact.setdefault(key, deque()).appendleft(operation)
+        for reference in references if done else ():
+            self._carried.setdefault((place, name, reference), deque()).appendleft(operation)
+
+    def _find_polls(self) -> None:
+        asked = Counter(map(_key_of, self._operations))
+        for operation in self._operations:
+            key, done = _key_of(operation), 200 <= operation.status < 300
+            if asked[key] > 1 and not (operation.is_write and done):
+                self._holding[key] = operation
+            else:
+                self._holding.pop(key, None)
 
     def answer(self, request: Request, root: str = ROOT) -> Response:
         """``root`` is the server that was asked: links in the answer lead there.
@@ -82,7 +106,7 @@ class Player:
 
     def knows(self, request: Request, root: str = ROOT) -> bool:
         """Is there an answer left for it?"""
-        return any(self._is_whole(operation) for operation in self._exact.get(_key(request, root), ()))
+        return self._exactly(_key(request, root)) is not None
 
     def raise_if_unmatched(self) -> None:
         """Raises :class:`Unmatched` with the first that was asked in vain, and how many there were."""
@@ -119,67 +143,59 @@ class Player:
         return Response(200, {"content-type": "application/json"}, envelope.write(told))
 
     def _find(self, request: Request, root: str) -> Operation:
-        found = self._exactly(request, root) or self._by_references(request, root)
-        if found is None:
-            told = f"{request.method} {canonical(_full(request))}"
+        found = self._exactly(_key(request, root))
+        carriers = [] if found else self._carriers(request, root)
+        place = (request.method, canonical(_full(request)))
+        if (found or carriers) and (refusals := self._passing.get(place)):
+            found = refusals.popleft()
+        elif found:
+            self._left[id(found)] = 0
+        elif carriers:
+            found = carriers[0]
+            self._give_out(request, root, carriers)
+        elif holding := self._holding.get(_key(request, root)):
+            found = holding
+        else:
+            told = f"{request.method} {place[1]}"
             self.unmatched.append(told)
             raise Unmatched(f"the cassette has no answer (left) for {told}", hint=_HINT)
         self.pause_s = found.ms / 1000
         self.now = max(self.now, self._started + found.at + self.pause_s)
         return found
 
-    def _exactly(self, request: Request, root: str) -> Operation | None:
-        queue = self._exact.get(_key(request, root))
-        while queue:
-            operation = queue.popleft()
-            if self._is_whole(operation):
-                self._left[id(operation)] = 0
-                return operation
-        return None
+    def _exactly(self, key: Key) -> Operation | None:
+        """The next operation that is this request, and of which nothing was given out yet."""
+        queue = self._exact.get(key)
+        while queue and not self._is_whole(queue[0]):
+            queue.popleft()
+        return queue[0] if queue else None
 
     def _is_whole(self, operation: Operation) -> bool:
-        return self._left[id(operation)] == (len(_references(operation.body)[1]) or 1)
+        return self._left[id(operation)] == _size(operation)
 
-    # -- lists of references ----------------------------------------------------------------------------------------
-
-    def _offer_references(self, operation: Operation) -> None:
-        """Last operation first."""
-        name, references = _references(operation.body)
-        if not name:
-            return
-        place = self._references.setdefault((operation.method, canonical(operation.address), name), _References())
-        if 200 <= operation.status < 300:
-            for reference in references:
-                place.carried.setdefault(reference, deque()).appendleft(operation)
-        elif all(reference in place.carried for reference in references):
-            # Each of them was taken later: it was the moment that did not suit.
-            place.refused.appendleft(operation)
-
-    def _by_references(self, request: Request, root: str) -> Operation | None:
+    def _carriers(self, request: Request, root: str) -> list[Operation]:
+        """For each reference of the request the operation that carried it; none if one of them is not left."""
         name, references = _references(comparable(_decoded(request), root))
-        place = self._references.get((request.method, canonical(_full(request)), name))
-        if place is None:
-            return None
-        while place.refused:
-            operation = place.refused.popleft()
-            if self._left[id(operation)]:
-                self._left[id(operation)] = 0
-                return operation
-        carriers = [self._carrier(place, reference) for reference in references]
-        if not carriers or None in carriers:
-            return None
-        for operation in filter(None, carriers):
-            self._left[id(operation)] -= 1
-        for reference in references:
-            place.carried[reference].popleft()
-        return carriers[0]
+        place = (request.method, canonical(_full(request)))
+        found = [self._carrier((place, name, reference)) for reference in references]
+        return [each for each in found if each] if all(found) else []
 
-    def _carrier(self, place: _References, reference: str) -> Operation | None:
-        """The next operation that added this reference and was not asked for as a whole."""
-        queue = place.carried.get(reference)
+    def _give_out(self, request: Request, root: str, carriers: list[Operation]) -> None:
+        name, references = _references(comparable(_decoded(request), root))
+        place = (request.method, canonical(_full(request)))
+        for reference, carrier in zip(references, carriers, strict=True):
+            self._carried[place, name, reference].popleft()
+            self._left[id(carrier)] -= 1
+
+    def _carrier(self, key: tuple[Place, str, str]) -> Operation | None:
+        queue = self._carried.get(key)
         while queue and not self._left[id(queue[0])]:
             queue.popleft()
         return queue[0] if queue else None
+
+
+def _size(operation: Operation) -> int:
+    return len(_references(operation.body)[1]) or 1
 
 
 def _references(body: Any) -> tuple[str, list[str]]:

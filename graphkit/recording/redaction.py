@@ -210,7 +210,7 @@ class Redaction:
 
     def file_name(self, match: re.Match[str]) -> str:
         """A file may be called for what it holds (``users.csv``); any other word of its name is replaced."""
-        words = known.names("message") | {name.lower() for name in known.names("path")} | {"pools", "staff", "policies"}
+        words = known.names("message") | known.FILE_WORDS
         return f"{self.text(match['stem'], also=lambda word: word.lower() in words)}.{match['suffix']}"
 
     def text(self, text: str, *, also: Callable[[str], bool] = lambda _: False) -> str:

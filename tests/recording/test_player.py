@@ -61,11 +61,42 @@ def test_anything_else_is_unmatched_and_remembered(asked):
     assert one.unused == ["POST /v1.0/groups"]
 
 
-def test_the_same_request_gets_its_answers_in_the_order_in_which_they_were_recorded_and_no_more():
-    one = player(("GET", "/v1.0/me", 429, {}), ("GET", "/v1.0/me", 200, {}))
-    assert [one.answer(get("/me")).status for _ in range(2)] == [429, 200]
+def test_the_same_request_gets_its_answers_in_the_order_in_which_they_were_recorded():
+    one = player(("GET", "/v1.0/me", 429, {}), ("GET", "/v1.0/me", 404, {}), ("GET", "/v1.0/me", 200, {}))
+    assert [one.answer(get("/me")).status for _ in range(3)] == [429, 404, 200]
+
+
+def test_what_was_asked_once_is_answered_once():
+    one = player(("GET", "/v1.0/me", 200, {}))
+    assert one.answer(get("/me")).ok
     with pytest.raises(Unmatched):
         one.answer(get("/me"))
+
+
+def test_what_was_asked_until_something_came_about_may_be_asked_again_but_no_write_is_done_twice():
+    one = player(
+        *(("GET", "/v1.0/me", status, {}) for status in (404, 200)),
+        *(("POST", "/v1.0/groups/1/owners/$ref", status, {"body": {"a": 1}}) for status in (404, 400)),
+        *(("DELETE", "/v1.0/groups/1", status, {}) for status in (503, 204)),
+    )
+    assert [one.answer(get("/me")).status for _ in range(3)] == [404, 200, 200]
+    ref = write("POST", "/groups/1/owners/$ref", {"a": 1})
+    assert [one.answer(ref).status for _ in range(3)] == [404, 400, 400]
+    gone = Request(method="DELETE", path="/groups/1")
+    assert [one.answer(gone).status for _ in range(2)] == [503, 204]
+    with pytest.raises(Unmatched):
+        one.answer(gone)
+
+
+def test_of_several_writes_to_one_address_whoever_comes_first_meets_the_refusal_that_passes():
+    one = player(
+        ("POST", "/v1.0/teams/1/channels", 404, {"body": {"n": "a"}}),
+        ("POST", "/v1.0/teams/1/channels", 201, {"body": {"n": "a"}}),
+        ("POST", "/v1.0/teams/1/channels", 201, {"body": {"n": "b"}}),
+    )
+    asked = [write("POST", "/teams/1/channels", {"n": name}) for name in ("b", "b", "a")]
+    assert [one.answer(each).status for each in asked] == [404, 201, 201]
+    assert one.unused == []
 
 
 def test_secrets_are_not_compared_for_none_was_recorded():

@@ -414,3 +414,29 @@ def test_the_check_reads_the_cassette_itself(recorded):
     text = recorded.read_text(encoding="utf-8")
     Path(recorded).write_text(text.replace(".example", ".com"), encoding="utf-8")
     assert {each.what for each in findings(recorded)} == {"an address outside .example"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "file"),
+    [
+        ("devices.compliance", "compliance.yaml"),
+        ("identity.conditional-access", "conditional_access.yaml"),
+        ("licenses.assign", "assign.csv"),
+        ("teams.provision", "provision.csv"),
+    ],
+)
+def test_what_a_recipe_ships_to_begin_with_is_recorded_and_replayed(
+    graphkit, tenant, folder, monkeypatch, recipe, file
+):
+    monkeypatch.chdir(folder)
+    assert graphkit("recipe", "template", recipe).code == 0
+    cassette, inputs = folder / "c.jsonl", folder / "c.inputs"
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "break-glass-1@contoso.example")
+    words = ("-o", "json", "apply", recipe, "-i", file, "--yes", *tenant.flags)
+    recorded = graphkit("record", cassette, "--", *words)
+    monkeypatch.delenv("GRAPHKIT_BREAK_GLASS")
+    config = ("--config", inputs / "graphkit.toml")
+    played = graphkit("-t", f"replay:{cassette}", "-o", "json", *config, "apply", recipe, "-i", inputs / file, "--yes")
+    assert recorded.json["outcomes"]["done"] > 0
+    assert played.json["outcomes"] == recorded.json["outcomes"], played.stderr
+    assert list(findings(cassette)) == []
