@@ -74,6 +74,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
             say(f"planning {recipe.name} for {session.tenant.shown}")
             await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
+            if session.recorder:
+                session.recorder.add_inputs(problems.opened.values())
             return summarise(run)
     except BaseException:
         # An unfinished plan is of no use to anyone and may hold personal data.
