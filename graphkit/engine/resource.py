@@ -9,7 +9,7 @@ The life of an object, in the order in which the engine calls:
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
-7. ``request``  one write for one pack of changes
+7. ``request``  one write for one pack of changes; ``answers`` says what became of each
 8. ``look``     after an answer that settles nothing: is it as wished?
 """
 
@@ -74,7 +74,7 @@ class Context:
 
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
-    took over, of the kinds that are ``recorded``.
+    took over, of the kinds that are ``recorded``. ``remarks`` are sentences for whoever reads the plan.
     """
 
     client: GraphClient
@@ -84,6 +84,7 @@ class Context:
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    remarks: list[str] = field(default_factory=list)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -162,6 +163,14 @@ class Resource:
     def request(self, pack: Sequence[Change]) -> Request:
         """The write for this pack, its ``effect`` apart."""
         raise NotImplementedError(self.kind)
+
+    def settles_late(self, change: Change) -> bool:
+        """Is a create whose answer was lost only known not to have been executed when ``visibility_s`` has passed?"""
+        return not self.refuses_twins
+
+    async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
+        """What an accepted request came to, for each change: where one answer speaks of many, or only of work begun."""
+        return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says."""

@@ -22,6 +22,8 @@ RESOURCES: Mapping[str, str] = {
     "group.owner": "graphkit.resources.owners:Owners",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "team": "graphkit.resources.teams:Teams",
+    "team.active": "graphkit.resources.archiving:ActiveTeams",
+    "team.archived": "graphkit.resources.archiving:ArchivedTeams",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
 

@@ -63,8 +63,11 @@ class Owners(Resource):
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
-        after = change.after or {}
+        after = change.after or change.before or {}
         group_id = self.context.object_id("group", after["group"])
+        if change.action is Action.REMOVE:
+            path = f"/groups/{segment(group_id)}/owners/{segment(after['userId'])}/$ref"
+            return Request(method="DELETE", path=path, idempotency=Idempotency.CONVERGENT)
         return Request(
             method="POST",
             path=f"/groups/{segment(group_id)}/owners/$ref",
