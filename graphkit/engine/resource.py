@@ -152,6 +152,10 @@ class Resource:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
 
+    def pack_size(self, change: Change) -> int:
+        """How many like this one fit into one write."""
+        return self.pack_limit
+
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""
         return total_effect(change.action for change in pack)

@@ -24,6 +24,9 @@ RESOURCES: Mapping[str, str] = {
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",
     "team.archived": "graphkit.resources.archiving:ArchivedTeams",
+    "team.leaver": "graphkit.resources.team_members:TeamLeavers",
+    "team.member": "graphkit.resources.team_members:TeamMembers",
+    "team.owner": "graphkit.resources.team_members:TeamOwners",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
 
