@@ -20,6 +20,8 @@ RESOURCES: Mapping[str, str] = {
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "groupLifecyclePolicy": "graphkit.resources.group_expiry:GroupExpiry",
+    "groupSetting": "graphkit.resources.group_settings:GroupSettings",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",
