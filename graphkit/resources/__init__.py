@@ -29,6 +29,7 @@ RESOURCES: Mapping[str, str] = {
     "team.leaver": "graphkit.resources.team_members:TeamLeavers",
     "team.member": "graphkit.resources.team_members:TeamMembers",
     "team.owner": "graphkit.resources.team_members:TeamOwners",
+    "team.review": "graphkit.resources.team_review:TeamReviews",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }
 

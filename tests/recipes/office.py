@@ -73,6 +73,13 @@ class Office:
         finally:
             tenant.close()
 
+    @contextmanager
+    def changed(self) -> Iterator[SimulatedTenant]:
+        """What is done to the state within is kept, though it is no write of anybody."""
+        with self.tenant() as tenant:
+            yield tenant
+            tenant._commit(tenant.clock.now())
+
     def look(self, ask: Callable[[SimulatedTenant], Any]) -> Any:
         with self.tenant() as tenant:
             return ask(tenant)
