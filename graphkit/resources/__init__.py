@@ -22,6 +22,7 @@ RESOURCES: Mapping[str, str] = {
     "group.owner": "graphkit.resources.owners:Owners",
     "groupLifecyclePolicy": "graphkit.resources.group_expiry:GroupExpiry",
     "groupSetting": "graphkit.resources.group_settings:GroupSettings",
+    "guest": "graphkit.resources.guests:Guests",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",

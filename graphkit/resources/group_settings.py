@@ -93,6 +93,8 @@ class GroupSettings(Resource):
             return
         policy = NamingPolicy(after[NAMING], words_of(after[BLOCKED_WORDS]))
         found = await groups_in_breach(self.context, policy)
+        if not found.groups:
+            return
         shown = f", such as {', '.join(found.names)}" if found.names else ""
         self.context.remarks.append(
             f"{found.breaches:,} of {found.groups:,} Microsoft 365 groups have names that this policy does not "
