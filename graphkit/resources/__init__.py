@@ -27,9 +27,7 @@ RESOURCES: Mapping[str, str] = {
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",
     "team.archived": "graphkit.resources.archiving:ArchivedTeams",
-    "team.leaver": "graphkit.resources.team_members:TeamLeavers",
     "team.member": "graphkit.resources.team_members:TeamMembers",
-    "team.owner": "graphkit.resources.team_members:TeamOwners",
     "team.review": "graphkit.resources.team_review:TeamReviews",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
 }

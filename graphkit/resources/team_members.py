@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -26,26 +26,32 @@ from graphkit.resources.users import Users
 
 REMOVED = 20
 """People in one removing call (the page; 200 are added)."""
-NAMED, COMING, GOING = "team.named", "team.coming-owner", "team.going-owner"
-"""Of whom the plan speaks, who is going to be an owner by it, and who no longer: pairs of team and user."""
+NAMED, COMING = "team.named", "team.coming-owner"
+"""Of whom the plan speaks, and who is going to be an owner by it: pairs of team and user."""
 LAST_OWNER = "is the last owner: a team keeps at least one"
 MEMBER_TYPE = "#microsoft.graph.aadUserConversationMember"
 
 
-class _People(Resource):
-    """``properties``: team (id, uniqueName or name), user (userPrincipalName or id). ``resolve`` adds the ids.
+class TeamMembers(Resource):
+    """``properties``: team (id, uniqueName or name), user (userPrincipalName or id), roles (["owner"] or []).
 
-    The key is ``<team>/<user>``.
+    ``resolve`` adds the ids. ``gone`` says that somebody is not to be in the team, whatever their role. The key is
+    ``<team>/<user>``. Whoever is not wished for is left alone. What takes an owner away, or anybody out, comes in the
+    plan after those who are added, so that a team always has an owner.
     """
 
+    kind = "team.member"
+    rank = 3
     visibility_s = 900.0
-    roles: ClassVar[list[str]] = []
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._users = Users(context)
         self._names = TeamNames(context)
-        self._people = TeamPeople.of(context)
+        self._people = TeamPeople(context)
+        self._routes: dict[str, Route] = {}
+        self._leaving: list[Change] = []
+        self._owners_left: dict[str, set[str]] = {}
 
     async def gather(self, view: PlanView) -> None:
         await self._users.load(view.wanted_count(self.kind))
@@ -54,12 +60,9 @@ class _People(Resource):
         problems = await self._names.resolve(items)
         found, unknown = await self._users.resolve(items)
         whole = [item for item, _ in found if "teamId" in item.properties]
-        self._wish(whole)
+        staying = (pair_of(each.properties) for each in whole if not each.properties.get("gone"))
+        self.context.snapshot.put(WANTED, ((pair, 1) for pair in staying))
         return [*problems, *unknown, *self._named_twice(whole)]
-
-    def _wish(self, items: Sequence[Desired]) -> None:
-        """Keep in mind who is to be there, with who asked."""
-        self.context.snapshot.put(WANTED, ((pair_of(each.properties), each.origin.file) for each in items))
 
     def _named_twice(self, items: Sequence[Desired]) -> Iterator[InputProblem]:
         """One person in one team, asked for by two names."""
@@ -79,22 +82,92 @@ class _People(Resource):
         (team,) = {_named(change)["team"] for change in pack}
         return await self._people.look(team, [as_desired(change) for change in pack])
 
-    def _line(self, wanted: Desired, reading: Reading) -> Change:
-        names = ("team", "teamId", "user", "userId")
-        return Change(
+    # -- comparing -------------------------------------------------------------------------------------------------
+
+    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        names = ("team", "teamId", "user", "userId", "roles")
+        line = Change(
             kind=self.kind,
             key=wanted.key,
             action=Action.NOOP,
             before=self.before_image(reading),
-            after={**{name: wanted.properties[name] for name in names}, "roles": self.roles},
+            after={name: wanted.properties[name] for name in names},
             origin=wanted.origin,
-            needs=wanted.needs,
         )
+        person, owns = reading.value, "owner" in wanted.properties["roles"]
+        if wanted.properties.get("gone"):
+            if person is not None:
+                line.action, line.after = Action.REMOVE, None
+        elif person is None or (owns and not person["id"]):
+            self._add(line, owns=owns)
+        elif is_owner(person) is not owns:
+            line.action = Action.UPDATE
+            line.after = {**(line.after or {}), "id": person["id"]}
+        elif not person["id"]:
+            line.note = THERE
+        if owns and line.action.writes:
+            self.context.snapshot.put(COMING, [(pair_of(wanted.properties), wanted.key)])
+        if line.action is Action.REMOVE or (line.action is Action.UPDATE and not owns):
+            self._leaving.append(line)
+            return []
+        return [line]
+
+    def _add(self, line: Change, *, owns: bool) -> None:
+        line.action, after = Action.ADD, line.after or {}
+        if not owns and self._route(after["team"]).by_group:
+            line.after, line.note = {**after, "by": "group"}, LATER
+
+    def _route(self, team: str) -> Route:
+        if team not in self._routes:
+            self._routes[team] = Route.choose(self._people.missing(team))
+        return self._routes[team]
+
+    async def extras(self, view: PlanView) -> Iterable[Change]:
+        """Whoever leaves or steps down; by ``--mode authoritative`` also whoever is in a team and not named for it."""
+        leaving = sorted(self._leaving, key=lambda change: change.key)
+        if self.context.options.mode == "authoritative":
+            joining = (item for item in view.wanted(self.kind) if not item.properties.get("gone"))
+            teams = {item.properties["team"]: item for item in joining}
+            leaving += [change for item in teams.values() for change in self._unnamed(item)]
+        for change in leaving:
+            if is_owner(change.before or {}):
+                self._step_down(change)
+        return leaving
+
+    def _unnamed(self, named: Desired) -> Iterator[Change]:
+        team, team_id = named.properties["team"], named.properties["teamId"]
+        people = {f"{team_id}/{each['userId']}": each for each in self._people.everybody(team)}
+        wanted = self.context.snapshot.get(NAMED, list(people))
+        for pair in sorted(set(people) - set(wanted)):
+            user_id = people[pair]["userId"]
+            before = {"team": team, "teamId": team_id, "user": user_id, **people[pair]}
+            origin = Origin(named.origin.file, "")
+            yield Change(kind=self.kind, key=f"{team}/{user_id}", action=Action.REMOVE, before=before, origin=origin)
+
+    def _step_down(self, change: Change) -> None:
+        """Never the last owner, and no owner before the new ones have come."""
+        person = change.before or {}
+        team = person["team"]
+        coming = dict(self.context.snapshot.each(COMING, f"{team}/"))
+        owners = {f"{team}/{each}" for each in self._people.owners(team)} | set(coming)
+        left = self._owners_left.setdefault(team, owners)
+        if left == {pair_of(person)}:
+            change.action, change.note = Action.BLOCKED, f"{person['user']} {LAST_OWNER}"
+            return
+        left.discard(pair_of(person))
+        change.needs = tuple((self.kind, key) for key in coming.values())
+
+    async def guard(self, view: PlanView) -> list[str]:
+        """Stops nothing; says which way was taken."""
+        self.context.remarks.extend(told(self._routes))
+        return []
 
     def settled(self, change: Change, reading: Reading) -> bool:
         if not reading.known or change.action is Action.REMOVE:
             return reading.known and reading.value is None
         return reading.value is not None and is_owner(reading.value) == ("owner" in _named(change)["roles"])
+
+    # -- writing ---------------------------------------------------------------------------------------------------
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         team = f"/teams/{_named(change)['teamId']}"
@@ -151,114 +224,6 @@ class _People(Resource):
 
     async def identify(self, change: Change, response: Response) -> str:
         return str(_named(change)["userId"])
-
-    def _step_down(self, line: Change) -> None:
-        """Never the last owner, and no owner before the new ones have come."""
-        person, snapshot = line.before or {}, self.context.snapshot
-        team = person["team"]
-        coming = dict(snapshot.each(COMING, f"{team}/"))
-        going = {pair for pair, _ in snapshot.each(GOING, f"{team}/")}
-        owners = {f"{team}/{each}" for each in self._people.owners(team)} | set(coming)
-        if owners - going == {pair_of(person)}:
-            line.action, line.note, line.needs = Action.BLOCKED, f"{person['user']} {LAST_OWNER}", ()
-            return
-        snapshot.put(GOING, [(pair_of(person), 1)])
-        line.needs += tuple(("team.owner", key) for key in coming.values())
-
-    async def extras(self, view: PlanView) -> Iterable[Change]:
-        """``--mode authoritative``: whoever is not named for a team for which others are is removed."""
-        joining = [kind for kind in ("team.owner", "team.member") if view.wanted_count(kind)]
-        if self.context.options.mode != "authoritative" or [self.kind] != joining[-1:]:
-            return ()
-        teams = {item.properties["team"]: item for kind in joining for item in view.wanted(kind)}
-        return [change for item in teams.values() for change in self._unnamed(item)]
-
-    def _unnamed(self, named: Desired) -> Iterator[Change]:
-        team, snapshot = named.properties["team"], self.context.snapshot
-        people = {f"{named.properties['teamId']}/{each['userId']}": each for each in self._people.everybody(team)}
-        wanted = snapshot.get(NAMED, list(people))
-        for pair in sorted(set(people) - set(wanted)):
-            user_id = people[pair]["userId"]
-            before = {"team": team, "teamId": named.properties["teamId"], "user": user_id, **people[pair]}
-            line = Change(kind=self.kind, key=f"{team}/{user_id}", action=Action.REMOVE, before=before)
-            line.origin = Origin(named.origin.file, "")
-            if is_owner(before):
-                self._step_down(line)
-            yield line
-
-
-class TeamOwners(_People):
-    """People who are to own a team, members or not so far."""
-
-    kind = "team.owner"
-    rank = 3
-    roles: ClassVar[list[str]] = ["owner"]
-
-    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        line = self._line(wanted, reading)
-        person = reading.value
-        if person is None or not person["id"]:
-            line.action = Action.ADD
-        elif not is_owner(person):
-            line.action = Action.UPDATE
-            line.after = {**(line.after or {}), "id": person["id"]}
-        if line.action.writes:
-            self.context.snapshot.put(COMING, [(pair_of(wanted.properties), wanted.key)])
-        return [line]
-
-
-class TeamMembers(_People):
-    """People who are to be members of a team and not owners. Large additions go through the team's group."""
-
-    kind = "team.member"
-    rank = 4
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._routes: dict[str, Route] = {}
-
-    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        line = self._line(wanted, reading)
-        person = reading.value
-        if person is None:
-            line.action = Action.ADD
-            if self._route(wanted.properties["team"]).by_group:
-                line.after, line.note = {**(line.after or {}), "by": "group"}, LATER
-        elif is_owner(person):
-            line.action = Action.UPDATE
-            line.after = {**(line.after or {}), "id": person["id"]}
-            self._step_down(line)
-        elif not person["id"]:
-            line.note = THERE
-        return [line]
-
-    def _route(self, team: str) -> Route:
-        if team not in self._routes:
-            self._routes[team] = Route.choose(self._people.missing(team))
-        return self._routes[team]
-
-    async def guard(self, view: PlanView) -> list[str]:
-        """Stops nothing; says which way was taken."""
-        self.context.remarks.extend(told(self._routes))
-        return []
-
-
-class TeamLeavers(_People):
-    """People who are not to be in a team, whatever their role."""
-
-    kind = "team.leaver"
-    rank = 5
-
-    def _wish(self, items: Sequence[Desired]) -> None:
-        pass
-
-    def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        line = self._line(wanted, reading)
-        if reading.value is not None:
-            line.action, line.after = Action.REMOVE, None
-            if is_owner(reading.value):
-                self._step_down(line)
-        return [line]
 
 
 def is_owner(person: dict[str, Any]) -> bool:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from graphkit.engine.change import ABSENT, Desired, Reading, present, unknown
 from graphkit.engine.resource import Context
-from graphkit.engine.snapshot import Snapshot
 from graphkit.protocol.odata import segment
 from graphkit.resources.members import Looks
 from graphkit.resources.reading import read_list
@@ -24,13 +22,7 @@ PEOPLE, WANTED = "team.people", "team.wanted"
 
 
 class TeamPeople:
-    """Lists each team once, until it is looked at anew. All kinds of one run share what was read."""
-
-    _shared: ClassVar[WeakKeyDictionary[Snapshot, TeamPeople]] = WeakKeyDictionary()
-
-    @classmethod
-    def of(cls, context: Context) -> TeamPeople:
-        return cls._shared.setdefault(context.snapshot, cls(context))
+    """Lists each team once, until it is looked at anew."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

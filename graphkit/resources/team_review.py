@@ -68,7 +68,7 @@ class Tally:
 class TeamReviews(Resource):
     """``properties`` of the one wish of an input: inactive_days, action (report or archive), exclude, owner_fallback.
 
-    ``expand`` turns it into wishes for teams: of this kind, which write nothing, to report; else ``team.owner`` and
+    ``expand`` turns it into wishes for teams: of this kind, which write nothing, to report; else ``team.member`` and
     ``team.archived``.
     """
 
@@ -173,8 +173,8 @@ class TeamReviews(Resource):
             return
         owner = f"{team.id}/{fallback.lower()}"
         if not team.owned and fallback:
-            properties = {"team": team.id, "user": fallback}
-            yield Desired(kind="team.owner", key=owner, origin=origin, properties=properties)
+            properties = {"team": team.id, "user": fallback, "roles": ["owner"]}
+            yield Desired(kind="team.member", key=owner, origin=origin, properties=properties)
         elif not team.owned:
             yield Desired(kind=self.kind, key=team.id, origin=origin, properties={"note": team.note})
         if team.idle_since:
@@ -183,7 +183,7 @@ class TeamReviews(Resource):
                 key=team.id,
                 origin=origin,
                 properties={"team": team.id},
-                needs=() if team.owned else (("team.owner", owner),),
+                needs=() if team.owned else (("team.member", owner),),
                 rails={"note": team.note},
                 blocked="" if team.owned or fallback else f"{team.note}; name an owner_fallback",
             )

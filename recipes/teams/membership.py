@@ -56,10 +56,11 @@ class Membership(InputModel):
         return unique_name(self.org or org, self.team_key) if self.org or org else slug(self.team_key)
 
     @property
-    def kind(self) -> str:
-        if self.action == "Remove":
-            return "team.leaver"
-        return "team.owner" if self.role == "Owner" else "team.member"
+    def wish(self) -> dict[str, object]:
+        return {
+            "roles": ["owner"] if self.role == "Owner" else [],
+            **({"gone": True} if self.action == "Remove" else {}),
+        }
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
@@ -70,10 +71,10 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
         team = row.team(options.org)
         loose = row.team_key if not (row.org or options.org or row.team_id) else ""
         yield Desired(
-            kind=row.kind,
+            kind="team.member",
             key=f"{team}/{row.upn.lower()}",
             origin=origin,
-            properties={"team": team, "user": row.upn},
+            properties={"team": team, "user": row.upn, **row.wish},
             rails={"loose": loose},
         )
 

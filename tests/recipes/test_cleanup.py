@@ -64,7 +64,7 @@ def notes(plan):
 def test_of_three_idle_and_two_ownerless_teams_three_are_archived_and_two_given_an_owner(office):
     furnish(office)
     plan, code, _ = office.make("teams.cleanup", cleanup(office))
-    assert (code, plan["kinds"]["team.archived"], plan["kinds"]["team.owner"]) == (0, {"update": 3}, {"add": 2})
+    assert (code, plan["kinds"]["team.archived"], plan["kinds"]["team.member"]) == (0, {"update": 3}, {"add": 2})
     assert "8 teams, 3 idle, 2 without an owner" in notes(plan)
     assert archived(office) == ["rx1-idle-1", "rx1-idle-2", "rx1-idle-3"]
     for number in (1, 2):

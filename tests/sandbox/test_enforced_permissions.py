@@ -128,6 +128,8 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
 ):
     tenant, address = tenant_at_once
     monkeypatch.setenv("GRAPHKIT_GRAPH_URL", address)
+    (tmp_path / "graphkit.toml").write_text("[limits]\ntime_scale = 50\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "break-glass-1@contoso.example,Break glass")
 
     def start(recipe_name):
