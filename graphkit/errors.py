@@ -4,6 +4,8 @@
   * UsageError ................. exit 5
   * InputErrors ................ exit 5, a list of InputProblem
   * RunFileError ............... exit 5
+    * InUse .................... another process is at it
+    * LeaseLost ................ another host has taken the run over
   * AuthError .................. exit 4
     * WrongTenant
     * MissingPermission
@@ -58,7 +60,15 @@ _UNREAD_WHOLE = frozenset(
     {
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
         *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
-        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
+        *(
+            "no-rows",
+            "nothing-wanted",
+            "missing-column",
+            "ambiguous-header",
+            "unknown-column",
+            "bad-template",
+            "bad-binding",
+        ),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
     }
@@ -121,6 +131,18 @@ class RunFileError(GraphkitError):
 
     code = "run-file"
     exit_code = 5
+
+
+class InUse(RunFileError):
+    """Another process of this machine holds what this one needs to itself; its lock dies with it."""
+
+    code = "in-use"
+
+
+class LeaseLost(RunFileError):
+    """Another worker has taken the run over, so that this one may send and record nothing more."""
+
+    code = "lease-lost"
 
 
 class AuthError(GraphkitError):

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from graphkit.protocol.identity import TokenSource
     from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
-    from graphkit.transport.ledger import Board
     from graphkit.transport.tally_file import FileTally
+    from graphkit.transport.use import Use
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
@@ -137,6 +137,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
+    from graphkit.client.kept import snapshot_path
     from graphkit.transport.chain import build_chain
     from graphkit.transport.wire import Timeouts
 
@@ -148,7 +149,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
             wire,
             cloud=cloud,
             source=sources,
-            tally=tally,
+            tally=tally if target.kind != "simulated" else None,
             clock=clock,
             budget=budget,
             user_agent=f"graphkit/{__version__}",
@@ -165,25 +166,26 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         try:
             client = GraphClient(chain, cloud=cloud, clock=clock)
             tenant = await _who_is_there(client, sources, target)
-            if tally is not None:
-                tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
+            if target.kind != "simulated":
+                client.snapshot_file = snapshot_path(settings.cache_dir, f"{target} {tenant.id}", sources[0].name)
+            tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
             grants = {source.name: await _granted(client, source, settings) for source in sources}
             chain.governor.delegated = await _signed_in(sources[0], settings)
-            async with _told(chain, clock, ledger_of(settings), tenant.id, sources[0].name):
+            async with _told(chain, clock, tally, tenant.id, sources[0].name):
                 yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants)
         finally:
             await chain.aclose()
 
 
-def ledger_of(settings: Settings) -> Board:
-    """Where runs on this machine tell what they take from which quotas."""
-    from graphkit.transport.ledger import Board
+def uses_now(settings: Settings) -> Sequence[Use]:
+    """What the runs on this machine take from which quotas at this moment."""
+    from graphkit.transport.tally_file import uses_in
 
-    return Board(settings.runs_dir)
+    return uses_in(settings.runs_dir, RealClock().now())
 
 
 @asynccontextmanager
-async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str) -> AsyncIterator[None]:
+async def _told(chain: Chain, clock: Clock, tally: FileTally, tenant: str, app: str) -> AsyncIterator[None]:
     """While the context lasts, others may see what this process takes. On virtual time there are no others."""
     from graphkit.transport import telemetry
 
@@ -195,7 +197,7 @@ async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str)
         wall = RealClock()
         while True:
             await wall.sleep(TOLD_EVERY_S)
-            board.publish(chain.governor.uses(tenant, app))
+            tally.tell(chain.governor.uses(tenant, app))
 
     telemetry.watch(chain.governor)
     telling = asyncio.create_task(keep_telling())
@@ -205,7 +207,7 @@ async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str)
         telling.cancel()
         with suppress(asyncio.CancelledError):
             await telling
-        board.clear()
+        tally.tell(())
         telemetry.unwatch(chain.governor)
 
 
@@ -221,9 +223,13 @@ def cloud_of(target: Target) -> Cloud:
 @asynccontextmanager
 async def _far_end(
     settings: Settings, target: Target
-) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally | None]]:
-    """The wire, the clock that counts there, who we are, and where quota is shared with other processes."""
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally]]:
+    """The wire, the clock that counts there, who we are, and where quota is shared with other processes.
+
+    A simulated tenant is ours alone, so that there is nothing to share, but much to tell.
+    """
     from graphkit.auth.source import make_token_sources
+    from graphkit.transport.tally_file import FileTally
 
     cloud = cloud_of(target)
     if target.kind == "simulated":
@@ -231,12 +237,12 @@ async def _far_end(
 
         tenant, clock = _simulated(target)
         try:
-            yield SandboxTransport(tenant), clock, make_token_sources(settings, cloud, clock), None
+            tally = FileTally(settings.runs_dir, clock.now)
+            yield SandboxTransport(tenant), clock, make_token_sources(settings, cloud, clock), tally
         finally:
             tenant.close()
         return
     from graphkit.transport.network import make_wire
-    from graphkit.transport.tally_file import FileTally
 
     clock = RealClock(settings.time_scale)
     sources = make_token_sources(settings, cloud, clock)

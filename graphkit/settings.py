@@ -200,6 +200,12 @@ def _identity(table: Mapping[str, object], base: Path) -> Identity:
     return Identity(client_id, **{proofs[0]: read(table[proofs[0]], base)})
 
 
+def _watched(value: object, base: Path) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a table of recipes, such as "licenses.pools" = ["pools.yaml"]')
+    return {str(name): tuple(str(base / path) for path in _list(paths, base)) for name, paths in value.items()}
+
+
 def _limits(value: object, _: Path) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a table of numbers")
@@ -363,6 +369,35 @@ class Settings:
             read=_list,
         ),
     )
+    drift: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict,
+        metadata=_about(
+            'What graphkit drift compares when no input is given: recipe = files, such as "licenses.pools" = '
+            '["pools.yaml"].',
+            key="drift",
+            read=_watched,
+        ),
+    )
+    protected: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Accounts that no run disables, deletes, or takes licences or memberships from: UPN or id, * for any "
+            "characters; commas between. Break-glass accounts and holders of directory roles are protected anyway.",
+            env="GRAPHKIT_PROTECTED",
+            key="safety.protected",
+            read=_list,
+        ),
+    )
+    take_over: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Permissions with which a tenant can be taken over that the identity may nevertheless hold "
+            "(RoleManagement.ReadWrite.Directory ...; commas between). Any other of them stops a run.",
+            env="GRAPHKIT_TAKE_OVER",
+            key="safety.take_over",
+            read=_list,
+        ),
+    )
     quota_share: float = field(
         default=0.7,
         metadata=_about(
@@ -406,6 +441,16 @@ class Settings:
     pool_timeout: float = field(
         default=60.0,
         metadata=_about("Seconds to wait for a free connection.", env="GRAPHKIT_POOL_TIMEOUT", read=_seconds),
+    )
+    orgs_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            "The registry of organisations that all recipes share: a CSV file "
+            "(code, name, domain, attribute, caps, status).",
+            env="GRAPHKIT_ORGS",
+            key="orgs.file",
+            read=_path,
+        ),
     )
     runs_dir: Path = field(
         default_factory=_folder("state"),
@@ -625,15 +670,24 @@ def _sources(flags: Mapping[str, Any], env: Mapping[str, str], cwd: Path, proble
         yield _Source(label, _read_toml(label, path, problems), lambda setting: (setting.key,), path.parent)
 
 
+def config_paths(chosen: object = None, cwd: Path | None = None) -> tuple[Path, Path]:
+    """The folder's file (or the one ``chosen`` with ``--config``) and the user's own; the first goes before."""
+    folder = cwd or Path.cwd()
+    own = _path(chosen, folder) if chosen else folder / "graphkit.toml"
+    return own, _folder("config")() / "config.toml"
+
+
+def completion_asked(env: Mapping[str, str] | None = None) -> str:
+    """What a shell's completion script asks for (``bash_complete`` ...); empty in any ordinary call."""
+    return (os.environ if env is None else env).get("_GRAPHKIT_COMPLETE", "")
+
+
 def _config_files(chosen: object, cwd: Path, problems: list[str]) -> Iterator[tuple[str, Path]]:
-    if chosen:
-        path = _path(chosen, cwd)
-        if not path.is_file():
-            problems.append(f"flag --config: no file {chosen}")
-        yield path.name, path
-    else:
-        yield "graphkit.toml", cwd / "graphkit.toml"
-    yield "user config", _folder("config")() / "config.toml"
+    path, users = config_paths(chosen, cwd)
+    if chosen and not path.is_file():
+        problems.append(f"flag --config: no file {chosen}")
+    yield path.name, path
+    yield "user config", users
 
 
 # --- files ---

@@ -42,7 +42,7 @@ class Summary:
     are what is worth knowing about the plan; ``status`` is
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
     ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
-    process.
+    process. ``undoes`` is the run that this one takes back; empty for any other.
     """
 
     run: Path
@@ -60,6 +60,7 @@ class Summary:
     left_out: int = 0
     throttled: int = 0
     results: Path | None = None
+    undoes: str = ""
 
     @property
     def writes(self) -> int:
@@ -70,6 +71,7 @@ class Summary:
             "format": FORMAT,
             "run": str(self.run),
             "recipe": self.recipe,
+            "undoes": self.undoes,
             "tenant": self.tenant,
             "target": self.target,
             "status": self.status,
@@ -108,6 +110,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
     return Summary(
         run=run.path,
         recipe=str(header.get("recipe", "")),
+        undoes=str(header.get("undoes", "")),
         tenant=dict(header.get("tenant_shown") or {}),
         target=str(header.get("target", "")),
         # Whoever holds the file open for writing knows better; for a reader "applying" may mean a dead process.

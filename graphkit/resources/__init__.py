@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping
 from graphkit.engine.resource import Context, Resource
 
 RESOURCES: Mapping[str, str] = {
+    "authenticationMethod": "graphkit.resources.auth_methods:AuthenticationMethods",
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
+    "crossTenantDefault": "graphkit.resources.cross_tenant:CrossTenantDefaults",
+    "crossTenantPartner": "graphkit.resources.cross_tenant:CrossTenantPartners",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
     "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
@@ -23,7 +26,9 @@ RESOURCES: Mapping[str, str] = {
     "groupLifecyclePolicy": "graphkit.resources.group_expiry:GroupExpiry",
     "groupSetting": "graphkit.resources.group_settings:GroupSettings",
     "guest": "graphkit.resources.guests:Guests",
+    "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
+    "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",
     "team.archived": "graphkit.resources.archiving:ArchivedTeams",

@@ -24,6 +24,7 @@ class _Archiving(Resource):
 
     archived: ClassVar[bool]
     visibility_s = 900.0
+    goes_with = frozenset({"team"})
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """A team that is still to be made will not be archived."""
@@ -34,13 +35,14 @@ class _Archiving(Resource):
         return [_state(next(found)) if team_id else present({"archived": False}) for team_id in ids]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        before = self.before_image(reading) or {}
+        """What is undone is the other way round: that wish says so itself."""
+        before, archived = self.before_image(reading) or {}, wanted.properties.get("archived", self.archived)
         yield Change(
             kind=self.kind,
             key=wanted.key,
-            action=Action.NOOP if before.get("archived") is self.archived else Action.UPDATE,
+            action=Action.NOOP if before.get("archived") is archived else Action.UPDATE,
             before=before,
-            after={"team": wanted.properties["team"], "archived": self.archived},
+            after={"team": wanted.properties["team"], "archived": archived},
             needs=wanted.needs,
             note=str(wanted.rails.get("note", "")),
             origin=wanted.origin,
@@ -60,9 +62,8 @@ class _Archiving(Resource):
             target=f"teams/{team_id}",
         )
 
-    @staticmethod
-    def _verb(change: Change) -> str:
-        return "archive" if (change.after or {})["archived"] else "unarchive"
+    def _verb(self, change: Change) -> str:
+        return "archive" if (change.after or {}).get("archived", self.archived) else "unarchive"
 
     async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
         return [await ended(self.context, response, PATIENCE_S)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present
 from graphkit.engine.resource import Context, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
@@ -20,6 +20,7 @@ from graphkit.protocol.odata import segment
 from graphkit.resources.operations import ended
 from graphkit.resources.owners import user_link
 from graphkit.resources.reading import list_below
+from graphkit.resources.recycling import deletion
 from graphkit.resources.teams import ARCHIVED
 from graphkit.resources.users import Users
 
@@ -40,6 +41,9 @@ class Channels(Resource):
     kind = "channel"
     rank = 4
     visibility_s = 300.0
+    goes_with = frozenset({"team"})
+    # Kept for 30 days, in which its name stays taken; an owner can restore it in Teams, an app cannot through Graph.
+    undo = Undo.WINDOW
     # The service itself refuses a name that is taken, and that answer is read back.
     rechecked = False
 
@@ -80,6 +84,8 @@ class Channels(Resource):
         return [change]
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.DELETE:
+            return [("DELETE", "/teams/{id}/channels/{channel}")]
         return [("POST", "/teams/{id}/channels")]
 
     def request(self, pack: Sequence[Change]) -> Request:
@@ -88,8 +94,7 @@ class Channels(Resource):
         team_id = self.context.object_id("team", properties["team"])
         path = f"/teams/{segment(team_id)}/channels"
         if change.action is Action.DELETE:
-            path += f"/{segment(properties['id'])}"
-            return Request(method="DELETE", path=path, idempotency=Idempotency.CONVERGENT, target=f"teams/{team_id}")
+            return deletion(f"{path}/{segment(properties['id'])}")
         return Request(
             method="POST",
             path=path,

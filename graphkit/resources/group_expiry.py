@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
-from graphkit.engine.resource import PlanView, Resource
+from graphkit.engine.resource import Resource
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.confirmation import unconfirmed
 from graphkit.resources.reading import differing, read_list
+from graphkit.resources.recycling import deletion
 
 PROPERTIES = ("groupLifetimeInDays", "managedGroupTypes", "alternateNotificationEmails")
-WHAT = "the expiry of Microsoft 365 groups"
 
 
 class GroupExpiry(Resource):
@@ -41,15 +40,14 @@ class GroupExpiry(Resource):
             action = Action.UPDATE if differing(after, before, after) else Action.NOOP
         yield Change(kind=self.kind, key=wanted.key, action=action, before=before, after=after, origin=wanted.origin)
 
-    async def guard(self, view: PlanView) -> list[str]:
-        return await unconfirmed(self, view, WHAT)
-
     def tenant_wide(self, change: Change) -> str:
-        return WHAT
+        return "the expiry of Microsoft 365 groups"
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         path = "/groupLifecyclePolicies"
-        return [("POST", path) if change.action is Action.CREATE else ("PATCH", f"{path}/{{id}}")]
+        if change.action is Action.CREATE:
+            return [("POST", path)]
+        return [("DELETE" if change.action is Action.DELETE else "PATCH", f"{path}/{{id}}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
@@ -59,7 +57,7 @@ class GroupExpiry(Resource):
             return Request(method="POST", path=path, body=body, idempotency=Idempotency.KEYED)
         path += f"/{segment(before['id'])}"
         if change.action is Action.DELETE:
-            return Request(method="DELETE", path=path, idempotency=Idempotency.CONVERGENT)
+            return deletion(path)
         return Request(method="PATCH", path=path, body=body, idempotency=Idempotency.CONVERGENT)
 
     @staticmethod

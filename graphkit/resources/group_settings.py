@@ -16,9 +16,9 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.confirmation import unconfirmed
 from graphkit.resources.naming_policy import BLOCKED_WORDS, NAMING, NamingPolicy, groups_in_breach, words_of
 from graphkit.resources.reading import read_each, read_list
+from graphkit.resources.recycling import deletion
 from graphkit.resources.references import find_groups
 
 UNIFIED = "62375ab9-6b52-47ed-826b-58e47e0e304b"
@@ -65,7 +65,8 @@ class GroupSettings(Resource):
         """All values, those that nobody asks to change as they are."""
         before = self.before_image(reading)
         live = {name: value for name, value in (before or self._defaults).items() if name != "id"}
-        changed = {name: text for name, text in wanted.properties.items() if not _same(name, live.get(name, ""), text)}
+        values = {name: text for name, text in wanted.properties.items() if name != "id"}
+        changed = {name: text for name, text in values.items() if not _same(name, live.get(name, ""), text)}
         action = (Action.CREATE if before is None else Action.UPDATE) if changed else Action.NOOP
         note = f"changes {', '.join(sorted(changed))}" if changed else ""
         yield Change(
@@ -81,7 +82,7 @@ class GroupSettings(Resource):
     async def guard(self, view: PlanView) -> list[str]:
         for change in view.changes(self.kind):
             await self._remark_on_names(change)
-        return await unconfirmed(self, view, "the settings of Microsoft 365 groups")
+        return []
 
     def tenant_wide(self, change: Change) -> str:
         return "the settings of Microsoft 365 groups"
@@ -102,13 +103,15 @@ class GroupSettings(Resource):
         )
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("POST", "/groupSettings") if change.action is Action.CREATE else ("PATCH", "/groupSettings/{id}")]
+        if change.action is Action.CREATE:
+            return [("POST", "/groupSettings")]
+        return [("DELETE" if change.action is Action.DELETE else "PATCH", "/groupSettings/{id}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         path = f"/groupSettings/{segment((change.before or {}).get('id', 'new'))}"
         if change.action is Action.DELETE:
-            return Request(method="DELETE", path=path, idempotency=Idempotency.CONVERGENT)
+            return deletion(path)
         values = [{"name": name, "value": text} for name, text in (change.after or {}).items() if name != "id"]
         body: dict[str, Any] = {"values": values}
         if change.action is Action.UPDATE:

@@ -18,8 +18,9 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem, ServiceError
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import literal, query, segment
-from graphkit.resources.confirmation import verified_domains
+from graphkit.resources.domains import verified_domains
 from graphkit.resources.reading import read_each
+from graphkit.resources.recycling import deletion, restoring
 from graphkit.resources.users import Users
 
 WELCOME = "https://myapplications.microsoft.com"
@@ -31,13 +32,14 @@ GUESTS = "userType eq 'Guest'"
 
 
 class Guests(Resource):
-    """``properties``: email, which is the key in lower case; ``expired`` if the guest is to go.
+    """``properties``: email, which is the key in lower case; sponsor; and, where the guest is to be gone, since when.
 
     ``sponsor`` (userPrincipalName) must be an active user of the tenant; ``resolve`` adds sponsorId.
     """
 
     kind = "guest"
     visibility_s = 120.0
+    undo = Undo.WINDOW
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -64,7 +66,7 @@ class Guests(Resource):
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         """Whoever is to go needs no sponsor any more."""
-        staying = [item for item in items if not item.properties.get("expired")]
+        staying = [item for item in items if not item.absent]
         found = await self._sponsors.find([item.properties["sponsor"] for item in staying])
         problems = []
         for item in staying:
@@ -92,25 +94,31 @@ class Guests(Resource):
         return [_only(reading) for reading in await read_each(self.context.client, paths)]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        guest, goes = reading.value, bool(wanted.properties.get("expired"))
-        change = Change(
+        names = ("email", "sponsor", "sponsorId")
+        change = self._line(wanted, reading)
+        change.after = {name: wanted.properties[name] for name in names if name in wanted.properties}
+        if reading.value is None:
+            unfit = wanted.rails.get("unfit", "")
+            change.action, change.note = (Action.BLOCKED, unfit) if unfit else (Action.CREATE, "")
+        return [change]
+
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        change = self._line(wanted, reading)
+        if reading.value is not None:
+            change.action = Action.DELETE
+            change.note = f"expired on {wanted.properties['expires']}; {change.note}"
+        return [change]
+
+    def _line(self, wanted: Desired, reading: Reading) -> Change:
+        return Change(
             kind=self.kind,
             key=wanted.key,
             action=Action.NOOP,
             before=self.before_image(reading),
             origin=wanted.origin,
-            note=_seen(guest) if guest else "",
+            undo=self.undo,
+            note=_seen(reading.value) if reading.value else "",
         )
-        if guest is not None and goes:
-            change.action, change.undo = Action.DELETE, Undo.WINDOW
-            change.note = f"expired on {wanted.properties['expires']}; {change.note}"
-        elif not goes:
-            change.after = {name: wanted.properties[name] for name in ("email", "sponsor", "sponsorId")}
-            if guest is None:
-                unfit = wanted.rails.get("unfit", "")
-                change.action = Action.BLOCKED if unfit else Action.CREATE
-                change.note = unfit
-        return [change]
 
     def before_image(self, reading: Reading) -> dict[str, Any] | None:
         if reading.value is None:
@@ -118,14 +126,18 @@ class Guests(Resource):
         return {**{name: reading.value.get(name) for name in KEPT}, "userId": reading.value["id"]}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("DELETE", "/users/{id}") if change.action is Action.DELETE else ("POST", "/invitations")]
+        if change.action is Action.DELETE:
+            return [("DELETE", "/users/{id}")]
+        restored = "id" in (change.after or {})
+        return [("POST", "/directory/deletedItems/{id}/restore" if restored else "/invitations")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         before, after = change.before or {}, change.after or {}
         if change.action is Action.DELETE:
-            path = f"/users/{segment(before['id'])}"
-            return Request(method="DELETE", path=path, idempotency=Idempotency.CONVERGENT)
+            return deletion(f"/users/{segment(before['id'])}")
+        if "id" in after:
+            return restoring("/directory/deletedItems", after["id"], target=f"guest/{change.key}")
         body = {
             "invitedUserEmailAddress": after["email"],
             "inviteRedirectUrl": WELCOME,
@@ -143,7 +155,8 @@ class Guests(Resource):
     async def identify(self, change: Change, response: Response) -> str:
         if change.action is not Action.CREATE:
             return await super().identify(change, response)
-        return str((response.json().get("invitedUser") or {}).get("id") or "")
+        body = response.json() if response.body else {}
+        return str((body.get("invitedUser") or body).get("id") or "")
 
 
 def _only(reading: Reading) -> Reading:

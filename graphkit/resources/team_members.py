@@ -35,14 +35,16 @@ MEMBER_TYPE = "#microsoft.graph.aadUserConversationMember"
 class TeamMembers(Resource):
     """``properties``: team (id, uniqueName or name), user (userPrincipalName or id), roles (["owner"] or []).
 
-    ``resolve`` adds the ids. ``gone`` says that somebody is not to be in the team, whatever their role. The key is
-    ``<team>/<user>``. Whoever is not wished for is left alone. What takes an owner away, or anybody out, comes in the
-    plan after those who are added, so that a team always has an owner.
+    ``resolve`` adds the ids. Whoever is to be gone goes whatever their role. The key is ``<team>/<user>``. Whoever is
+    not wished for is left alone. What takes an owner away, or anybody out, comes in the plan after those who are added,
+    so that a team always has an owner.
     """
 
     kind = "team.member"
     rank = 3
+    pack_limit = BY_TEAM
     visibility_s = 900.0
+    goes_with = frozenset({"team"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -60,7 +62,7 @@ class TeamMembers(Resource):
         problems = await self._names.resolve(items)
         found, unknown = await self._users.resolve(items)
         whole = [item for item, _ in found if "teamId" in item.properties]
-        staying = (pair_of(each.properties) for each in whole if not each.properties.get("gone"))
+        staying = (pair_of(each.properties) for each in whole if not each.absent)
         self.context.snapshot.put(WANTED, ((pair, 1) for pair in staying))
         return [*problems, *unknown, *self._named_twice(whole)]
 
@@ -86,31 +88,34 @@ class TeamMembers(Resource):
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         names = ("team", "teamId", "user", "userId", "roles")
-        line = Change(
-            kind=self.kind,
-            key=wanted.key,
-            action=Action.NOOP,
-            before=self.before_image(reading),
-            after={name: wanted.properties[name] for name in names},
-            origin=wanted.origin,
-        )
+        line = self._line(wanted, reading)
+        line.after = {name: wanted.properties[name] for name in names}
         person, owns = reading.value, "owner" in wanted.properties["roles"]
-        if wanted.properties.get("gone"):
-            if person is not None:
-                line.action, line.after = Action.REMOVE, None
-        elif person is None or (owns and not person["id"]):
+        if person is None or (owns and not person["id"]):
             self._add(line, owns=owns)
         elif is_owner(person) is not owns:
             line.action = Action.UPDATE
-            line.after = {**(line.after or {}), "id": person["id"]}
+            line.after["id"] = person["id"]
         elif not person["id"]:
             line.note = THERE
         if owns and line.action.writes:
             self.context.snapshot.put(COMING, [(pair_of(wanted.properties), wanted.key)])
-        if line.action is Action.REMOVE or (line.action is Action.UPDATE and not owns):
+        if line.action is Action.UPDATE and not owns:
             self._leaving.append(line)
             return []
         return [line]
+
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        line = self._line(wanted, reading)
+        if reading.value is None:
+            return [line]
+        line.action = Action.REMOVE
+        self._leaving.append(line)
+        return []
+
+    def _line(self, wanted: Desired, reading: Reading) -> Change:
+        before = self.before_image(reading)
+        return Change(kind=self.kind, key=wanted.key, action=Action.NOOP, before=before, origin=wanted.origin)
 
     def _add(self, line: Change, *, owns: bool) -> None:
         line.action, after = Action.ADD, line.after or {}
@@ -126,7 +131,7 @@ class TeamMembers(Resource):
         """Whoever leaves or steps down; by ``--mode authoritative`` also whoever is in a team and not named for it."""
         leaving = sorted(self._leaving, key=lambda change: change.key)
         if self.context.options.mode == "authoritative":
-            joining = (item for item in view.wanted(self.kind) if not item.properties.get("gone"))
+            joining = (item for item in view.wanted(self.kind) if not item.absent)
             teams = {item.properties["team"]: item for item in joining}
             leaving += [change for item in teams.values() for change in self._unnamed(item)]
         for change in leaving:
@@ -167,10 +172,23 @@ class TeamMembers(Resource):
             return reading.known and reading.value is None
         return reading.value is not None and is_owner(reading.value) == ("owner" in _named(change)["roles"])
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """Who is to leave must be there in the role that the plan saw, by whichever membership."""
+        if change.action is Action.REMOVE:
+            return reading.value is not None and is_owner(reading.value) == is_owner(change.before or {})
+        return self.before_image(reading) == change.before
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """The id of a membership goes with it, and the one that is returned is the person's."""
+        back = super().inverse(change, object_id)
+        if back.action is Action.REMOVE:
+            back.before = dict(change.after or {})
+        return back
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        team = f"/teams/{_named(change)['teamId']}"
+        team = f"/teams/{_named(change).get('teamId', '{id}')}"
         if change.action is Action.UPDATE:
             return [("PATCH", f"{team}/members/{{id}}")]
         if _through_group(change):

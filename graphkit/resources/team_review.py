@@ -196,6 +196,10 @@ class TeamReviews(Resource):
         note = wanted.properties.get("note") or str(self._tally)
         yield Change(kind=self.kind, key=wanted.key, action=Action.NOOP, note=note, origin=wanted.origin)
 
+    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        """What a finding may come to: a review itself writes nothing."""
+        return [("POST", "/teams/{id}/archive")]
+
     async def guard(self, view: PlanView) -> list[str]:
         """A report that speaks of other teams only proves nothing about ours."""
         nobody = self._tally.reported and self._tally.counts["teams"] and not self._tally.known

@@ -6,8 +6,8 @@ With several identities there is one governor, batcher and auth for each, and th
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -23,7 +23,7 @@ from graphkit.transport.batcher import SLOTS, Batcher
 from graphkit.transport.download import Downloads
 from graphkit.transport.fleet import Fleet, Ship
 from graphkit.transport.governor import PARK_AFTER, Governor, MakeMeter
-from graphkit.transport.guard import Guard
+from graphkit.transport.guard import Guard, Sentry
 from graphkit.transport.meter import Meter
 from graphkit.transport.retry import Hook, Retry
 from graphkit.transport.tally import SCOPES, TalliedMeter, Tally
@@ -71,6 +71,15 @@ class Chain:
         return self.governor.throttled
 
     @property
+    def sentry(self) -> Sentry | None:
+        """What looks at each write just before it leaves, if anything does."""
+        return self._guard.sentry
+
+    @sentry.setter
+    def sentry(self, sentry: Sentry | None) -> None:
+        self._guard.sentry = sentry
+
+    @property
     def deadline(self) -> float:
         """A reading of the clock's ``monotonic`` after which nothing is sent; infinite if there is none.
 
@@ -82,8 +91,9 @@ class Chain:
     def deadline(self, at: float) -> None:
         self.governor.deadline = self._retry.deadline = at
 
-    async def send(self, request: Request) -> Response:
-        return await self._guard.send(request)
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        # Handed on as it is: each coroutine around a coroutine is paid for at every turn.
+        return self._guard.send(request)
 
     async def download(self, link: str, into: BinaryIO) -> None:
         """The file behind a pre-authenticated link; see :class:`Downloads`."""

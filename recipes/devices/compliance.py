@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
@@ -18,6 +18,9 @@ from graphkit.resources.users import GUID
 
 PLATFORMS = {"windows10": "#microsoft.graph.windows10CompliancePolicy"}
 """Windows 10 and 11 alike. Other platforms know neither BitLocker nor Secure Boot nor four-part builds."""
+
+
+FLOOR_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "integer"}}]}
 
 
 def _read_floor(value: Any) -> Any:
@@ -46,8 +49,8 @@ def _check_template(text: str) -> str:
 class Assign(InputModel):
     """Groups by name or id, "All devices", "All users"."""
 
-    include: list[str] = Field(default_factory=list)
-    exclude: list[str] = Field(default_factory=list)
+    include: list[str] = Field(default_factory=list, description="groups by name or id, All devices, All users")
+    exclude: list[str] = Field(default_factory=list, description="groups by name or id")
 
     @model_validator(mode="after")
     def _exclude_groups_only(self) -> Assign:
@@ -60,16 +63,24 @@ class Assign(InputModel):
 class Policy(InputModel):
     """One compliance policy."""
 
-    key: Key = Field(pattern=r"^[^\[\]/\s]+$")
-    org: Org | None = None
-    platform: Annotated[str, AfterValidator(_check_platform)]
-    os_floor: Annotated[list[str], BeforeValidator(_read_floor)]
-    bitlocker: Flag
-    secure_boot: Flag
-    defender: Flag | None = None
-    grace_hours: int = Field(ge=0)
-    notify_template: Annotated[str, AfterValidator(_check_template)] = ""
-    assign: Assign
+    key: Key = Field(
+        pattern=r"^[^\[\]/\s]+$", description="names the policy for graphkit; kept as the last line of its description"
+    )
+    org: Org | None = Field(
+        default=None, description="organisation code; for --org, and first word of the new policy's name"
+    )
+    platform: Annotated[str, AfterValidator(_check_platform)] = Field(description="windows10 (Windows 10 and 11)")
+    os_floor: Annotated[list[str], BeforeValidator(_read_floor), WithJsonSchema(FLOOR_SCHEMA)] = Field(
+        description="lowest build, such as 10.0.22631.4000; several branches as {branch: build} (beta)"
+    )
+    bitlocker: Flag = Field(description="the system drive must be encrypted")
+    secure_boot: Flag = Field(description="Secure Boot must be on")
+    defender: Flag | None = Field(default=None, description="Microsoft Defender must be on (beta)")
+    grace_hours: int = Field(ge=0, description="hours until a device that does not comply is marked so")
+    notify_template: Annotated[str, AfterValidator(_check_template)] = Field(
+        default="", description="id of a notification message template, sent at once"
+    )
+    assign: Assign = Field(description="whom it concerns")
 
     @property
     def needs_beta(self) -> dict[str, str]:
@@ -85,8 +96,8 @@ class Policy(InputModel):
 class Policies(InputModel):
     """The whole file."""
 
-    allow_beta: Flag = False
-    policies: list[Policy] = Field(min_length=1)
+    allow_beta: Flag = Field(default=False, description="true lets this file use what only Graph's beta has")
+    policies: list[Policy] = Field(min_length=1, description="one entry for each policy")
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
@@ -109,7 +120,10 @@ def _policy(policy: Policy, origin: Origin, api: dict[str, str]) -> Iterator[Des
         actions.append(scheduled_action("notification", template=policy.notify_template))
     name = f"{policy.org} {policy.key}" if policy.org else policy.key
     created = {"@odata.type": PLATFORMS[policy.platform], "displayName": name, **_settings(policy, beta=bool(api))}
-    yield Desired(kind=KIND, key=policy.key, origin=origin, properties={**created, "actions": actions, **api})
+    rails = {"org": policy.org}
+    yield Desired(
+        kind=KIND, key=policy.key, origin=origin, properties={**created, "actions": actions, **api}, rails=rails
+    )
     below = {"policy": policy.key, **api}
     yield Desired(kind=f"{KIND}.actions", key=policy.key, origin=origin, properties={"actions": actions, **below})
     if policy.assign.include or policy.assign.exclude:
@@ -139,17 +153,9 @@ RECIPE = Recipe(
     permissions=("DeviceManagementConfiguration.ReadWrite.All", "Group.Read.All"),
     desired=desired,
     template="compliance.yaml",
-    columns={
-        "allow_beta": "true lets this file use what only Graph's beta has; default false",
-        "policies[].key": "names the policy for graphkit; kept as the last line of its description",
-        "policies[].org": "organisation code; for --org, and first word of the new policy's name",
-        "policies[].platform": "windows10 (Windows 10 and 11)",
-        "policies[].os_floor": "lowest build, such as 10.0.22631.4000; several branches as {branch: build} (beta)",
-        "policies[].bitlocker": "true or false",
-        "policies[].secure_boot": "true or false",
-        "policies[].defender": "true or false: Microsoft Defender must be on (beta)",
-        "policies[].grace_hours": "hours until a device that does not comply is marked so",
-        "policies[].notify_template": "id of a notification message template, sent at once",
-        "policies[].assign": "include and exclude: groups by name or id; include also All devices, All users",
-    },
+    models=(Policies,),
+    rails=(
+        "what only Graph's beta has needs allow_beta",
+        "two live policies with one marker: that policy is blocked",
+    ),
 )

@@ -41,4 +41,8 @@ RECIPE = Recipe(
     desired=desired,
     template="cleanup.yaml",
     models=(Cleanup,),
+    rails=(
+        "nothing is written unless action is archive, and nothing is ever deleted",
+        "a report whose names are concealed blocks the plan",
+    ),
 )

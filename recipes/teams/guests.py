@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from copy import copy
 
 from pydantic import Field, field_validator
 
@@ -59,8 +58,9 @@ class Guest(InputModel):
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """One guest a row, gone or there, as of the day for which is planned."""
-    allowed = _allowed(inputs)
-    for origin, guest in _of(inputs, "csv").rows(Guest, key=lambda guest: guest.key):
+    tables, documents = inputs.apart()
+    allowed = _allowed(documents)
+    for origin, guest in tables.rows(Guest, key=lambda guest: guest.key):
         if options.org not in ("", guest.org):
             continue
         expired = bool(options.as_of) and guest.expires.isoformat() < options.as_of
@@ -68,26 +68,15 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             kind="guest",
             key=guest.key,
             origin=origin,
-            properties={
-                "email": guest.email,
-                "sponsor": guest.sponsor,
-                "expires": guest.expires.isoformat(),
-                "expired": expired,
-            },
+            properties={"email": guest.email, "sponsor": guest.sponsor, "expires": guest.expires.isoformat()},
+            absent=expired,
             blocked="" if expired else _why_not(guest, allowed),
         )
 
 
-def _of(inputs: Inputs, kind: str) -> Inputs:
-    """The tables alone, or the documents: YAML is the list of domains."""
-    part = copy(inputs)
-    part.sources = [source for source in inputs.sources if (source.format == "yaml") == (kind == "yaml")]
-    return part
-
-
 def _allowed(inputs: Inputs) -> frozenset[str] | None:
     """The domains of all lists that were given; None if there is no list."""
-    lists = [document.allowed_domains for _, document in _of(inputs, "yaml").documents(AllowList)]
+    lists = [document.allowed_domains for _, document in inputs.documents(AllowList)]
     return frozenset(name for names in lists for name in names) if lists else None
 
 
@@ -106,5 +95,10 @@ RECIPE = Recipe(
     permissions=("User.Invite.All", "User.DeleteRestore.All", "AuditLog.Read.All"),
     desired=desired,
     template="guests.csv",
+    given_with=("guests.domains.yaml",),
     models=(AllowList, Guest),
+    rails=(
+        "a domain that is not acceptable, or an inactive sponsor: that row is blocked",
+        "expired guests are deleted, which --max-deletes has to allow",
+    ),
 )

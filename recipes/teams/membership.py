@@ -55,13 +55,6 @@ class Membership(InputModel):
             return self.team_id.lower()
         return unique_name(self.org or org, self.team_key) if self.org or org else slug(self.team_key)
 
-    @property
-    def wish(self) -> dict[str, object]:
-        return {
-            "roles": ["owner"] if self.role == "Owner" else [],
-            **({"gone": True} if self.action == "Remove" else {}),
-        }
-
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """One wish a row. A team may be named loosely only where nothing says whose it is."""
@@ -74,7 +67,8 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             kind="team.member",
             key=f"{team}/{row.upn.lower()}",
             origin=origin,
-            properties={"team": team, "user": row.upn, **row.wish},
+            properties={"team": team, "user": row.upn, "roles": ["owner"] if row.role == "Owner" else []},
+            absent=row.action == "Remove",
             rails={"loose": loose},
         )
 
@@ -86,4 +80,5 @@ RECIPE = Recipe(
     desired=desired,
     template="membership.csv",
     models=(Membership,),
+    rails=("the last owner of a team is neither removed nor made a member: that row is blocked",),
 )

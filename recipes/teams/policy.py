@@ -100,4 +100,6 @@ RECIPE = Recipe(
     desired=desired,
     template="policy.yaml",
     models=(Policy,),
+    rails=("it binds the whole tenant: --confirm with the tenant's domain",),
+    trial=PlanOptions(confirm="contoso.example"),
 )

@@ -37,15 +37,17 @@ class Team(InputModel):
     """One row."""
 
     team_key: Key = Field(description="what the row is known by; with org it makes the uniqueName and mailNickname")
-    org: Org = Field(description="organisation code, 1 to 9 capital letters and digits")
-    display_name: str = Field(min_length=1, max_length=100, description="name of the team, up to 100 characters")
-    description: str = Field(default="", max_length=250, description="up to 250 characters; empty leaves what is there")
-    visibility: Literal["Private", "Public"] = Field(description="Private, or Public with --allow-public")
-    owners: UpnList = Field(max_length=100, description="user principal names, separated by ; (1 to 100)")
-    channels: Annotated[TextList, Field(max_length=1000)] = Field(
-        default=(), description="channels, separated by ;: a name, name:private or name:shared"
+    org: Org = Field(description="organisation code")
+    display_name: str = Field(min_length=1, max_length=100, description="name of the team")
+    description: str = Field(
+        default="", max_length=250, description="what the team is for; an empty cell leaves what is there"
     )
-    template: str = Field(default="", description="team template: a base template's name, a dotted name or an id")
+    visibility: Literal["Private", "Public"] = Field(description="Public needs --allow-public")
+    owners: UpnList = Field(max_length=100, description="user principal names; the first must hold a Teams licence")
+    channels: Annotated[TextList, Field(max_length=1000)] = Field(
+        default=(), description="a name each; name:private or name:shared for a channel of that kind"
+    )
+    template: str = Field(default="", description="a team template: base template, dotted name or id")
     archive: Flag | None = Field(default=None, description="true archives the team, false reopens it")
 
     @model_validator(mode="before")
@@ -118,7 +120,7 @@ def _wishes(team: Team, origin: Origin, blocked: str) -> Iterator[Desired]:
     }
     if team.description:
         group["description"] = team.description
-    rails = {"owner_plan": TEAMS_PLAN}
+    rails = {"org": team.org, "owner_plan": TEAMS_PLAN}
     yield Desired(kind="group", key=key, origin=origin, properties=group, rails=rails, blocked=blocked)
     for owner_key, upn in owners.items():
         yield Desired(kind="group.owner", key=owner_key, origin=origin, properties={"group": key, "user": upn})
@@ -156,4 +158,9 @@ RECIPE = Recipe(
     desired=desired,
     template="provision.csv",
     models=(Team,),
+    rails=(
+        "no owner, or a first owner without a Teams plan: that row is blocked",
+        "Public needs --allow-public",
+        "a group that graphkit did not make needs --adopt",
+    ),
 )
