@@ -255,7 +255,7 @@ class Applier:
                     await self._journal.release(step)
                 raise
             if response.ok:
-                await self._record([(change, await _accepted(resource, change, response)) for change in pack])
+                await self._after_answer(resource, pack, await resource.answers(pack, response))
                 return
             if response.attempts > 1:
                 # An earlier try, whose answer was lost, may have been executed.
@@ -275,6 +275,16 @@ class Applier:
             if response.attempts == 1:
                 await self._journal.release(step)
             await self._stand_aside(resource, wait)
+
+    async def _after_answer(self, resource: Resource, pack: Pack, answers: Sequence[Response]) -> None:
+        """What was refused within an accepted request is read back: it may be as wished all the same."""
+        refused = {change.seq: answer for change, answer in zip(pack, answers, strict=True) if not answer.ok}
+        accepted = [each for each in zip(pack, answers, strict=True) if each[0].seq not in refused]
+        await self._record([(change, await _accepted(resource, change, answer)) for change, answer in accepted])
+        rest = [change for change in pack if change.seq in refused]
+        if rest:
+            ended, rest = _split(resource, rest, await resource.look(rest), Status.ALREADY)
+            await self._record([*ended, *((change, _refused(refused[change.seq])) for change in rest)])
 
     async def _stand_aside(self, resource: Resource, seconds: float) -> None:
         """Wait without holding a place that others could use, and not past the deadline."""
@@ -381,7 +391,7 @@ class Applier:
 
     def _until_shown(self, resource: Resource, pack: Pack) -> float:
         """Seconds until a look proves that a create was not executed, where the service would take it twice."""
-        if resource.refuses_twins or pack[0].action is not Action.CREATE:
+        if pack[0].action is not Action.CREATE or not resource.settles_late(pack[0]):
             return 0.0
         sent = max(self._sent.get(change.seq, 0.0) for change in pack)
         return min(sent - self._clock.now(), 0.0) + resource.visibility_s

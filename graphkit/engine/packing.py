@@ -11,7 +11,7 @@ Pack = list[Change]
 
 
 def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Iterator[Pack]:
-    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_limit``."""
+    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_size``."""
     pack: Pack = []
     key = ("", "")
     limit = 0
@@ -22,7 +22,7 @@ def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Itera
             yield pack
             pack = []
         if not pack:
-            key, limit = own, resource.pack_limit
+            key, limit = own, resource.pack_size(change)
         pack.append(change)
     if pack:
         yield pack

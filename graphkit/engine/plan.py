@@ -71,6 +71,7 @@ class Planner:
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         self._run.seal(
+            remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
             cost=forecast(self._run, self._resources, quota_share, apps),

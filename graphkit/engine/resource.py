@@ -9,7 +9,7 @@ The life of an object, in the order in which the engine calls:
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
-7. ``request``  one write for one pack of changes
+7. ``request``  one write for one pack of changes; ``answers`` says what became of each
 8. ``look``     after an answer that settles nothing: is it as wished?
 9. ``inverse``  once it is to be undone: the change that takes it back
 """
@@ -81,6 +81,7 @@ class Context:
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
     took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
     ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
+    ``remarks`` are sentences for whoever reads the plan.
     """
 
     client: GraphClient
@@ -93,6 +94,7 @@ class Context:
     orgs: Orgs = field(default_factory=Orgs)
     domain: str = ""
     sizes: Sizes = field(default_factory=Sizes)
+    remarks: list[str] = field(default_factory=list)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -179,6 +181,10 @@ class Resource:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
 
+    def pack_size(self, change: Change) -> int:
+        """How many like this one fit into one write."""
+        return self.pack_limit
+
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""
         return total_effect(change.action for change in pack)
@@ -197,6 +203,14 @@ class Resource:
         Called each time, with the intent on disk; it may be repeated, and what came of it shows in the answer to
         ``request``.
         """
+
+    def settles_late(self, change: Change) -> bool:
+        """Is a create whose answer was lost only known not to have been executed when ``visibility_s`` has passed?"""
+        return not self.refuses_twins
+
+    async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
+        """What an accepted request came to, for each change: where one answer speaks of many, or only of work begun."""
+        return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says.
