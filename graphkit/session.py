@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from graphkit.transport.chain import Chain
     from graphkit.transport.ledger import Board
     from graphkit.transport.tally_file import FileTally
+
+Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
@@ -131,9 +133,10 @@ async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, around: Around = lambda wire: wire) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
+    ``around`` may put something of its own round the wire: a recorder, a trial.
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
@@ -145,7 +148,7 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
     async with _far_end(settings, target) as (wire, clock, sources, tally):
         budget = WriteBudget.read_only()
         chain = build_chain(
-            wire,
+            around(wire),
             cloud=cloud,
             source=sources,
             tally=tally,
