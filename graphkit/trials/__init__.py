@@ -10,3 +10,4 @@ from graphkit.trials.rounds import Trial as Trial
 from graphkit.trials.rounds import run_trials as run_trials
 from graphkit.trials.world import Subject as Subject
 from graphkit.trials.world import World as World
+from graphkit.trials.world import scratch as scratch

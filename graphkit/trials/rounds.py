@@ -21,7 +21,7 @@ from graphkit.trials.permissions import Undeclared, judge_permissions
 from graphkit.trials.wire import Wire
 from graphkit.trials.world import Subject, World
 
-MOST_STEPS = 24
+STEPS = 12
 """Writes at which a run is broken off; of longer ones so many, spread evenly, the first and the last among them."""
 SCENARIOS = ("throttled-day", "ambiguous-creates", "half-done", "replica-lag")
 """Faults that come with the simulated tenant."""
@@ -41,11 +41,17 @@ class Failed(Exception):
 
 
 def run_trials(
-    recipe: Recipe | Report, folder: Path, *, inputs: tuple[str, ...] = (), options: PlanOptions | None = None
+    recipe: Recipe | Report,
+    folder: Path,
+    *,
+    inputs: tuple[str, ...] = (),
+    options: PlanOptions | None = None,
+    steps: int = STEPS,
 ) -> Iterator[Trial]:
-    """Each trial as it ends. ``folder`` must be empty and keeps everything: runs, inputs, tenants.
+    """Each trial as it ends. ``folder`` must be new or empty and keeps everything: runs, inputs, tenants.
 
-    Without ``inputs`` the starter file is tried, with ``recipe.trial`` for its options.
+    Without ``inputs`` the starter file is tried, with ``recipe.trial`` for its options. ``steps`` is at how many of its
+    writes a run is broken off at most.
     """
     if isinstance(recipe, Report):
         subject = Subject(recipe, inputs, options or PlanOptions())
@@ -58,7 +64,7 @@ def run_trials(
         for name, text in template_of(recipe):
             (folder / "input" / name).write_text(text, encoding="utf-8")
         inputs = (str(folder / "input" / recipe.template),)
-    yield from Rounds(folder, Subject(recipe, inputs, options or recipe.trial)).run()
+    yield from Rounds(folder, Subject(recipe, inputs, options or recipe.trial), steps).run()
 
 
 def _tried(trials: list[tuple[str, Callable[[], str | None]]]) -> Iterator[Trial]:
@@ -78,9 +84,10 @@ def _tried(trials: list[tuple[str, Callable[[], str | None]]]) -> Iterator[Trial
 class Rounds:
     """The trials of one recipe. Each takes a copy of the world as it was before (``_before``) or after (``_usual``)."""
 
-    def __init__(self, folder: Path, subject: Subject) -> None:
+    def __init__(self, folder: Path, subject: Subject, steps: int) -> None:
         self._folder = folder
         self._subject = subject
+        self._steps = steps
         self._before = World.new(folder / "before", subject)
         self._usual = self._before.copy(folder / "usual")
         self._writes = 0
@@ -140,7 +147,7 @@ class Rounds:
         return told
 
     def _resume(self) -> str:
-        steps = _spread(self._writes)
+        steps = _spread(self._writes, self._steps)
         for step in steps:
             for committed in (False, True):
                 self._broken_off(step, committed=committed)
@@ -277,8 +284,8 @@ def _writes_by_kind(world: World, name: str) -> dict[str, int]:
     return found
 
 
-def _spread(count: int) -> list[int]:
-    """1 to ``count``, or ``MOST_STEPS`` of them."""
-    if count <= MOST_STEPS:
+def _spread(count: int, most: int) -> list[int]:
+    """1 to ``count``, or ``most`` of them."""
+    if count <= most:
         return list(range(1, count + 1))
-    return sorted({1 + round(at * (count - 1) / (MOST_STEPS - 1)) for at in range(MOST_STEPS)})
+    return sorted({1 + round(at * (count - 1) / max(1, most - 1)) for at in range(most)})

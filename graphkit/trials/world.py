@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import httpx
@@ -50,6 +52,12 @@ class Subject:
             options = replace(options, confirm=DOMAIN)
         report = isinstance(self.recipe, Report)
         return Asked(recipe=self.recipe.name, inputs=self.inputs, options=options, out=out, for_report=report)
+
+
+def scratch() -> TemporaryDirectory[str]:
+    """A folder that goes when its context ends; in memory where there is such a place, for runs sync at every step."""
+    memory = "/dev/shm"  # noqa: S108 - the name is not ours to choose, and the folder in it is made by mkdtemp
+    return TemporaryDirectory(prefix="graphkit-trials-", dir=memory if os.access(memory, os.W_OK) else None)
 
 
 class World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from graphkit.sandbox.call import Json
@@ -23,6 +23,7 @@ _NAMES = (
     "serialNumber",
 )
 """What names an object for people, the best first."""
+UNNAMED = "unnamed"
 GUID_LENGTH = 36
 _APART = ("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId")
 
@@ -61,7 +62,7 @@ def _worth_a_look(a: Table, b: Table) -> dict[str, None] | None:
 
 def _contents(state: State, keys: Keys) -> dict[tuple[str, str], Json]:
     named = _names(state, keys)
-    by_id = _ById(state, {key: name for (key, _), name in named.items()})
+    by_id = _ById(state, _by_key((key, name) for (key, _), name in named.items()))
     found: dict[tuple[str, str], Json] = {}
     for key, kind in named:
         item = state.table(kind).objects[key]
@@ -84,7 +85,7 @@ def _names(state: State, keys: Keys) -> dict[tuple[str, str], str]:
             item = objects.get(key)
             if item is not None:
                 alike.setdefault((kind, _name(item)), []).append(key)
-    by_id = _ById(state, {key: name for (_, name), twins in alike.items() for key in twins})
+    by_id = _ById(state, _by_key((key, name) for (_, name), twins in alike.items() for key in twins))
     named: dict[tuple[str, str], str] = {}
     for (kind, name), twins in alike.items():
         if len(twins) > 1:
@@ -92,6 +93,15 @@ def _names(state: State, keys: Keys) -> dict[tuple[str, str], str]:
         for number, key in enumerate(twins, 1):
             named[key, kind] = name if number == 1 else f"{name} #{number}"
     return named
+
+
+def _by_key(names: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """One name for each id: a team has that of its group, whose id it bears and which alone has a name."""
+    found: dict[str, str] = {}
+    for key, name in names:
+        if key not in found or found[key].startswith(UNNAMED):
+            found[key] = name
+    return found
 
 
 class _Content:
@@ -114,7 +124,7 @@ class _Content:
 
 
 def _name(item: Json) -> str:
-    return str(next((item[each] for each in _NAMES if item.get(each)), "unnamed"))
+    return str(next((item[each] for each in _NAMES if item.get(each)), UNNAMED))
 
 
 class _ById:
