@@ -22,6 +22,7 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/bench_tenant.py
+	$(BIN)/python tools/bench_plan.py
 
 # An onboarding of 1.2 million people on virtual time; takes half an hour.
 simulate: $(VENV)/.developer

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.forecast import forecast
+from graphkit.engine.forecast import forecast, weighed
 from graphkit.engine.rails import broken_rails
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import CHUNK, RunFile
@@ -66,9 +66,12 @@ class Planner:
         reasons = [*broken_rails(self._run, self._context.options), *self._removals_on_bad_ground(problems)]
         for kind in kinds:
             reasons += await self._resources[kind].guard(self._run)
+        found = (self._resources[kind].alternative(self._run) for kind in kinds)
+        self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         self._run.seal(
+            remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
             cost=forecast(self._run, self._resources, quota_share, apps),
