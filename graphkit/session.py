@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from graphkit.transport.chain import Chain
     from graphkit.transport.tally_file import FileTally
     from graphkit.transport.use import Use
+
+Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 """Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
@@ -134,9 +136,10 @@ async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, around: Around = lambda wire: wire) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
+    ``around`` may put something of its own round the wire: a recorder, a trial.
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
@@ -148,14 +151,11 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
     cloud = cloud_of(target)
     async with (
         _far_end(settings, target) as (wire, clock, sources, tally),
-        _heard(settings, wire, clock) as (
-            wire,
-            recorder,
-        ),
+        _heard(settings, wire, clock) as (wire, recorder),
     ):
         budget = WriteBudget.read_only()
         chain = build_chain(
-            wire,
+            around(wire),
             cloud=cloud,
             source=sources,
             tally=tally if target.kind != "simulated" else None,

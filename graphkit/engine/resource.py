@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
@@ -29,6 +29,9 @@ from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
 from graphkit.protocol.touch import Touch
+
+if TYPE_CHECKING:
+    from graphkit.engine.forecast import Alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,10 @@ class Resource:
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()
+
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """The other way to the same end that this plan does not take, where the difference is worth a line."""
+        return None
 
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""
