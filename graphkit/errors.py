@@ -57,6 +57,7 @@ _UNREAD_BELOW = frozenset({"malformed-csv", "encoding", "too-long"})
 _UNREAD_WHOLE = frozenset(
     {
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
+        "file-outside",
         *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
         *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.

@@ -19,7 +19,8 @@ class Asked:
     """A recipe by name and its inputs as given on the command line or in a queue message.
 
     ``values`` are those of ``--set`` for the ``--map`` file; ``out`` is where the run file goes (default: a new name in
-    the runs folder). Raises ``UsageError`` if there is no input at all.
+    the runs folder). ``within`` is the only folder from which inputs may be opened, with names relative to it. Raises
+    ``UsageError`` if there is no input at all.
     """
 
     recipe: str
@@ -30,10 +31,15 @@ class Asked:
     values: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
     stdin: BinaryIO | None = None
+    within: Path | None = None
 
     def __post_init__(self) -> None:
         if not (self.inputs or self.map_file):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+
+    def problems(self) -> Problems:
+        """Where whatever is wrong with these inputs goes."""
+        return Problems(within=self.within)
 
     def open(self, problems: Problems) -> Inputs:
         """The inputs, ready to be read; what cannot be opened goes to ``problems``."""

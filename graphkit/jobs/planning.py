@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 def validate(asked: Asked) -> Validated:
     """Everything that can be checked without the tenant. Sends nothing."""
     recipe = find_recipe(asked.recipe)
-    problems = Problems()
+    problems = asked.problems()
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
@@ -57,7 +57,7 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     """
     recipe = find_recipe(asked.recipe)
     warnings = check_permissions(session, recipe)
-    problems = Problems()
+    problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
     inputs = asked.open(problems)
