@@ -78,7 +78,9 @@ class Progress:
 class Applier:
     """Applies one run; after ``deadline``, a time of the clock, nothing new is sent.
 
-    Raises what stopped it early; outcomes are in the run file either way.
+    ``others_may_send``: whoever sent for this run before may not know yet that it was taken over, so that nothing they
+    may still send is sent again where the service would execute it twice. Raises what stopped it early; outcomes are in
+    the run file either way.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Applier:
         *,
         deadline: float = math.inf,
         observer: Callable[[Progress], None] = lambda _: None,
+        others_may_send: bool = False,
     ) -> None:
         self._run = run
         self._resources = resources
@@ -98,6 +101,8 @@ class Applier:
         self._budget = budget
         self._deadline = deadline
         self._observer = observer
+        self._others_may_send = others_may_send
+        self._theirs: frozenset[int] = frozenset()
         self._journal = Journal(run, context.clock)
         self._window = _Window()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -111,6 +116,7 @@ class Applier:
     async def apply(self) -> None:
         self._run.settle_unwritten(self._clock.now())
         self._sent = self._run.unsettled()
+        self._theirs = frozenset(self._sent if self._others_may_send else ())
         self._progress = Progress(0, self._await_needs(), 0)
         self._observer(self._progress)
         async with asyncio.TaskGroup() as tasks:
@@ -356,11 +362,18 @@ class Applier:
             [_lost(change, f"looked, but {unread[change.seq]}") for change in rest if change.seq in unread]
         )
         rest = [change for change in rest if change.seq not in unread]
-        if rest and resource.request(rest).idempotency is Idempotency.ONCE:
+        if rest and self._must_not_be_repeated(resource, rest):
             await self._record([_lost(change, NOT_FOUND) for change in rest])
             return []
         # Somebody else may have changed it meanwhile: then it is no longer the plan's.
         return await self._fresh(resource, rest, Status.DONE) if rest and resource.rechecked else rest
+
+    def _must_not_be_repeated(self, resource: Resource, pack: Pack) -> bool:
+        """Would the service do it twice, and it may still be to come? Absent though it is, a person must decide."""
+        idempotency = resource.request(pack).idempotency
+        if idempotency is Idempotency.KEYED and not self._theirs.isdisjoint(change.seq for change in pack):
+            return not resource.refuses_twins
+        return idempotency is Idempotency.ONCE
 
     def _until_shown(self, resource: Resource, pack: Pack) -> float:
         """Seconds until a look proves that a create was not executed, where the service would take it twice."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class RunFile:
 
     def __init__(self, path: Path, db: sqlite3.Connection, lock: FileLock | None) -> None:
         self.path = path
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called inside every transaction, which fails with what it raises."""
         self._db = db
         self._lock = lock
 
@@ -71,7 +73,7 @@ class RunFile:
             raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
         except OSError as error:
             raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
-        run = cls(path, _connect(path), FileLock.acquire(path))
+        run = cls(path, _connect(path), FileLock.beside(path))
         run._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         run._db.execute(f"PRAGMA user_version={FORMAT}")
         run._db.executescript(_TABLES)
@@ -79,13 +81,17 @@ class RunFile:
         return run
 
     @classmethod
-    def open(cls, path: Path, *, write: bool = False) -> RunFile:
-        """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
+    def open(cls, path: Path, *, write: bool = False, shared: bool = False) -> RunFile:
+        """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process.
+
+        ``shared``: other hosts can reach it, so that a :class:`~graphkit.engine.lease.Lease` decides who may send, and
+        no lock of this machine.
+        """
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
         if not write:
             _recover(path)
-        lock = FileLock.acquire(path) if write else None
+        lock = FileLock.beside(path) if write and not shared else None
         try:
             db = _connect(path, read_only=not write)
         except sqlite3.DatabaseError as error:
@@ -121,6 +127,7 @@ class RunFile:
         """One commit for all that happens inside; nothing of it if that fails."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self.on_begin()
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
@@ -135,10 +142,19 @@ class RunFile:
 
     def set_header(self, **values: Any) -> None:
         with self.transaction():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO header VALUES (?, ?)",
-                [(name, canonical(value)) for name, value in values.items()],
-            )
+            self.put_header(**values)
+
+    def put_header(self, **values: Any) -> None:
+        """The same within a transaction of the caller's."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO header VALUES (?, ?)",
+            [(name, canonical(value)) for name, value in values.items()],
+        )
+
+    def header_value(self, name: str) -> Any:
+        """One field; None if it is not there."""
+        row = self._db.execute("SELECT value FROM header WHERE name = ?", (name,)).fetchone()
+        return msgspec.json.decode(row[0]) if row else None
 
     def header(self) -> dict[str, Any]:
         return {name: msgspec.json.decode(value) for name, value in self._db.execute("SELECT name, value FROM header")}
