@@ -237,7 +237,9 @@ _QUEUES = re.compile(
 def _queues(value: object, base: Path) -> str:
     text = _text(value, base)
     if not _QUEUES.fullmatch(text):
-        raise ValueError(f"'{text}' is not the address of an Azure queue service: https://<account>.queue.core.windows.net")
+        raise ValueError(
+            f"'{text}' is not the address of an Azure queue service: https://<account>.queue.core.windows.net"
+        )
     return text.rstrip("/")
 
 
@@ -568,8 +570,8 @@ class Settings:
     functions_sign_in: bool = field(
         default=False,
         metadata=_about(
-            "Set by Azure where App Service authentication is on: then every caller needs an app role. Not to be set by "
-            "hand.",
+            "Set by Azure where App Service authentication is on: then every caller needs an app role. Not to be set "
+            "by hand.",
             env="WEBSITE_AUTH_ENABLED",
             key="",
             read=_switch,

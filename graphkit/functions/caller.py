@@ -2,8 +2,8 @@
 
 The platform checks the function's key before anything of ours runs. Where App Service authentication is on it puts what
 it knows of the caller into ``X-MS-CLIENT-PRINCIPAL`` and removes that header from what comes from outside
-(https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities). Where it is off the header can be
-forged, but it can only take rights away: whoever leaves it out needs no role.
+(https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities). Where it is off the header can
+be forged, but it can only take rights away: whoever leaves it out needs no role.
 """
 
 from __future__ import annotations

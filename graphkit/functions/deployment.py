@@ -41,5 +41,5 @@ def require_share(settings: Settings) -> None:
     raise UsageError(
         f"the runs folder {settings.runs_dir} ({settings.origin('runs_dir')}) is not on a mounted share: runs would be "
         "lost with this instance, and another instance would not see them",
-        hint="mount an Azure Files share and set GRAPHKIT_RUNS_DIR to it; GRAPHKIT_FUNCTIONS_LOCAL_RUNS=1 accepts a disk",
+        hint="mount an Azure Files share and set GRAPHKIT_RUNS_DIR; GRAPHKIT_FUNCTIONS_LOCAL_RUNS=1 accepts a disk",
     )

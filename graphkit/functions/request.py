@@ -133,7 +133,9 @@ def parse(recipe: str, body: bytes) -> tuple[RunRequest, dict[str, bytes]]:
     try:
         given = msgspec.json.decode(body, type=Body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(400, f"the body is not as it should be: {error}", hint="docs/azure-functions.md shows one") from None
+        raise Refused(
+            400, f"the body is not as it should be: {error}", hint="docs/azure-functions.md shows one"
+        ) from None
     _check(given)
     documents = {name: text.encode() for name, text in given.inputs.items()}
     request = RunRequest(recipe, digests_of(documents), given.options, given.map, given.set, given.label)
@@ -151,7 +153,9 @@ def _check(given: Body) -> None:
     wrong = [name for name in given.inputs if not _NAME.fullmatch(name)]
     if wrong or not given.inputs:
         what = f"{wrong[0][:60]!r} is no file name such as pools.yaml" if wrong else "there is no input"
-        raise Refused(400, f"inputs: {what}", hint="letters, digits, . _ - and a suffix csv, tsv, json, jsonl, yaml or yml")
+        raise Refused(
+            400, f"inputs: {what}", hint="letters, digits, . _ - and a suffix csv, tsv, json, jsonl, yaml or yml"
+        )
     if len({name.lower() for name in given.inputs}) < len(given.inputs):
         raise Refused(400, "inputs: two names differ in case only")
     if given.map and given.map not in given.inputs:

@@ -18,8 +18,8 @@ class Problems:
     """A list that readers add to and never raise from; the caller ends with :meth:`raise_if_any`.
 
     ``found`` holds the problems in the order of the input, ``warnings`` one line each for what is odd but harmless,
-    ``opened`` by its name everything that was opened: what the plan is bound to. ``within`` is the only folder from which
-    files may be opened, where somebody else wrote the inputs; names are then relative to it.
+    ``opened`` by its name everything that was opened: what the plan is bound to. ``within`` is the only folder from
+    which files may be opened, where somebody else wrote the inputs; names are then relative to it.
     """
 
     def __init__(self, *, within: Path | None = None) -> None:

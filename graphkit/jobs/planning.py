@@ -19,6 +19,7 @@ from graphkit.errors import InputProblem, MissingPermission
 from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.summary import Summary, Validated, summarise
+from graphkit.jobs.timing import nothing_sent_after
 from graphkit.recipe import Inputs, Recipe, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.session import Session
@@ -49,11 +50,14 @@ def validate(asked: Asked) -> Validated:
     return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings))
 
 
-async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+async def plan(
+    session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None, deadline: float | None = None
+) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
-    is kept, with status ``blocked``.
+    ``deadline`` is a time of ``session.clock``. Raises ``InputErrors`` with everything wrong at once,
+    ``DeadlineReached`` if the plan was not complete in time, and leaves no run file behind then; a plan that a rail
+    stops is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
     warnings = check_permissions(session, recipe)
@@ -67,7 +71,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
+            with nothing_sent_after(session, deadline):
+                await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             return summarise(run)
     except BaseException:

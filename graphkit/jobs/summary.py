@@ -40,7 +40,7 @@ class Summary:
 
     ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``status`` is
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
-    ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
+    ``--skip-invalid`` goes on without, ``digest`` names the sealed plan, ``throttled`` the answers 429 of this
     process.
     """
 
@@ -56,6 +56,7 @@ class Summary:
     blocked: list[str]
     warnings: list[str] = field(default_factory=list)
     left_out: int = 0
+    digest: str = ""
     throttled: int = 0
     results: Path | None = None
 
@@ -116,6 +117,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
         blocked=list(header.get("blocked") or []),
         warnings=list(header.get("warnings") or []),
         left_out=run.left_out(),
+        digest=str(header.get("digest", "")),
         throttled=throttled,
         results=results,
     )
