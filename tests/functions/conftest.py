@@ -17,7 +17,7 @@ def tenant(tenant):
 
 @pytest.fixture
 def make_app(tmp_path, tenant, monkeypatch):
-    """``make_app(GRAPHKIT_FUNCTIONS_APPLY="0")``: an app on the stored tenant, on virtual time, with these variables."""
+    """``make_app(GRAPHKIT_FUNCTIONS_APPLY="0")``: an app on the stored tenant, with these variables."""
 
     def make(**variables: str) -> App:
         env = {

@@ -151,11 +151,12 @@ def test_an_input_cannot_name_a_file_outside_of_what_was_sent(app, path, tmp_pat
 def test_a_map_brings_local_files_into_the_shape_of_a_recipe(make_app):
     app = make_app(GRAPHKIT_FUNCTIONS_RECIPES="licenses.assign")
     people = "Name,Where\nrx1-0001,RX1\nrx1-0002,RX1\n"
-    mapping = 'rows: people.csv\ncolumns:\n  upn: "{Name}@{domain}"\n  sku: =EMS\n  org: Where\nvalues: {domain: contoso.example}\n'
+    columns = 'columns: {upn: "{Name}@{domain}", sku: =EMS, org: Where}'
+    mapping = f"rows: people.csv\n{columns}\nvalues: {{domain: contoso.example}}\n"
     reply = app.start({"inputs": {"people.csv": people, "m.yaml": mapping}, "map": "m.yaml"}, recipe="licenses.assign")
     assert reply.status == 202, reply.body
     app.take()
-    assert app.show(reply.run).body["plan"]["changes"]["update"] == 2
+    assert app.show(reply.run).body["plan"]["changes"]["add"] == 2
 
 
 @pytest.mark.parametrize("run", ["0" * 32, "..", "../x", "0" * 31, "F" * 32, ""])

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import azure.functions as func
+from azure.functions.timer import TimerRequest
 
 from graphkit.functions import app as triggers
 from graphkit.functions.deployment import Deployment
@@ -67,7 +68,7 @@ class App:
         return self.call(triggers.cancel, "POST", f"runs/{run}/cancel", headers=headers, id=run)
 
     def tick(self, *, late=False):
-        handler(triggers.look_for_drift)(func.TimerRequest(past_due=late))
+        handler(triggers.look_for_drift)(TimerRequest(past_due=late))
 
     def take(self, text=None):
         """One message to the queue's function: the oldest, or ``text``."""
