@@ -144,7 +144,8 @@ def described(run: Run) -> dict[str, Any]:
         "links": {"self": address, "approve": f"{address}/approve", "cancel": f"{address}/cancel"},
     }
     if state.status == "applying":
-        facts["progress"] = run.progress()
+        worker = run.worker()
+        facts["progress"] = worker and {"done": worker.done, "total": worker.total, "failed": worker.failed}
     return facts
 
 

@@ -14,7 +14,8 @@ from graphkit import clock, jobs
 from graphkit.clock import RealClock
 from graphkit.engine.apply import Progress
 from graphkit.engine.runfile import RunFile
-from graphkit.functions.store import Run
+from graphkit.functions.deployment import Deployment
+from graphkit.functions.store import Run, Worker
 from graphkit.jobs import Summary
 from graphkit.session import Session, open_session
 from graphkit.settings import Settings
@@ -28,13 +29,8 @@ Job = Callable[[Session, float], Awaitable[Summary]]
 """A job, given the session and the time of its clock at which it has to end."""
 
 
-class _Latest:
-    """How far a run is, as it was last told."""
-
-    progress: Progress | None = None
-
-    def note(self, progress: Progress) -> None:
-        self.progress = progress
+class Busy(Exception):
+    """Another worker is applying the run."""
 
 
 def plan(settings: Settings, run: Run) -> Summary:
@@ -49,24 +45,29 @@ def plan(settings: Settings, run: Run) -> Summary:
     return look(run)
 
 
-def apply(settings: Settings, run: Run, *, begun: bool, retry: bool) -> Summary:
-    """Carry out the plan, or go on with it, as far as the time allows."""
-    worker = f"{socket.gethostname()} process {os.getpid()} {secrets.token_hex(4)}"
-    done = _Latest()
+def apply(deployment: Deployment, run: Run, *, begun: bool, retry: bool) -> Summary:
+    """Carry out the plan, or go on with it, as far as the time allows. Raises ``Busy`` if somebody else is at it."""
+    name = f"{socket.gethostname()} process {os.getpid()} {secrets.token_hex(4)}"
+    if not run.claim(Worker(name, deployment.now())):
+        raise Busy
+    presence = _Presence(deployment, run, name)
 
     async def job(session: Session, deadline: float) -> Summary:
-        async with _watched(session, run, done):
+        async with presence.shown(session):
             return await jobs.apply(
                 session,
                 run.run_file,
                 resume=begun,
                 retry=retry,
                 deadline=deadline,
-                observer=done.note,
-                worker=worker,
+                observer=presence.note,
+                worker=name,
             )
 
-    return _in_session(settings, run, job)
+    try:
+        return _in_session(deployment.settings, run, job)
+    finally:
+        run.leave(name)
 
 
 def look(run: Run) -> Summary:
@@ -86,22 +87,33 @@ def _in_session(settings: Settings, run: Run, job: Job) -> Summary:
     return clock.run(main(), virtual=settings.target.virtual_time)
 
 
-@asynccontextmanager
-async def _watched(session: Session, run: Run, done: _Latest) -> AsyncIterator[None]:
-    """While the context lasts, look for a cancellation and tell how far it is."""
+class _Presence:
+    """While a slice is at work: tells that it is and how far, and looks whether somebody cancels."""
 
-    async def keep_looking() -> None:
+    def __init__(self, deployment: Deployment, run: Run, name: str) -> None:
+        self._deployment = deployment
+        self._run = run
+        self._name = name
+        self._latest = Progress(0, 0, 0)
+
+    def note(self, progress: Progress) -> None:
+        """How far it is."""
+        self._latest = progress
+
+    @asynccontextmanager
+    async def shown(self, session: Session) -> AsyncIterator[None]:
+        telling = asyncio.create_task(self._keep_telling(session))
+        try:
+            yield
+        finally:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+    async def _keep_telling(self, session: Session) -> None:
         while True:
             await session.clock.sleep(LOOKS_EVERY_S)
-            if run.cancelled:
+            if self._run.cancelled:
                 session.stop_sending()
-            if done.progress:
-                run.set_progress(**asdict(done.progress))
-
-    looking = asyncio.create_task(keep_looking())
-    try:
-        yield
-    finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+            with suppress(OSError):  # the share may be away for a moment
+                self._run.tell(Worker(self._name, self._deployment.now(), **asdict(self._latest)))

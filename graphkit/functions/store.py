@@ -3,24 +3,25 @@
     <id>/request.json      what was asked for            made whole, with the folder
     <id>/inputs/           the documents                 the same
     <id>/state.json        how far it is                 replaced by the queue's worker alone
-    <id>/progress.json     the slice at work             the same; for the eye only
+    <id>/worker.json       who is applying, how far      made by the one, who replaces and removes it
     <id>/approved-N.json   somebody approved slice N     made once
     <id>/sent-N            its message went out          made once
     <id>/cancelled.json    somebody cancelled            made once
     <id>/plan/<id>.run     the run file                  made whole, with the folder; opened by the worker alone
 
-No two processes ever write the same file: what must happen once is the making of a file or the renaming of a folder,
-which only one can do. SQLite files are not opened by those who only look: a reader on another machine could take a
-transaction under way for one that a dead process left behind.
+What must happen once is the making of a file or the renaming of a folder, which only one process can do. SQLite files
+are not opened by those who only look: a reader on another machine could take a transaction under way for one that a
+dead process left behind.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from graphkit.functions.request import RunRequest, is_id
 
 FOLDER = "functions"
 """Within the runs folder."""
+STALE_S = 30.0
+"""Whoever has told nothing for so long counts as dead. If they are not, the epoch of the run file stops them."""
 FINAL = ("finished", "partly-failed", "blocked", "failed", "cancelled")
 
 
@@ -61,6 +64,16 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     def can_go_on(self) -> bool:
         """May somebody approve what is left of it?"""
         return self.status == "planned" or (self.status in ("partly-failed", "failed") and bool(self.plan_digest))
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """Who applies a run, when that was last told (seconds since the epoch), and how far it was then."""
+
+    name: str
+    seen: float
+    done: int = 0
+    total: int = 0
+    failed: int = 0
 
 
 class Approval(msgspec.Struct, frozen=True, rename="camel"):
@@ -98,13 +111,39 @@ class Run:
     def set_state(self, state: State) -> None:
         _replace(self.path / "state.json", msgspec.json.encode(state))
 
-    def progress(self) -> dict[str, int]:
-        with suppress(FileNotFoundError, msgspec.DecodeError):
-            return msgspec.json.decode((self.path / "progress.json").read_bytes(), type=dict[str, int])
-        return {}
+    def worker(self) -> Worker | None:
+        """Who is applying it, or was when they died."""
+        try:
+            return msgspec.json.decode((self.path / "worker.json").read_bytes(), type=Worker)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError:
+            return Worker("somebody who is just beginning", math.inf)
 
-    def set_progress(self, **numbers: int) -> None:
-        _replace(self.path / "progress.json", msgspec.json.encode(numbers))
+    def claim(self, worker: Worker) -> bool:
+        """Be the one who applies it, unless somebody is and told so less than ``STALE_S`` ago."""
+        path = self.path / "worker.json"
+        try:
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+                stream.write(msgspec.json.encode(worker))
+        except FileExistsError:
+            other = self.worker()
+            if other and worker.seen - other.seen < STALE_S:
+                return False
+            _replace(path, msgspec.json.encode(worker))
+        return True
+
+    def tell(self, worker: Worker) -> None:
+        """Still there, and so far. Nothing is told of a run that somebody else has taken over."""
+        other = self.worker()
+        if other and other.name == worker.name:
+            _replace(self.path / "worker.json", msgspec.json.encode(worker))
+
+    def leave(self, name: str) -> None:
+        """Nobody is applying it any more."""
+        other = self.worker()
+        if other and other.name == name:
+            (self.path / "worker.json").unlink(missing_ok=True)
 
     def approval(self, number: int) -> Approval | None:
         try:

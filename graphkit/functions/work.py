@@ -39,7 +39,7 @@ from graphkit.errors import (
 from graphkit.functions import slicing
 from graphkit.functions.deployment import Deployment
 from graphkit.functions.queue import Message
-from graphkit.functions.store import Approval, Run
+from graphkit.functions.store import STALE_S, Approval, Run
 from graphkit.jobs import Summary
 from graphkit.log import event
 
@@ -111,6 +111,10 @@ class _Slice:
         except LeaseLost:
             # Whoever took the run over has a message of their own, and speaks for the run from now on.
             event(_log, "run-taken-over", level=logging.WARNING, run=self._run.id, step=self._number)
+        except slicing.Busy:
+            # Perhaps it is about to die: this message is not to be the last one.
+            event(_log, "run-busy", run=self._run.id, step=self._number)
+            self._deployment.queue.send(Message(self._run.id, self._number), delay=STALE_S)
         except Stopped as stopped:
             self._go_on(stopped)
         except Exception as error:
@@ -172,7 +176,7 @@ class _Slice:
             return
         self._save(status="applying", error=None, trouble=None)
         begun = before.status not in ("ready", "empty")
-        self._applied(slicing.apply(self._settings, self._run, begun=begun, retry=not goes_on))
+        self._applied(slicing.apply(self._deployment, self._run, begun=begun, retry=not goes_on))
 
     def _applied(self, summary: Summary) -> None:
         code = summary.apply_exit_code

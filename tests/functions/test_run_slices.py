@@ -22,6 +22,7 @@ from graphkit.errors import (
     WrongTenant,
 )
 from graphkit.functions import slicing
+from graphkit.functions.store import Worker
 
 
 def writes(tenant):
@@ -293,6 +294,20 @@ def test_a_message_that_is_none_is_dropped(app, text):
     assert not app.queue.messages
 
 
+def test_while_somebody_applies_it_another_worker_leaves_it_alone_and_comes_back(app, tenant, planned):
+    app.approve(planned)
+    text = app.queue.messages[0][0]
+    assert app.run(planned).claim(Worker("another", app.now - 20, done=7, total=47))
+    app.take()
+    assert not writes(tenant)
+    assert list(app.queue.messages) == [(text, 30.0)]
+    assert app.show(planned).body["progress"] == {"done": 7, "total": 47, "failed": 0}
+    app.now += 30
+    app.take()
+    assert app.show(planned).body["status"] == "finished"
+    assert "worker.json" not in files_of(app.run(planned).path)
+
+
 # -- faults ----------------------------------------------------------------------------------------------------------
 
 PASSING = [
@@ -415,14 +430,14 @@ def test_a_cancelled_run_is_neither_planned_nor_applied(app, tenant, planned):
 def test_a_run_at_work_stops_in_an_orderly_way_and_says_what_it_did(app, tenant, planned, monkeypatch):
     fault(tenant, {"path": "/$batch", "action": "delay", "seconds": 20})
     app.approve(planned)
-    look = slicing._Latest.note
+    look = slicing._Presence.note
 
     def cancel_once(self, progress):
         look(self, progress)
         if progress.done:
             app.cancel(planned)
 
-    monkeypatch.setattr(slicing._Latest, "note", cancel_once)
+    monkeypatch.setattr(slicing._Presence, "note", cancel_once)
     app.take_all()
     shown = app.show(planned).body
     assert shown["status"] == "cancelled"
