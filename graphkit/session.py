@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.app_roles import GRAPH_APP_ID
 from graphkit.auth.methods import identities
 from graphkit.auth.permissions import (
     Permissions,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from graphkit.transport.ledger import Board
     from graphkit.transport.tally_file import FileTally
 
-GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
 TENANT_SIZE = "L"
 """More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
