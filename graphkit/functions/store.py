@@ -176,6 +176,9 @@ class Run:
         try:
             yield draft / self.run_file.name
             _publish(draft, self.run_file.parent)
+            # Workers that died leave theirs; one that is still at it comes too late anyway.
+            for other in self.path.glob(".plan-*"):
+                shutil.rmtree(other, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
