@@ -21,7 +21,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ FOLDER = "functions"
 """Within the runs folder."""
 STALE_S = 30.0
 """Whoever has told nothing for so long counts as dead. If they are not, the epoch of the run file stops them."""
+LEFT_AFTER_S = 24 * 3600.0
+"""After so long nobody works on a draft any more, whatever the host's time-out."""
 FINAL = ("finished", "partly-failed", "blocked", "failed", "cancelled")
 
 
@@ -176,9 +178,6 @@ class Run:
         try:
             yield draft / self.run_file.name
             _publish(draft, self.run_file.parent)
-            # Workers that died leave theirs; one that is still at it comes too late anyway.
-            for other in self.path.glob(".plan-*"):
-                shutil.rmtree(other, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -199,6 +198,7 @@ class Runs:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = Run(self._folder / f".new-{secrets.token_hex(8)}")
         draft.inputs.mkdir(mode=0o700, parents=True)
+        self._sweep(draft.path.stat().st_mtime)
         try:
             for name, content in documents.items():
                 _make_once(draft.inputs / name, content)
@@ -207,6 +207,14 @@ class Runs:
             yield draft
         finally:
             shutil.rmtree(draft.path, ignore_errors=True)
+
+    def _sweep(self, now: float) -> None:
+        """Remove what workers that died have left unfinished. ``now`` is the share's own time."""
+        for pattern in (".new-*", "*/.plan-*"):
+            for left in self._folder.glob(pattern):
+                with suppress(OSError):
+                    if now - left.stat().st_mtime > LEFT_AFTER_S:
+                        shutil.rmtree(left, ignore_errors=True)
 
     def keep(self, draft: Run, request: RunRequest) -> Run:
         """The draft under its id, or the run that is there already: the same request is the same run."""
