@@ -59,6 +59,7 @@ _UNREAD_BELOW = frozenset({"malformed-csv", "encoding", "too-long"})
 _UNREAD_WHOLE = frozenset(
     {
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
+        "file-outside",
         *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
         *(
             "no-rows",

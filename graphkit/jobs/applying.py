@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
+from graphkit.jobs.timing import nothing_sent_after
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
@@ -33,9 +33,6 @@ from graphkit.session import Session
 
 FRESH = ("ready", "empty")
 BEGUN = ("applying", "interrupted", "finished")
-LAST_S = 10.0
-"""Seconds before a deadline, but a twentieth of the time given at most, in which nothing new is sent: what is under way
-may end, and the books are closed."""
 
 
 async def apply(
@@ -43,6 +40,7 @@ async def apply(
     path: Path,
     *,
     resume: bool = False,
+    retry: bool = True,
     deadline: float | None = None,
     results: Path | None = None,
     observer: Callable[[Progress], None] = lambda _: None,
@@ -50,12 +48,14 @@ async def apply(
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
-    ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker`` names this process where other
-    hosts can reach the run file too: it then takes the run over from whoever works on it (:mod:`graphkit.engine.lease`)
-    instead of locking it on this machine. Raises ``RunFileError`` if the plan is damaged, expired, consumed or not
-    begun, ``InUse`` if a process of this machine works on it or on the same objects, ``LeaseLost`` if another worker
-    took it over, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan,
-    and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
+    ``retry`` says whether a resume tries again what failed: a run that is carried out slice by slice would else spend
+    each slice on its failures. ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker``
+    names this process where other hosts can reach the run file too: it then takes the run over from whoever works on
+    it (:mod:`graphkit.engine.lease`) instead of locking it on this machine. Raises ``RunFileError`` if the plan is
+    damaged, expired, consumed or not begun, ``InUse`` if a process of this machine works on it or on the same
+    objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the session is for another tenant or
+    app, ``Blocked`` if a rail stopped the plan, and what stopped the run early (``Stopped``, ``AuthError``,
+    ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True, shared=bool(worker)) as run:
         run.verify()
@@ -69,10 +69,10 @@ async def apply(
         written = results or path.with_suffix(".results.csv")
         with _alone(session, run, header, worker) as others_may_send:
             run.set_header(status="applying")
-            if resume:
+            if resume and retry:
                 run.retry_failed()
             try:
-                with _nothing_sent_after(session, deadline) as last:
+                with nothing_sent_after(session, deadline) as last:
                     await _apply(session, run, header, last, observer, others_may_send)
             except BaseException as error:
                 if isinstance(error, GraphkitError):
@@ -104,21 +104,6 @@ def _alone(session: Session, run: RunFile, header: dict[str, Any], worker: str) 
 
 def _writes(actions: dict[str, int]) -> bool:
     return any(count for action, count in actions.items() if Action(action).writes)
-
-
-@contextmanager
-def _nothing_sent_after(session: Session, deadline: float | None) -> Iterator[float]:
-    """Tells the transport, and the time after which nothing new is sent."""
-    if deadline is None:
-        yield math.inf
-        return
-    left = deadline - session.clock.now()
-    left -= min(LAST_S, max(0.0, left) / 20)
-    session.chain.deadline = session.clock.monotonic() + left
-    try:
-        yield session.clock.now() + left
-    finally:
-        session.chain.deadline = math.inf
 
 
 def _close_books(run: RunFile, results: Path) -> None:

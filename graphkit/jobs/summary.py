@@ -47,7 +47,7 @@ class Summary:
     ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``remarks``
     are what is worth knowing about the plan; ``status`` is
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
-    ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
+    ``--skip-invalid`` goes on without, ``digest`` names the sealed plan, ``throttled`` the answers 429 of this
     process. ``undoes`` is the run that this one takes back; empty for any other.
     """
 
@@ -64,6 +64,7 @@ class Summary:
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     left_out: int = 0
+    digest: str = ""
     throttled: int = 0
     results: Path | None = None
     undoes: str = ""
@@ -129,6 +130,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
         warnings=list(header.get("warnings") or []),
         remarks=list(header.get("remarks") or []),
         left_out=run.left_out(),
+        digest=str(header.get("digest", "")),
         throttled=throttled,
         results=results,
     )
