@@ -22,7 +22,9 @@ from graphkit.recipe import all_recipes
 from graphkit.reports import text
 from graphkit.session import Session
 
-APPLYING = ("yes", "deadline", "results", "html")
+LIMITS = ("max_changes", "max_removals", "max_deletes")
+APPLYING = ("yes", "deadline", "results", "html", "canary", "max_failures", "wait", *LIMITS)
+"""Options that a saved plan takes."""
 
 
 @click.command("apply", cls=Command)
@@ -40,6 +42,7 @@ def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
         _refuse_plan_options(run_or_recipe)
         with opened(Path(run_or_recipe)) as run:
             summary = summarise(run)
+            jobs.check_limits(run, manner_of(given).limits)
     if summary.status == "blocked":
         raise Blocked(summary.blocked, hint="change the input or the limits named, and plan again")
     ask_for(summary, yes=given["yes"])
@@ -113,7 +116,20 @@ async def _apply(
             deadline=None if within is None else session.clock.now() + within,
             results=Path(results) if results else None,
             observer=meter.update,
+            manner=manner_of(given),
         )
+
+
+def manner_of(given: dict[str, Any]) -> jobs.Manner:
+    """How the command line wants the plan carried out. Limits count that were given; the others are the plan's."""
+    context = click.get_current_context()
+    limits = {name: given[name] for name in LIMITS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return jobs.Manner(
+        canary=given["canary"],
+        failed_share=given["max_failures"] / 100,
+        wait_s=given["wait"],
+        limits=jobs.Limits(**limits),
+    )
 
 
 def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None) -> None:

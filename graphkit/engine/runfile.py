@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status, canonical
+from graphkit.engine.change import Action, Change, Desired, Effect, Origin, Result, Status, canonical
 from graphkit.engine.lock import FileLock
 from graphkit.errors import InputProblem, RunFileError
 
@@ -46,7 +46,8 @@ CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT
     PRIMARY KEY(step, seq)) WITHOUT ROWID;
 CREATE INDEX intent_seq ON intent(seq);
 CREATE TABLE outcome(
-    seq INTEGER PRIMARY KEY, status TEXT, object_id TEXT, code TEXT, error TEXT, request_id TEXT, at REAL
+    seq INTEGER PRIMARY KEY, status TEXT, object_id TEXT, code TEXT, error TEXT, request_id TEXT, at REAL,
+    effective TEXT DEFAULT ''
 );
 """
 
@@ -403,8 +404,17 @@ class RunFile:
         """(change, result, time)."""
         for seq, result, at in outcomes:
             self._db.execute(
-                "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (seq, result.status.value, result.object_id, result.code, result.error, result.request_id, at),
+                "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    seq,
+                    result.status.value,
+                    result.object_id,
+                    result.code,
+                    result.error,
+                    result.request_id,
+                    at,
+                    result.effective,
+                ),
             )
 
     def written_ids(self, kind: str) -> set[str]:
@@ -420,7 +430,7 @@ class RunFile:
         """Noops end as already so, blocked ones as skipped with their reason."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO outcome"
+                "INSERT OR IGNORE INTO outcome(seq, status, object_id, code, error, request_id, at)"
                 " SELECT seq, 'already', '', '', '', '', ? FROM change WHERE action = 'noop'"
                 " UNION ALL SELECT seq, 'skipped', '', 'blocked', json_extract(line, '$.note'), '', ?"
                 " FROM change WHERE action = 'blocked'",
@@ -431,14 +441,15 @@ class RunFile:
         """Take back the outcomes that another try may better; returns how many."""
         with self.transaction():
             gone = self._db.execute(
-                "DELETE FROM outcome WHERE status IN ('failed', 'unknown')"
+                # What was accepted and is not effective would not be bettered by being sent again.
+                "DELETE FROM outcome WHERE (status IN ('failed', 'unknown') AND effective != 'no')"
                 " OR (status = 'skipped' AND code = 'needs-failed')"
             )
         return gone.rowcount
 
     def outcome(self, seq: int) -> Result | None:
         row = self._db.execute(
-            "SELECT status, object_id, code, error, request_id FROM outcome WHERE seq = ?", (seq,)
+            "SELECT status, object_id, code, error, request_id, effective FROM outcome WHERE seq = ?", (seq,)
         ).fetchone()
         return _result(row) if row else None
 
@@ -454,6 +465,17 @@ class RunFile:
             " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') GROUP BY action"
         )
         return {action: int(count) for action, count in rows}
+
+    def awaiting_effect(self, kind: str) -> Iterator[Change]:
+        """What was accepted and is not known to be effective; what was found not to be may have become so since."""
+        which = "SELECT seq FROM outcome WHERE effective = 'no' OR (status = 'done' AND effective != 'yes')"
+        yield from self._chunks(f"kind = ? AND action NOT IN ('noop', 'blocked') AND seq IN ({which})", (kind,))
+
+    def effect_counts(self) -> dict[str, int]:
+        """How much of what takes effect later has; each answer named, or none if nothing does."""
+        rows = self._db.execute("SELECT effective, count(*) FROM outcome WHERE effective != '' GROUP BY effective")
+        found = dict(rows.fetchall())
+        return {effect.value: int(found.get(effect.value, 0)) for effect in Effect} if found else {}
 
     def finished(self) -> bool:
         """Has every change an outcome?"""
@@ -495,9 +517,9 @@ class RunFile:
                 outcomes = self._outcomes_of(row)
                 yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
 
-    def _outcomes_of(self, row: int) -> list[tuple[str, str, str, str, str, str]]:
+    def _outcomes_of(self, row: int) -> list[tuple[str, ...]]:
         return self._db.execute(
-            "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
+            "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id, effective"
             " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
             (row,),
         ).fetchall()
@@ -511,9 +533,7 @@ class InputResult(msgspec.Struct, frozen=True):
     result: Result
 
     @classmethod
-    def of(
-        cls, origin: Origin, problem: str | None, rows: Sequence[tuple[str, str, str, str, str, str]]
-    ) -> InputResult:
+    def of(cls, origin: Origin, problem: str | None, rows: Sequence[tuple[str, ...]]) -> InputResult:
         if problem:
             return cls(origin, Action.BLOCKED, Result(status=Status.SKIPPED, code="invalid-input", error=problem))
         if not rows:
@@ -524,8 +544,14 @@ class InputResult(msgspec.Struct, frozen=True):
         object_id = next((row[2] for row in rows if row[2]), "")
         status = Status(worst[1]) if worst[1] else Status.UNKNOWN
         code = own[3] or ("" if worst[1] else "not-applied")
+        effects = [row[6] for row in rows if row[6]]
         result = Result(
-            status=status, object_id=object_id, code=code or "", error=own[4] or "", request_id=own[5] or ""
+            status=status,
+            object_id=object_id,
+            code=code or "",
+            error=own[4] or "",
+            request_id=own[5] or "",
+            effective=next((effect for effect in (Effect.NO, Effect.PENDING, Effect.YES) if effect in effects), ""),
         )
         return cls(origin, main[0], result)
 
@@ -582,5 +608,10 @@ def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
 
 def _result(row: Sequence[Any]) -> Result:
     return Result(
-        status=Status(row[0]), object_id=row[1] or "", code=row[2] or "", error=row[3] or "", request_id=row[4] or ""
+        status=Status(row[0]),
+        object_id=row[1] or "",
+        code=row[2] or "",
+        error=row[3] or "",
+        request_id=row[4] or "",
+        effective=row[5] or "",
     )

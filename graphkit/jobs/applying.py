@@ -6,18 +6,22 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
 from graphkit.engine.change import Action
 from graphkit.engine.claim import claimed
+from graphkit.engine.course import Breaker
+from graphkit.engine.effect import settle_effects
 from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
-from graphkit.engine.resource import Context, PlanOptions, total_effect
+from graphkit.engine.resource import Context, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError
+from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
@@ -43,30 +47,35 @@ async def apply(
     results: Path | None = None,
     observer: Callable[[Progress], None] = lambda _: None,
     worker: str = "",
+    manner: Manner = USUAL,
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
     ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker`` names this process where other
     hosts can reach the run file too: it then takes the run over from whoever works on it (:mod:`graphkit.engine.lease`)
-    instead of locking it on this machine. Raises ``RunFileError`` if the plan is damaged, expired, consumed or not
-    begun, ``InUse`` if a process of this machine works on it or on the same objects, ``LeaseLost`` if another worker
-    took it over, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan,
+    instead of locking it on this machine. ``manner`` adds caution.
+
+    Raises ``RunFileError`` if the plan is damaged, expired, consumed or not begun, ``InUse`` if a process of this
+    machine works on it or on the same objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the
+    session is for another tenant or app, ``Blocked`` if a rail stopped the plan or it does not keep to a lower limit,
     and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True, shared=bool(worker)) as run:
         run.verify()
         header = run.header()
         _check(session, run, header, resume=resume)
+        check_limits(run, manner.limits)
+        manner = replace(manner, canary=manner.canary or header.get("canary", 0))
         check_permissions(session, find_recipe(header["recipe"]))
         session.call_itself(path.stem)
         written = results or path.with_suffix(".results.csv")
         with _alone(session, run, header, worker) as others_may_send:
-            run.set_header(status="applying")
+            run.set_header(status="applying", canary=manner.canary)
             if resume:
                 run.retry_failed()
             try:
                 with _nothing_sent_after(session, deadline) as last:
-                    await _apply(session, run, header, last, observer, others_may_send)
+                    await _apply(session, run, manner, last, observer, others_may_send)
             except BaseException as error:
                 if isinstance(error, GraphkitError):
                     error.hint = error.hint or f"graphkit resume {path}"
@@ -75,7 +84,7 @@ async def apply(
                     _close_books(run, written)
                 raise
             _close_books(run, written)
-        return summarise(run, throttled=session.throttled, results=written)
+        return summarise(run, throttled=session.throttled, results=written, awaited=manner.wait_s is not None)
 
 
 @contextmanager
@@ -122,15 +131,16 @@ def _close_books(run: RunFile, results: Path) -> None:
 async def _apply(
     session: Session,
     run: RunFile,
-    header: dict[str, Any],
+    manner: Manner,
     last: float,
     observer: Callable[[Progress], None],
     others_may_send: bool,
 ) -> None:
-    options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
     snapshot = Snapshot()
     try:
-        context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
+        context = Context(
+            session.client, session.clock, snapshot, planned_options(run), run.object_ids(), run.created()
+        )
         _allow(session, run)
         resources = ResourceTable(context)
         try:
@@ -141,8 +151,13 @@ async def _apply(
                 session.budget,
                 deadline=last,
                 observer=observer,
+                breaker=Breaker(manner.failed_share),
+                canary=manner.canary,
                 others_may_send=others_may_send,
             ).apply()
+            if manner.wait_s is not None:
+                until = min(session.clock.now() + manner.wait_s, last)
+                await settle_effects(run, resources, session.clock, until)
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(
@@ -184,7 +199,3 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         )
     if not resume and session.clock.now() > header["expires"]:
         raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
-
-
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -192,10 +192,23 @@ def test_at_a_terminal_the_plan_is_shown_and_a_person_decides(simulated, tenant,
 
 
 def test_what_was_decided_when_planning_is_refused_when_applying(simulated, tenant, planned):
-    result = simulated("apply", planned, "--yes", "--max-changes", 100_000, "--adopt")
+    result = simulated("apply", planned, "--yes", "--adopt", "--org", "RX1")
     assert (result.code, tenant.log()) == (5, [])
-    assert "--adopt" in result.stderr
-    assert "--max-changes" in result.stderr
+    assert "--org, --adopt" in result.stderr or "--adopt, --org" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["apply", "resume"])
+def test_a_limit_can_be_lowered_when_applying_and_never_raised(simulated, tenant, planned, verb):
+    if verb == "resume":
+        assert simulated("apply", planned, "--yes", "--deadline", "0.3s").code == 7
+    before = len(tenant.log())
+    raised = simulated(verb, planned, "--yes", "--max-changes", 100_000)
+    assert (raised.code, len(tenant.log())) == (5, before)
+    assert "only a lower limit can be set now" in raised.stderr
+    blocked = simulated(verb, planned, "--yes", "--max-changes", 46)
+    assert (blocked.code, len(tenant.log())) == (6, before)
+    assert "47 changes planned, 46 allowed" in blocked.stderr
+    assert simulated(verb, planned, "--yes", "--max-changes", 47).code == 0
 
 
 def test_a_run_is_refused_by_another_target_before_anyone_signs_in(graphkit, planned):
