@@ -12,7 +12,7 @@ from chaos import KINDS, LATER, MADE_ID, World, _timeless, settle
 
 from graphkit.clock import VirtualClock
 from graphkit.clock import run as run_job
-from graphkit.engine.change import Undo
+from graphkit.engine.change import Status, Undo
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import DeadlineReached
 from graphkit.protocol.message import Effect, Request
@@ -365,8 +365,7 @@ def test_a_team_made_of_a_group_that_was_there_is_archived_and_an_undo_of_that_w
     # Its group counts as made by somebody else.
     with RunFile.open(run, write=True) as file:
         groups = [change.seq for change in file.changes("group")]
-        with file.transaction():
-            file._db.execute(f"UPDATE outcome SET status = 'already' WHERE seq IN ({','.join(map(str, groups))})")
+        file.record([(seq, replace(file.outcome(seq), status=Status.ALREADY), 0.0) for seq in groups])
     before = held(teams)
     out = teams.folder / "back.run"
     undone(command, teams, run, "--out", out, "--only", "rx1-ward-1", "--only", "rx1-ward-2")
