@@ -14,6 +14,7 @@
     * DeadlineReached
     * Parked ................... the service asked for a wait that is too long to sit out
     * TooManyFailures .......... exit 3, too many of the last outcomes failed
+    * Interrupted .............. exit 130, somebody pressed Ctrl-C
     * CanaryFailed ............. exit 3, one of the first changes did not end well
   * ConnectionFailed ........... exit 1, no answer was had and nothing was executed
   * OutcomeUnknown ............. exit 1, no answer was had and the service may have executed the request
@@ -205,6 +206,13 @@ class Parked(Stopped):
 
         until = datetime.fromtimestamp(self.until, UTC).isoformat(timespec="seconds") if self.until else ""
         return {**super().to_json(), "seconds": round(self.seconds), "until": until.replace("+00:00", "Z")}
+
+
+class Interrupted(Stopped):
+    """Somebody pressed Ctrl-C."""
+
+    code = "interrupted"
+    exit_code = 130
 
 
 class TooManyFailures(Stopped):

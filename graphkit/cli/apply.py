@@ -12,12 +12,13 @@ from click.core import ParameterSource
 from graphkit import jobs
 from graphkit.cli import progress
 from graphkit.cli.consent import ask_for, require_answerable
+from graphkit.cli.interrupt import braking
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, apply_options, asked_for, plan_options
 from graphkit.cli.running import command_line, opened, write_report
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
-from graphkit.jobs import Summary, summarise
+from graphkit.jobs import Brake, Summary, summarise
 from graphkit.recipe import all_recipes
 from graphkit.reports import text
 from graphkit.session import Session
@@ -85,7 +86,10 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
     """Apply or resume the run, print how it ended, and return the exit code."""
     check_target(invocation, path)
     try:
-        summary = invocation.in_session(lambda session: _apply(invocation, session, path, given, resume=resume))
+        with braking(invocation) as brake:
+            summary = invocation.in_session(
+                lambda session: _apply(invocation, session, path, given, brake, resume=resume)
+            )
     except BaseException:
         _remember_how_to_go_on(invocation, path, given["html"])
         raise
@@ -105,7 +109,7 @@ def check_target(invocation: Invocation, path: Path) -> None:
 
 
 async def _apply(
-    invocation: Invocation, session: Session, path: Path, given: dict[str, Any], *, resume: bool
+    invocation: Invocation, session: Session, path: Path, given: dict[str, Any], brake: Brake, *, resume: bool
 ) -> Summary:
     within, results = given["deadline"], given["results"]
     async with progress.shown(invocation, session) as meter:
@@ -117,6 +121,7 @@ async def _apply(
             results=Path(results) if results else None,
             observer=meter.update,
             manner=manner_of(given),
+            brake=brake,
         )
 
 

@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
+from graphkit.engine.brake import Brake
 from graphkit.engine.canary import verify
 from graphkit.engine.change import Change
 from graphkit.engine.course import Breaker, Course
@@ -40,9 +41,9 @@ class Applier:
     """Applies one run; after ``deadline``, a time of the clock, nothing new is sent.
 
     ``canary`` is how many changes go first, and are read back, before the others follow; ``breaker`` stops the run when
-    too many fail. ``others_may_send``: whoever sent for this run before may not know yet that it was taken over, so
-    that nothing they may still send is sent again where the service would execute it twice. Raises what stopped it
-    early; outcomes are in the run file either way.
+    too many fail, ``brake`` when somebody outside says so. ``others_may_send``: whoever sent for this run before may
+    not know yet that it was taken over, so that nothing they may still send is sent again where the service would
+    execute it twice. Raises what stopped it early; outcomes are in the run file either way.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Applier:
         observer: Callable[[Progress], None] = lambda _: None,
         breaker: Breaker | None = None,
         canary: int = 0,
+        brake: Brake | None = None,
         others_may_send: bool = False,
     ) -> None:
         self._run = run
@@ -66,6 +68,7 @@ class Applier:
         self._observer = observer
         self._breaker = breaker
         self._canary = canary
+        self._brake = brake
         self._others_may_send = others_may_send
         self._window = _Window()
 
@@ -78,9 +81,14 @@ class Applier:
             deadline=self._deadline,
             observer=self._observer,
             breaker=self._breaker,
+            brake=self._brake,
             others_may_send=self._others_may_send,
         )
         self._sender = Sender(course, self._context, self._budget)
+        with course.brake.heard_by(course.interrupt):
+            await self._in_order(course)
+
+    async def _in_order(self, course: Course) -> None:
         if self._canary:
             first = list(islice(self._run.pending(), self._canary))
             await self._carry_out(first)

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Action, Change, Effect, Pace, Result, Status
 from graphkit.engine.journal import Journal
 from graphkit.engine.needs import Needs
 from graphkit.engine.packing import Ended
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import DeadlineReached, GraphkitError, Parked, Stopped, TooManyFailures
+from graphkit.errors import DeadlineReached, GraphkitError, Interrupted, Parked, Stopped, TooManyFailures
 
 IN_FLIGHT = 320
 """Packs being written at a time: eight batches of twenty on the wire and as many waiting behind them."""
@@ -79,6 +80,7 @@ class Course:
         deadline: float = math.inf,
         observer: Callable[[Progress], None] = lambda _: None,
         breaker: Breaker | None = None,
+        brake: Brake | None = None,
         others_may_send: bool = False,
     ) -> None:
         self._resources = resources
@@ -87,6 +89,7 @@ class Course:
         self._deadline = deadline
         self._observer = observer
         self._breaker = breaker or Breaker(1.0)
+        self.brake = brake or Brake()
         self.journal = Journal(run, context.clock)
         self.needs = Needs(run)
         self.sent: dict[int, float] = run.unsettled()
@@ -109,6 +112,11 @@ class Course:
         """Whatever stops one stops all, in an orderly way: nothing new is sent, what is in flight ends."""
         self._stop = self._stop or error
         self.needs.give_up()
+        self.brake.pull()
+
+    def interrupt(self) -> None:
+        """Somebody outside pulled the brake."""
+        self.halt(Interrupted("interrupted"))
 
     def park(self, error: Parked) -> None:
         """One bucket is closed for long: what takes from others goes on. Of several the first to open counts."""
@@ -131,11 +139,11 @@ class Course:
         return self._slots_of.setdefault(resource.kind, asyncio.Semaphore(resource.in_flight))
 
     async def stand_aside(self, resource: Resource, seconds: float) -> None:
-        """Wait without holding a place that others could use, and not past the deadline."""
+        """Wait without holding a place that others could use, and not past the deadline or a stop."""
         slots = self.slots_for(resource)
         slots.release()
         try:
-            await self._clock.sleep(min(seconds, self._deadline - self._clock.now()))
+            await self.brake.pause(self._clock, min(seconds, self._deadline - self._clock.now()))
         finally:
             await slots.acquire()
 

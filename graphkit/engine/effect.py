@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from graphkit.clock import Clock
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Change, Effect, Pace, Result, Status, Verdict
 from graphkit.engine.plan import chunked
 from graphkit.engine.resource import Resource
@@ -16,7 +17,9 @@ LOOKS_AFTER_S = (5.0, 10.0, 20.0, 30.0)
 NOT_EFFECTIVE = "not-effective"
 
 
-async def settle_effects(run: RunFile, resources: Mapping[str, Resource], clock: Clock, until: float) -> int:
+async def settle_effects(
+    run: RunFile, resources: Mapping[str, Resource], clock: Clock, until: float, brake: Brake
+) -> int:
     """Look until all that was accepted is effective or refused, or until ``until``; returns how much is pending.
 
     What will not become effective turns into a failure, in the service's own words. Looks once if ``until`` is past.
@@ -30,9 +33,9 @@ async def settle_effects(run: RunFile, resources: Mapping[str, Resource], clock:
                 verdicts = await resources[kind].effective(chunk)
                 pending += _record(run, chunk, verdicts, clock.now())
         left = until - clock.now()
-        if not pending or left <= 0:
+        if not pending or left <= 0 or brake.pulled:
             return pending
-        await clock.sleep(min(left, LOOKS_AFTER_S[min(turn, len(LOOKS_AFTER_S) - 1)]))
+        await brake.pause(clock, min(left, LOOKS_AFTER_S[min(turn, len(LOOKS_AFTER_S) - 1)]))
         turn += 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphkit.engine.brake import Brake as Brake
 from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.manner import Limits as Limits

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Action
 from graphkit.engine.claim import claimed
 from graphkit.engine.course import Breaker
@@ -48,12 +49,13 @@ async def apply(
     observer: Callable[[Progress], None] = lambda _: None,
     worker: str = "",
     manner: Manner = USUAL,
+    brake: Brake | None = None,
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
     ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker`` names this process where other
     hosts can reach the run file too: it then takes the run over from whoever works on it (:mod:`graphkit.engine.lease`)
-    instead of locking it on this machine. ``manner`` adds caution.
+    instead of locking it on this machine. ``manner`` adds caution; who pulls ``brake`` stops the run in an orderly way.
 
     Raises ``RunFileError`` if the plan is damaged, expired, consumed or not begun, ``InUse`` if a process of this
     machine works on it or on the same objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the
@@ -75,7 +77,7 @@ async def apply(
                 run.retry_failed()
             try:
                 with _nothing_sent_after(session, deadline) as last:
-                    await _apply(session, run, manner, last, observer, others_may_send)
+                    await _apply(session, run, manner, brake or Brake(), last, observer, others_may_send)
             except BaseException as error:
                 if isinstance(error, GraphkitError):
                     error.hint = error.hint or f"graphkit resume {path}"
@@ -132,6 +134,7 @@ async def _apply(
     session: Session,
     run: RunFile,
     manner: Manner,
+    brake: Brake,
     last: float,
     observer: Callable[[Progress], None],
     others_may_send: bool,
@@ -144,7 +147,7 @@ async def _apply(
         _allow(session, run)
         resources = ResourceTable(context)
         try:
-            await Applier(
+            applier = Applier(
                 run,
                 resources,
                 context,
@@ -153,11 +156,14 @@ async def _apply(
                 observer=observer,
                 breaker=Breaker(manner.failed_share),
                 canary=manner.canary,
+                brake=brake,
                 others_may_send=others_may_send,
-            ).apply()
-            if manner.wait_s is not None:
-                until = min(session.clock.now() + manner.wait_s, last)
-                await settle_effects(run, resources, session.clock, until)
+            )
+            with brake.heard_by(lambda: _hurry(session)):
+                await applier.apply()
+                if manner.wait_s is not None:
+                    until = min(session.clock.now() + manner.wait_s, last)
+                    await settle_effects(run, resources, session.clock, until, brake)
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(
@@ -165,7 +171,13 @@ async def _apply(
             )
     finally:
         session.budget.allow_nothing()
+        session.chain.deadline = math.inf
         snapshot.close()
+
+
+def _hurry(session: Session) -> None:
+    """What waits for its quota is to wait no more; what is on the wire may be answered."""
+    session.chain.deadline = min(session.chain.deadline, session.clock.monotonic() + LAST_S)
 
 
 def _allow(session: Session, run: RunFile) -> None:
