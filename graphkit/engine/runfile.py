@@ -349,7 +349,7 @@ class RunFile:
         except (sqlite3.DatabaseError, ValueError, LookupError) as error:
             raise RunFileError(f"{self.path} is damaged: {error}", hint=_JOURNAL_HINT) from error
         finally:
-            self._db.execute("COMMIT")
+            self._db.execute("ROLLBACK")  # of a reading: there is nothing to keep
         if what:
             name = f" {row[0]} {row[1]}" if row else f" change {seq}" if seq else ""
             raise RunFileError(f"{self.path}: {what}{name}", hint=_JOURNAL_HINT)
