@@ -24,7 +24,7 @@ LOOKS_AFTER_REFUSAL_S = (0.0, 2.0, 5.0)
 TOO_MANY = 429
 REFUSED_WHOLE = frozenset({401, 423, TOO_MANY})
 """Refusals that say nothing about what was sent: smaller packs would fare no better."""
-NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come"
+NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come: a person must look"
 NOT_SHOWN = "the service accepted it, but does not show it yet; graphkit resume looks again"
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
 """Between two tries on an object that replicas do not show yet; the last again and again. Most are there within
