@@ -14,13 +14,16 @@ from graphkit.engine.ledger import Ledger
 from graphkit.engine.plan import Planner, chunked
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
+from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem, MissingPermission
 from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
-from graphkit.recipe import Inputs, Recipe, find_recipe
+from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
+from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
 
 EXPIRES_AFTER_H = 24
@@ -56,10 +59,12 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
-    warnings = check_permissions(session, recipe)
+    check_take_over(session, recipe)
+    warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
     problems = Problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
-    asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
+    options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
+    asked = replace(asked, options=options)
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
@@ -67,8 +72,10 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
+            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
+            if session.recorder:
+                session.recorder.add_inputs(problems.opened.values())
             return summarise(run)
     except BaseException:
         # An unfinished plan is of no use to anyone and may hold personal data.
@@ -78,7 +85,17 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
 
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
-    yield from recipe.desired(inputs, options)
+    wanted = 0
+    for wish in recipe.desired(inputs, options):
+        wanted += 1
+        yield wish
+    # Rows may be dated, so that none of them is due; a document without entries is an empty list.
+    if not (wanted or inputs.problems.found or inputs.rows_read):
+        name = inputs.sources[0].name if inputs.sources else ""
+        if options.org:
+            inputs.problems.warn(f"nothing in the input belongs to --org {options.org}")
+        else:
+            inputs.problems.add(name, "", "nothing-wanted", "the input asks for nothing: an empty list is refused")
     if inputs.problems.total > len(inputs.problems.found):
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
@@ -88,20 +105,33 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
 
 
 async def _fill(
-    session: Session, run: RunFile, wishes: Iterator[Desired], problems: Problems, options: PlanOptions
+    session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
     snapshot = Snapshot()
     try:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
-        context = Context(session.client, session.clock, snapshot, options, ours=ours)
-        planner = Planner(run, ResourceTable(context), context)
-        found: list[InputProblem] = problems.found
+        sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
+        context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs, sizes=sizes)
+        context.domain = session.tenant.domain
+        rails = standard_rails(context)
+        planner = Planner(run, ResourceTable(context), context, rails)
+        found: list[InputProblem] = inputs.problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
+        for rail in rails:
+            inputs.problems.warnings += rail.warnings()
+        if not any(sizes.shrunk()) or options.accept_impact:
+            sizes.keep()
     finally:
         snapshot.close()
 
 
-def check_permissions(session: Session, recipe: Recipe) -> list[str]:
+def _remembered_as(session: Session) -> str:
+    """The tenant by a name that no other has: simulated ones and those of test servers may share an id."""
+    target = session.target
+    return f"{session.tenant.id} {'' if target.kind == 'cloud' else target} {target.state or ''}".strip()
+
+
+def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
     """Warnings about what the token may not do. Raises ``MissingPermission`` where the recipe is useless without."""
     known = session.permissions(recipe.permissions)
     if not known.known:
@@ -111,10 +141,11 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
             f"{recipe.name} needs {', '.join(_named(session, recipe))}, which this identity was not granted",
             hint=f"graphkit auth permissions {recipe.name} shows all of them",
         )
-    return [f"{name} was not granted; writes that need it will be refused" for name in _named(session, recipe)]
+    refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
+    return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
 
 
-def _named(session: Session, recipe: Recipe) -> list[str]:
+def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     """What is missing; with several apps, for which of them."""
     lacking = session.lacking(recipe.permissions)
     if len(session.apps) == 1:

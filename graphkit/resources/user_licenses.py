@@ -98,6 +98,18 @@ class UserLicenses(Resource):
             return [Change(kind=self.kind, key=key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
         return [Change(kind=self.kind, key=key, action=action, before=before, after=after, origin=wanted.origin)]
 
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """Only what was given directly can be taken directly; the plans that are off come back as they were."""
+        for line in super().removal(wanted, reading):
+            line.key = f"{wanted.properties['user'].lower()}/{wanted.properties['sku']}"
+            if line.before is not None and reading.value:
+                if reading.value.get("inherited"):
+                    line.action, line.before = Action.BLOCKED, None
+                    line.note = f"{wanted.properties['user']} holds it through a group: take them out of that group"
+                else:
+                    line.before["disabledPlans"] = reading.value["disabledPlans"]
+            yield line
+
     def left_as_written(self, change: Change, reading: Reading) -> bool:
         """With exactly these plans turned off; the merge of a wish with what is there would hide a difference."""
         return self.settled(_exactly(change), reading)
