@@ -27,6 +27,7 @@ import msgspec
 from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status, canonical
 from graphkit.engine.lock import FileLock
 from graphkit.errors import InputProblem, RunFileError
+from graphkit.private import distrusted, make_folder
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
 FORMAT = 1
@@ -64,7 +65,7 @@ class RunFile:
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
         """A new file, readable by its owner only. Refuses to overwrite."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
         except FileExistsError:
@@ -83,6 +84,10 @@ class RunFile:
         """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
+        if why := distrusted(path):
+            raise RunFileError(
+                f"{path} {why}: it may not be what was planned", hint="plan again, into a private folder"
+            )
         if not write:
             _recover(path)
         lock = FileLock.acquire(path) if write else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Action, Change, Result
+from graphkit.private import open_private
 from graphkit.reports.text import ENDED_BADLY, SIGNS, Lines, differences, duration, place
 
 LISTED = 2_000
@@ -46,7 +46,7 @@ def write_html(path: Path, facts: Mapping[str, Any], lines: Lines) -> None:
     ``facts`` is the object that ``plan -o json`` prints, with ``outcomes`` once there are some.
     """
     partial = path.with_name(path.name + ".part")
-    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    handle = open_private(partial)
     with open(handle, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(_render(facts, lines))
     partial.replace(path)

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from graphkit.clock import Clock, RealClock
+from graphkit.private import make_folder, open_private
 
 FRESH_S = 10.0
 """Older than this, a file is what a process left behind that was killed."""
@@ -65,9 +66,8 @@ class Board:
             return
         beside = self._path.with_suffix(".new")
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-            with os.fdopen(handle, "wb") as stream:
+            make_folder(self._folder)
+            with os.fdopen(open_private(beside), "wb") as stream:
                 stream.write(msgspec.json.encode(_Page(self._wall.now(), list(uses))))
             beside.replace(self._path)
             self._published = True

@@ -142,11 +142,9 @@ def test_a_list_of_nobody_is_refused(world):
         assert "an empty list is refused" in problem.message
 
 
-def test_an_organisation_that_the_input_does_not_know_is_refused(world):
-    with pytest.raises(InputErrors) as caught:
-        world.plan(org="RX9")
-    assert [problem.code for problem in caught.value.problems] == ["nothing-wanted"]
-    assert "--org RX9" in caught.value.problems[0].message
+def test_an_organisation_that_the_input_does_not_know_is_remarked_upon(world):
+    summary = world.plan(org="RX9")
+    assert (summary.status, summary.warnings) == ("empty", ["nothing in the input belongs to --org RX9"])
 
 
 def test_nobody_is_removed_while_rows_are_left_out(world):
