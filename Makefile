@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JAVASCRIPT := tests/foreign/javascript/node_modules
 
-.PHONY: demo test check bench simulate clean
+.PHONY: demo test check bench simulate prove clean
 
 demo: $(VENV)/.installed
 	$(BIN)/graphkit demo
@@ -22,6 +22,10 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/bench_tenant.py
+
+# Kills at every step, every fault, a soak: the table of docs/reliability.md; takes the better part of an hour.
+prove: $(VENV)/.developer
+	$(BIN)/python tools/prove.py
 
 # An onboarding of 1.2 million people on virtual time; takes half an hour.
 simulate: $(VENV)/.developer

@@ -4,6 +4,8 @@
   * UsageError ................. exit 5
   * InputErrors ................ exit 5, a list of InputProblem
   * RunFileError ............... exit 5
+    * InUse .................... another process is at it
+    * LeaseLost ................ another host has taken the run over
   * AuthError .................. exit 4
     * WrongTenant
     * MissingPermission
@@ -122,6 +124,18 @@ class RunFileError(GraphkitError):
 
     code = "run-file"
     exit_code = 5
+
+
+class InUse(RunFileError):
+    """Another process of this machine holds what this one needs to itself; its lock dies with it."""
+
+    code = "in-use"
+
+
+class LeaseLost(RunFileError):
+    """Another worker has taken the run over, so that this one may send and record nothing more."""
+
+    code = "lease-lost"
 
 
 class AuthError(GraphkitError):

@@ -80,7 +80,7 @@ def _refuse_plan_options(run: str) -> None:
 
 def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resume: bool = False) -> int:
     """Apply or resume the run, print how it ended, and return the exit code."""
-    _check_target(invocation, path)
+    check_target(invocation, path)
     try:
         summary = invocation.in_session(lambda session: _apply(invocation, session, path, given, resume=resume))
     except BaseException:
@@ -92,7 +92,7 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
     return summary.apply_exit_code
 
 
-def _check_target(invocation: Invocation, path: Path) -> None:
+def check_target(invocation: Invocation, path: Path) -> None:
     """Before anybody is asked for credentials: a run is applied where it was planned, and nowhere else."""
     with RunFile.open(path) as run:
         planned = summarise(run).target

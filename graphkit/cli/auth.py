@@ -57,7 +57,7 @@ def logout(invocation: Invocation, /) -> None:
 @click.pass_obj
 def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
     """What each RECIPE needs, against what the token gives."""
-    wanted = [recipe.find_recipe(name) for name in recipes]
+    wanted = [recipe.find(name) for name in recipes]
 
     async def ask(session: Session) -> list[dict[str, Any]]:
         return [compared(session, each) for each in wanted]
@@ -66,7 +66,7 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
     invocation.output.emit(rows, lambda: _shown(rows))
 
 
-def compared(session: Session, wanted: recipe.Recipe) -> dict[str, Any]:
+def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
     """One recipe's permissions, granted, missing and in excess."""
     required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
     found = session.permissions(required)

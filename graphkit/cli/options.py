@@ -136,6 +136,14 @@ _LIMITS: tuple[Decorator, ...] = (
                  help="The same for deletions."),
 )  # fmt: skip
 
+_UNDOING: tuple[Decorator, ...] = (
+    click.option("--only", multiple=True, metavar="KEY", help="Only this object, and what is below it. Repeatable."),
+    click.option("--allow-irreversible", is_flag=True, help="Allow what could not be undone in turn."),
+    click.option("--allow-privileged", is_flag=True,
+                 help="Allow writes to groups and accounts that hold directory roles."),
+    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for what binds all of it."),
+)  # fmt: skip
+
 _KEEPING: tuple[Decorator, ...] = (
     click.option("--out", metavar="FILE", help="The run file; default: a new one in the runs folder."),
 )
@@ -164,9 +172,27 @@ def plan_options(function: F) -> F:
     return _with_all(function, _INPUT, _CHOICES, _LIMITS, _KEEPING)
 
 
+def undo_options(function: F) -> F:
+    """What is to be undone, within which limits, and how that is carried out."""
+    return _with_all(function, _UNDOING, _LIMITS, _KEEPING, _APPLYING)
+
+
 def apply_options(function: F) -> F:
     """How a plan is carried out."""
     return _with_all(function, _APPLYING)
+
+
+def report_options(function: F) -> F:
+    """What a report takes: settings and rows, whom it is about, and where it goes."""
+    further = (
+        click.option("--org", default="", metavar="CODE", help="Only what belongs to this organisation."),
+        click.option("--as-of", default="", callback=_day, metavar="DATE", help="Report as of this day (YYYY-MM-DD)."),
+        click.option("--html", metavar="FILE", help="Write a page for the browser, too."),
+        click.option("--out-dir", metavar="DIR", help="Write each table as CSV, too; evidence by organisation."),
+    )
+    given = click.option("--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE",
+                         help="A setting of the report; goes before those of the file.")  # fmt: skip
+    return _with_all(function, (*_INPUT[:2], given), further)
 
 
 def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Asked:
@@ -192,4 +218,5 @@ def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Ask
         values=given["values"],
         out=Path(given["out"]) if given.get("out") else None,
         stdin=sys.stdin.buffer if "-" in inputs else None,
+        orgs_file=invocation.settings.orgs_file,
     )

@@ -35,6 +35,11 @@ class Output:
         return self.format == "table" and self._query is None
 
     @property
+    def queried(self) -> bool:
+        """Is only a part of the answer wanted, which must be known as a whole first?"""
+        return self._query is not None
+
+    @property
     def streams(self) -> bool:
         """Can rows be printed one by one?"""
         return self.format == "jsonl" and self._query is None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import msgspec
@@ -22,6 +23,8 @@ from graphkit.protocol.routes import parse
 if TYPE_CHECKING:
     import httpx
     from msgraph import GraphServiceClient
+
+    from graphkit.client.snapshot import DeltaSnapshot
 
 Params = Mapping[str, str | int | bool]
 Page = list[dict[str, Any]]
@@ -74,10 +77,11 @@ class GraphClient:
         self._chain = chain
         self.cloud = cloud
         self.clock = clock
+        self.snapshot_file: Path | None = None
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The final answer to one request, whatever its status."""
-        return await self._chain.send(request)
+        return self._chain.send(request)
 
     async def batch(self, requests: Sequence[Request]) -> Answers:
         """All of them at once, in any order on the wire; answers or exceptions in the order of ``requests``."""
@@ -159,6 +163,14 @@ class GraphClient:
         else:
             request = _read_request(path, params, headers, version)
         return Changes(self._chain, request, origin=self.cloud.graph_root, resumed=bool(link))
+
+    def snapshot(self) -> DeltaSnapshot:
+        """What was kept of this tenant by this app, in ``snapshot_file``; in memory where none is given, as for a
+        simulated tenant. Raises ``UsageError`` while another process has it."""
+        from graphkit.client.kept import open_kept
+        from graphkit.client.snapshot import DeltaSnapshot
+
+        return open_kept(self.snapshot_file) if self.snapshot_file else DeltaSnapshot()
 
     async def create(self, path: str, body: Any, **how: Unpack[WriteOptions]) -> Any:
         """POST to a collection; the object created. ``how`` as in :meth:`write`."""

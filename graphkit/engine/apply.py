@@ -23,7 +23,7 @@ from graphkit.engine.journal import Journal
 from graphkit.engine.packing import Pack, packs
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked, Stopped
+from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked, ServiceError, Stopped
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Idempotency, Response
 
@@ -78,7 +78,9 @@ class Progress:
 class Applier:
     """Applies one run; after ``deadline``, a time of the clock, nothing new is sent.
 
-    Raises what stopped it early; outcomes are in the run file either way.
+    ``others_may_send``: whoever sent for this run before may not know yet that it was taken over, so that nothing they
+    may still send is sent again where the service would execute it twice. Raises what stopped it early; outcomes are in
+    the run file either way.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Applier:
         *,
         deadline: float = math.inf,
         observer: Callable[[Progress], None] = lambda _: None,
+        others_may_send: bool = False,
     ) -> None:
         self._run = run
         self._resources = resources
@@ -98,6 +101,8 @@ class Applier:
         self._budget = budget
         self._deadline = deadline
         self._observer = observer
+        self._others_may_send = others_may_send
+        self._theirs: frozenset[int] = frozenset()
         self._journal = Journal(run, context.clock)
         self._window = _Window()
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -111,6 +116,7 @@ class Applier:
     async def apply(self) -> None:
         self._run.settle_unwritten(self._clock.now())
         self._sent = self._run.unsettled()
+        self._theirs = frozenset(self._sent if self._others_may_send else ())
         self._progress = Progress(0, self._await_needs(), 0)
         self._observer(self._progress)
         async with asyncio.TaskGroup() as tasks:
@@ -205,7 +211,7 @@ class Applier:
         resource = self._resources[pack[0].kind]
         if any(change.seq in self._sent for change in pack):
             pack = await self._adopt(resource, pack, LOOKS_AFTER_S[:2])
-        elif resource.rechecked:
+        elif resource.rechecked or pack[0].action is Action.DELETE:
             pack = await self._fresh(resource, pack, Status.ALREADY)
         if pack:
             await self._send(resource, pack, Tries())
@@ -219,7 +225,7 @@ class Applier:
                 ended.append(_result(change, Status.FAILED, "unreadable", f"not sent: {reading.why}"))
             elif resource.settled(change, reading):
                 ended.append(_found(change, status, reading))
-            elif resource.before_image(reading) != change.before:
+            elif not resource.unchanged(change, reading):
                 ended.append(
                     _result(
                         change, Status.FAILED, "changed-since-plan", "it changed after the plan was made; plan again"
@@ -238,6 +244,7 @@ class Applier:
                 return
             step = await self._journal.intend(pack)
             try:
+                await resource.clear_the_way(pack)
                 response = await self._context.client.send(request)
             except OutcomeUnknown as lost:
                 await self._after_silence(resource, pack, lost, tries.after(lost))
@@ -250,6 +257,9 @@ class Applier:
             if response.ok:
                 await self._record([(change, await _accepted(resource, change, response)) for change in pack])
                 return
+            if response.attempts > 1:
+                # An earlier try, whose answer was lost, may have been executed.
+                self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
             if response.status >= 500:
                 await self._after_outage(resource, pack, response)
                 return
@@ -262,7 +272,8 @@ class Applier:
             if not waits:
                 await self._after_refusal(resource, pack, response, readings)
                 return
-            await self._journal.release(step)
+            if response.attempts == 1:
+                await self._journal.release(step)
             await self._stand_aside(resource, wait)
 
     async def _stand_aside(self, resource: Resource, seconds: float) -> None:
@@ -280,7 +291,8 @@ class Applier:
         The age of what is needed counts: later it is something else that is not there.
         """
         created = self._context.created
-        newest = max((created.get(need, -math.inf) for change in pack for need in change.needs), default=-math.inf)
+        names = ((*change.needs, (change.kind, change.key)) for change in pack)
+        newest = max(created.get(name, -math.inf) for each in names for name in each)
         new = self._clock.now() < newest + resource.visibility_s
         return new and (response.status == 404 or (response.status == 400 and len(pack) == 1))
 
@@ -291,8 +303,6 @@ class Applier:
 
         One reading that does not show it proves little: replicas lag, and reads can go backwards.
         """
-        if response.attempts > 1:
-            self._sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
         # What this run may have sent before, alone or among others, is its own work.
         status = Status.DONE if any(change.seq in self._sent for change in pack) else Status.ALREADY
         conflict = response.status in (400, 409) and len(pack) == 1
@@ -356,11 +366,18 @@ class Applier:
             [_lost(change, f"looked, but {unread[change.seq]}") for change in rest if change.seq in unread]
         )
         rest = [change for change in rest if change.seq not in unread]
-        if rest and resource.request(rest).idempotency is Idempotency.ONCE:
+        if rest and self._must_not_be_repeated(resource, rest):
             await self._record([_lost(change, NOT_FOUND) for change in rest])
             return []
         # Somebody else may have changed it meanwhile: then it is no longer the plan's.
         return await self._fresh(resource, rest, Status.DONE) if rest and resource.rechecked else rest
+
+    def _must_not_be_repeated(self, resource: Resource, pack: Pack) -> bool:
+        """Would the service do it twice, and it may still be to come? Absent though it is, a person must decide."""
+        idempotency = resource.request(pack).idempotency
+        if idempotency is Idempotency.KEYED and not self._theirs.isdisjoint(change.seq for change in pack):
+            return not resource.refuses_twins
+        return idempotency is Idempotency.ONCE
 
     def _until_shown(self, resource: Resource, pack: Pack) -> float:
         """Seconds until a look proves that a create was not executed, where the service would take it twice."""
@@ -424,8 +441,13 @@ def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: 
 
 
 async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
-    object_id = await resource.identify(change, response)
     request_id = response.headers.get("request-id", "")
+    try:
+        object_id = await resource.identify(change, response)
+    except ServiceError as error:
+        # Accepted at first, and refused in the service's own time.
+        code = error.service_code or error.code
+        return Result(status=Status.FAILED, code=code, error=error.message, request_id=request_id)
     if change.action is Action.CREATE and not object_id:
         # What needs it could not even name it; a resume looks for it again.
         return Result(status=Status.UNKNOWN, code="not-shown", error=NOT_SHOWN, request_id=request_id)

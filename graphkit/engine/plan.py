@@ -43,7 +43,7 @@ class Planner:
         self._rails = rails
         self._resources = resources
         self._context = context
-        self._planned: dict[tuple[str, str], Planned] = {}
+        self._needs = PlannedNeeds(run)
         self._orgs_of: dict[str, str] = {}
 
     async def plan(
@@ -141,13 +141,13 @@ class Planner:
         for chunk in self._run.wanted_chunks(kind):
             readings = await resource.read(chunk)
             changes = [
-                self._in_plan(change)
+                self._needs.settle(change)
                 for wanted, reading in zip(chunk, readings, strict=True)
                 for change in self._differences(resource, wanted, reading)
             ]
             self._run.add_changes(await self._judged(resource, changes))
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        for some in chunked(map(self._in_plan, extras)):
+        for some in chunked(map(self._needs.settle, extras)):
             self._run.add_changes(await self._judged(resource, some))
 
     async def _judged(self, resource: Resource, changes: list[Change]) -> list[Change]:
@@ -170,19 +170,27 @@ class Planner:
         """Unknown plans nothing, and neither does what the recipe itself has blocked."""
         why = wanted.blocked or (f"it could not be read: {reading.why}" if not reading.known else "")
         if not why:
-            return resource.diff(wanted, reading)
+            return resource.removal(wanted, reading) if wanted.absent else resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
 
-    def _in_plan(self, change: Change) -> Change:
+
+class PlannedNeeds:
+    """What the lines of one plan need of each other. A line is asked about once all that it may need is in the run."""
+
+    def __init__(self, run: RunFile) -> None:
+        self._run = run
+        self._planned: dict[tuple[str, str], Planned] = {}
+
+    def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        needs = [(need, self._find_planned(need)) for need in change.needs]
+        needs = [(need, self._find(need)) for need in change.needs]
         why = next((planned.blocked for _, planned in needs if planned.blocked), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         live = tuple(need for need, planned in needs if planned.writes)
         return change if live == change.needs else replace(change, needs=live)
 
-    def _find_planned(self, need: tuple[str, str]) -> Planned:
+    def _find(self, need: tuple[str, str]) -> Planned:
         if need not in self._planned:
             self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
         return self._planned[need]

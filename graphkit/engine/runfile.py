@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class RunFile:
 
     def __init__(self, path: Path, db: sqlite3.Connection, lock: FileLock | None) -> None:
         self.path = path
+        self.on_begin: Callable[[], None] = lambda: None
+        """Called inside every transaction, which fails with what it raises."""
         self._db = db
         self._lock = lock
 
@@ -65,14 +67,8 @@ class RunFile:
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
         """A new file, readable by its owner only. Refuses to overwrite."""
-        make_folder(path.parent)
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        except FileExistsError:
-            raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
-        except OSError as error:
-            raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
-        run = cls(path, _connect(path), FileLock.acquire(path))
+        create_private(path)
+        run = cls(path, _connect(path), FileLock.beside(path))
         run._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         run._db.execute(f"PRAGMA user_version={FORMAT}")
         run._db.executescript(_TABLES)
@@ -80,8 +76,12 @@ class RunFile:
         return run
 
     @classmethod
-    def open(cls, path: Path, *, write: bool = False) -> RunFile:
-        """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process."""
+    def open(cls, path: Path, *, write: bool = False, shared: bool = False) -> RunFile:
+        """An existing file. Raises ``RunFileError`` if it is not one, damaged, newer, or held by another process.
+
+        ``shared``: other hosts can reach it, so that a :class:`~graphkit.engine.lease.Lease` decides who may send, and
+        no lock of this machine.
+        """
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
         if why := distrusted(path):
@@ -90,7 +90,7 @@ class RunFile:
             )
         if not write:
             _recover(path)
-        lock = FileLock.acquire(path) if write else None
+        lock = FileLock.beside(path) if write and not shared else None
         try:
             db = _connect(path, read_only=not write)
         except sqlite3.DatabaseError as error:
@@ -115,6 +115,16 @@ class RunFile:
         if self._lock:
             self._lock.release()
 
+    def copy(self, path: Path) -> None:
+        """A whole copy, also of a run that is being applied. Raises ``RunFileError`` if ``path`` is there already."""
+        create_private(path)
+        try:
+            # SQLite fills an empty file, and leaves its mode alone.
+            self._db.execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.DatabaseError as error:
+            path.unlink(missing_ok=True)
+            raise _unwritable(path, error) from error
+
     def __enter__(self) -> RunFile:
         return self
 
@@ -126,6 +136,7 @@ class RunFile:
         """One commit for all that happens inside; nothing of it if that fails."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self.on_begin()
             yield
             self._db.execute("COMMIT")
         except BaseException as error:
@@ -140,10 +151,19 @@ class RunFile:
 
     def set_header(self, **values: Any) -> None:
         with self.transaction():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO header VALUES (?, ?)",
-                [(name, canonical(value)) for name, value in values.items()],
-            )
+            self.put_header(**values)
+
+    def put_header(self, **values: Any) -> None:
+        """The same within a transaction of the caller's."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO header VALUES (?, ?)",
+            [(name, canonical(value)) for name, value in values.items()],
+        )
+
+    def header_value(self, name: str) -> Any:
+        """One field; None if it is not there."""
+        row = self._db.execute("SELECT value FROM header WHERE name = ?", (name,)).fetchone()
+        return msgspec.json.decode(row[0]) if row else None
 
     def header(self) -> dict[str, Any]:
         return {name: msgspec.json.decode(value) for name, value in self._db.execute("SELECT name, value FROM header")}
@@ -188,6 +208,11 @@ class RunFile:
         with self.transaction():
             for origin in origins:
                 self._input(origin)
+
+    def inputs(self) -> Iterator[Origin]:
+        """Every input row, with its cells."""
+        for file, place, data in self._db.execute("SELECT file, place, data FROM input ORDER BY id"):
+            yield Origin(file, place, msgspec.json.decode(data) if data else {})
 
     def mark_problem(self, problem: InputProblem) -> None:
         """Note why an input row was left out; it ends as skipped."""
@@ -431,6 +456,13 @@ class RunFile:
         found = dict(self._db.execute("SELECT status, count(*) FROM outcome GROUP BY status"))
         return {status.value: int(found.get(status.value, 0)) for status in Status}
 
+    def written(self) -> Iterator[tuple[str, str, str, float]]:
+        """(kind, key, action, time) of everything that was carried out, in plan order."""
+        yield from self._db.execute(
+            "SELECT kind, key, action, at FROM change JOIN outcome USING(seq)"
+            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') ORDER BY seq"
+        )
+
     def written_counts(self) -> dict[str, int]:
         """How many changes per action were carried out so far: what is used up of the plan's budget."""
         rows = self._db.execute(
@@ -449,9 +481,9 @@ class RunFile:
 
     # -- the result ------------------------------------------------------------------------------------------------
 
-    def results(self) -> Iterator[tuple[Change, Result | None]]:
-        """Every plan line with its outcome, in plan order."""
-        for change in self.changes():
+    def results(self, kind: str = "") -> Iterator[tuple[Change, Result | None]]:
+        """Every plan line, of one kind or of all, with its outcome, in plan order."""
+        for change in self.changes(kind):
             yield change, self.outcome(change.seq)
 
     def input_columns(self) -> list[str]:
@@ -517,6 +549,17 @@ class InputResult(msgspec.Struct, frozen=True):
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
 
 
+def create_private(path: Path) -> None:
+    """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
+    make_folder(path.parent)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    except FileExistsError:
+        raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+
+
 def _recover(path: Path) -> None:
     """A process that died left a transaction half done; SQLite takes it back, but only for someone who may write."""
     if path.with_name(f"{path.name}-journal").exists():
@@ -548,11 +591,11 @@ def _unwritable(path: Path, error: sqlite3.DatabaseError) -> RunFileError:
 
 
 def _pack(item: Desired) -> bytes:
-    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked])
+    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked, item.absent])
 
 
 def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
-    properties, needs, rails, blocked = msgspec.json.decode(body)
+    properties, needs, rails, blocked, absent = msgspec.json.decode(body)
     return Desired(
         kind=kind,
         key=key,
@@ -561,6 +604,7 @@ def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
         needs=tuple((kind, key) for kind, key in needs),
         rails=rails,
         blocked=blocked,
+        absent=absent,
     )
 
 

@@ -37,6 +37,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "user_upn_or_id": ("upn",),
     "actiontype": ("action",),
     "owner_or_member": ("role",),
+    # Hardware hashes collected for Windows Autopilot (https://learn.microsoft.com/autopilot/add-devices)
+    "device_serial_number": ("serial",),
+    "windows_product_id": ("product_id",),
     # Lists exported from portals
     "email_address": ("email", "upn"),
     "email": ("upn",),

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -26,6 +27,7 @@ SUFFIXES: dict[str, Format] = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
+DOCUMENTS = frozenset(suffix for suffix, form in SUFFIXES.items() if form in ("json", "yaml"))
 SPREADSHEETS = {".xlsx", ".xlsm", ".xls", ".ods"}
 STDIN = "-"
 
@@ -53,12 +55,12 @@ class Source:
             return Path(name)
         return (self.path if self.format == "folder" else self.path.parent) / name
 
-    def files(self) -> list[Path]:
+    def files(self, suffixes: Collection[str] = (".json",)) -> list[Path]:
         """All ``*.json`` files of a folder and its subfolders in a fixed order, hidden ones left out."""
         if self.path is None or self.format != "folder":
             return []
         root = self.path
-        found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() == ".json")
+        found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in suffixes)
         shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
         return [root / path for path in sorted(shown, key=lambda path: path.as_posix())]
 
@@ -66,7 +68,7 @@ class Source:
         """What binds a plan to its input: the digest of the bytes; of a folder, of its files' names and digests."""
         if self.format == "folder" and self.path is not None:
             digest = hashlib.sha256()
-            for path in self.files():
+            for path in self.files(DOCUMENTS):
                 inner = Source(str(path), path, "json").sha256()
                 digest.update(f"{path.relative_to(self.path).as_posix()}\0{inner}\n".encode())
             return digest.hexdigest()

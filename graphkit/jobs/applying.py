@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
 from graphkit.engine.change import Action
+from graphkit.engine.claim import claimed
+from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
 from graphkit.engine.rails import broken_rails
 from graphkit.engine.resource import Context, PlanOptions, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
+from graphkit.errors import Blocked, GraphkitError, RunFileError
 from graphkit.jobs.permitted import check_base, check_take_over
+from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.protocol.message import Effect
@@ -42,15 +46,18 @@ async def apply(
     deadline: float | None = None,
     results: Path | None = None,
     observer: Callable[[Progress], None] = lambda _: None,
+    worker: str = "",
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
-    ``deadline`` is a time of ``session.clock``; the run stops in time for it. Raises ``RunFileError`` if the plan is
-    damaged, expired, consumed or not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if
-    a rail stopped the plan, and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then
-    ``resume`` goes on.
+    ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker`` names this process where other
+    hosts can reach the run file too: it then takes the run over from whoever works on it (:mod:`graphkit.engine.lease`)
+    instead of locking it on this machine. Raises ``RunFileError`` if the plan is damaged, expired, consumed or not
+    begun, ``InUse`` if a process of this machine works on it or on the same objects, ``LeaseLost`` if another worker
+    took it over, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if a rail stopped the plan,
+    and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
-    with RunFile.open(path, write=True) as run:
+    with RunFile.open(path, write=True, shared=bool(worker)) as run:
         run.verify()
         header = run.header()
         _check(session, run, header, resume=resume)
@@ -59,22 +66,44 @@ async def apply(
         check_permissions(session, recipe)
         check_base(session, recipe)
         session.call_itself(path.stem)
-        run.set_header(status="applying")
-        if resume:
-            run.retry_failed()
         written = results or path.with_suffix(".results.csv")
-        try:
-            with _nothing_sent_after(session, deadline) as last:
-                await _apply(session, run, header, last, observer)
-        except BaseException as error:
-            if isinstance(error, GraphkitError):
-                error.hint = error.hint or f"graphkit resume {path}"
-            # What stopped the run is to be told, even if the disk takes nothing more.
-            with suppress(RunFileError, OSError):
-                _close_books(run, written)
-            raise
-        _close_books(run, written)
+        with _alone(session, run, header, worker) as others_may_send:
+            run.set_header(status="applying")
+            if resume:
+                run.retry_failed()
+            try:
+                with _nothing_sent_after(session, deadline) as last:
+                    await _apply(session, run, header, last, observer, others_may_send)
+            except BaseException as error:
+                if isinstance(error, GraphkitError):
+                    error.hint = error.hint or f"graphkit resume {path}"
+                # What stopped the run is to be told, even if the disk takes nothing more.
+                with suppress(RunFileError, OSError):
+                    _close_books(run, written)
+                raise
+            _close_books(run, written)
         return summarise(run, throttled=session.throttled, results=written)
+
+
+@contextmanager
+def _alone(session: Session, run: RunFile, header: dict[str, Any], worker: str) -> Iterator[bool]:
+    """Hold the run and what it writes; tells whether whoever sent for it before may still be at it."""
+    target = session.target
+    where = f"{target} {target.state.resolve() if target.state else ''} {session.tenant.id}"
+    kinds = [kind for kind, actions in run.counts_by_kind().items() if _writes(actions)]
+    if worker or (target.kind == "simulated" and target.state is None):
+        kinds = []  # of several hosts the lease decides; a simulated tenant without a file is this process's own
+    with claimed(session.settings.runs_dir / "applying", where, kinds, org=header["options"]["org"], run=run.path):
+        lease = Lease.take(run, worker or f"process {os.getpid()}", session.clock.now())
+        try:
+            yield bool(worker) and lease.left_open
+        finally:
+            with suppress(RunFileError):
+                lease.release()
+
+
+def _writes(actions: dict[str, int]) -> bool:
+    return any(count for action, count in actions.items() if Action(action).writes)
 
 
 @contextmanager
@@ -103,6 +132,7 @@ async def _apply(
     header: dict[str, Any],
     last: float,
     observer: Callable[[Progress], None],
+    others_may_send: bool,
 ) -> None:
     options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
     if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
@@ -114,7 +144,15 @@ async def _apply(
         session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
         try:
-            await Applier(run, resources, context, session.budget, deadline=last, observer=observer).apply()
+            await Applier(
+                run,
+                resources,
+                context,
+                session.budget,
+                deadline=last,
+                observer=observer,
+                others_may_send=others_may_send,
+            ).apply()
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(
@@ -149,20 +187,7 @@ def _allow(session: Session, run: RunFile) -> None:
 
 
 def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bool) -> None:
-    if header["tenant"] != session.tenant.id:
-        raise WrongTenant(
-            f"{run.path} was planned for tenant {header['tenant']}, and this is {session.tenant.shown}",
-            hint="sign in to the tenant of the plan, or plan again here",
-        )
-    if header["target"] != str(session.target):
-        raise WrongTenant(f"{run.path} was planned against {header['target']}, not {session.target}")
-    if header["apps"] != session.apps:
-        several = len(header["apps"]) > 1
-        raise WrongTenant(
-            f"{run.path} was planned with the app{'s' if several else ''} {', '.join(header['apps'])}, "
-            f"not {', '.join(session.apps)}",
-            hint=f"apply with the same app registration{'s' if several else ''}, or plan again",
-        )
+    check_place(session, run)
     status = header["status"]
     if header["blocked"]:
         raise Blocked(header["blocked"], hint="change the input or the limits named, and plan again")

@@ -22,7 +22,7 @@ from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.private import is_open_to_all, make_folder
-from graphkit.recipe import Inputs, Recipe, find_recipe
+from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
@@ -67,17 +67,19 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
     asked = replace(asked, options=options)
     inputs = asked.open(problems)
-    path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
+    path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
     make_folder(path.parent)
     if is_open_to_all(path.parent):
         problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
-    run = RunFile.create(path, _header(session, recipe, asked))
+    run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
+            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
+            if session.recorder:
+                session.recorder.add_inputs(problems.opened.values())
             return summarise(run)
     except BaseException:
         # An unfinished plan is of no use to anyone and may hold personal data.
@@ -111,20 +113,20 @@ def _remark_on_nothing(inputs: Inputs, org: str) -> None:
 
 
 async def _fill(
-    session: Session, run: RunFile, wishes: Iterator[Desired], problems: Problems, options: PlanOptions
+    session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
     snapshot = Snapshot()
     try:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
         sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
-        context = Context(session.client, session.clock, snapshot, options, ours=ours, sizes=sizes)
+        context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs, sizes=sizes)
         context.domain = session.tenant.domain
         rails = standard_rails(context)
         planner = Planner(run, ResourceTable(context), context, rails)
-        found: list[InputProblem] = problems.found
+        found: list[InputProblem] = inputs.problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
         for rail in rails:
-            problems.warnings += rail.warnings()
+            inputs.problems.warnings += rail.warnings()
         if not any(sizes.shrunk()) or options.accept_impact:
             sizes.keep()
     finally:
@@ -137,7 +139,7 @@ def _remembered_as(session: Session) -> str:
     return f"{session.tenant.id} {'' if target.kind == 'cloud' else target} {target.state or ''}".strip()
 
 
-def check_permissions(session: Session, recipe: Recipe) -> list[str]:
+def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
     """Warnings about what the token may not do. Raises ``MissingPermission`` where the recipe is useless without."""
     known = session.permissions(recipe.permissions)
     if not known.known:
@@ -147,10 +149,11 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
             f"{recipe.name} needs {', '.join(_named(session, recipe))}, which this identity was not granted",
             hint=f"graphkit auth permissions {recipe.name} shows all of them",
         )
-    return [f"{name} was not granted; writes that need it will be refused" for name in _named(session, recipe)]
+    refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
+    return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
 
 
-def _named(session: Session, recipe: Recipe) -> list[str]:
+def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     """What is missing; with several apps, for which of them."""
     lacking = session.lacking(recipe.permissions)
     if len(session.apps) == 1:
@@ -158,9 +161,10 @@ def _named(session: Session, recipe: Recipe) -> list[str]:
     return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
 
 
-def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
+def header_of(session: Session, recipe: Recipe, chosen: PlanOptions) -> dict[str, Any]:
+    """What binds a new run, and when it was made and expires."""
     now = session.clock.now()
-    options = asdict(asked.options)
+    options = asdict(chosen)
     limits = {name: options.pop(name) for name in ("max_changes", "max_removals", "max_deletes")}
     return {
         "recipe": recipe.name,
@@ -175,7 +179,8 @@ def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _new_name(folder: Path, recipe: str, now: float) -> Path:
+def new_name(folder: Path, recipe: str, now: float) -> Path:
+    """A path that is free: ``<UTC time>-<recipe>-<6 characters>.run``."""
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     taken = 0
     while True:

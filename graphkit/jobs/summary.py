@@ -41,7 +41,7 @@ class Summary:
     ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``status`` is
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
     ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
-    process.
+    process. ``undoes`` is the run that this one takes back; empty for any other.
     """
 
     run: Path
@@ -58,6 +58,7 @@ class Summary:
     left_out: int = 0
     throttled: int = 0
     results: Path | None = None
+    undoes: str = ""
 
     @property
     def writes(self) -> int:
@@ -68,6 +69,7 @@ class Summary:
             "format": FORMAT,
             "run": str(self.run),
             "recipe": self.recipe,
+            "undoes": self.undoes,
             "tenant": self.tenant,
             "target": self.target,
             "status": self.status,
@@ -105,6 +107,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
     return Summary(
         run=run.path,
         recipe=str(header.get("recipe", "")),
+        undoes=str(header.get("undoes", "")),
         tenant=dict(header.get("tenant_shown") or {}),
         target=str(header.get("target", "")),
         # Whoever holds the file open for writing knows better; for a reader "applying" may mean a dead process.

@@ -78,10 +78,11 @@ class GroupLicenses(Resource):
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after = change.after or {}
-        group = self.context.object_id("group", after["group"])
+        properties = after or change.before or {}
+        group = self.context.object_id("group", properties["group"])
         body = {
-            "addLicenses": [{"skuId": after["skuId"], "disabledPlans": after["disabledPlans"]}],
-            "removeLicenses": [],
+            "addLicenses": [{name: after[name] for name in ("skuId", "disabledPlans")}] if after else [],
+            "removeLicenses": [] if after else [properties["skuId"]],
         }
         return Request(
             method="POST",

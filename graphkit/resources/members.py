@@ -29,13 +29,15 @@ class Members(Resource):
     """``properties``: group (key of a ``group``), user (userPrincipalName or id). ``resolve`` adds userId.
 
     The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
-    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed).
+    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed); those of
+    the member ``signs_in`` (leave out disabled accounts).
     """
 
     kind = "group.member"
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
+    goes_with = frozenset({"group"})
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
@@ -52,7 +54,9 @@ class Members(Resource):
         found, problems = await self._users.resolve(items)
         for item, user in found:
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
-        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items))
+            if item.rails.get("signs_in") and user.get("accountEnabled") is False:
+                item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
+        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items if not item.absent))
         return problems
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
@@ -155,8 +159,9 @@ class Members(Resource):
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for wanted in view.wanted(self.kind):
-                sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
-                if sku and sku.sku_id not in wanted.rails.get("holds", ()):
+                group = groups.get(wanted.properties["group"])
+                sku = skus.find(group.rails.get("sku", "")) if group else None
+                if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
                     yield sku.part_number, wanted.origin
 
         return skus.shortages(demand)

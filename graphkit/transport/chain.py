@@ -6,7 +6,8 @@ With several identities there is one governor, batcher and auth for each, and th
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -79,8 +80,9 @@ class Chain:
     def deadline(self, at: float) -> None:
         self.governor.deadline = self._retry.deadline = at
 
-    async def send(self, request: Request) -> Response:
-        return await self._guard.send(request)
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        # Handed on as it is: each coroutine around a coroutine is paid for at every turn.
+        return self._guard.send(request)
 
     async def aclose(self) -> None:
         """Cancel what is under way and close the connections."""

@@ -40,15 +40,17 @@ def _check_channel(name: str) -> str:
 class Team(InputModel):
     """One row."""
 
-    team_key: Key
-    org: Org
-    display_name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=250)
-    visibility: Literal["Private", "Public"]
-    owners: UpnList = Field(max_length=100)
-    channels: Annotated[TextList, Field(max_length=1000)] = ()
-    template: str = ""
-    archive: str = ""
+    team_key: Key = Field(description="what the row is known by; with org it makes the uniqueName and mailNickname")
+    org: Org = Field(description="organisation code")
+    display_name: str = Field(min_length=1, max_length=100, description="name of the team")
+    description: str = Field(
+        default="", max_length=250, description="what the team is for; an empty cell leaves what is there"
+    )
+    visibility: Literal["Private", "Public"] = Field(description="Public needs --allow-public")
+    owners: UpnList = Field(max_length=100, description="user principal names; the first must hold a Teams licence")
+    channels: Annotated[TextList, Field(max_length=1000)] = Field(default=(), description="names of standard channels")
+    template: str = Field(default="", description="not supported: leave it empty")
+    archive: str = Field(default="", description="not supported: leave it empty")
 
     @model_validator(mode="before")
     @classmethod
@@ -146,15 +148,9 @@ RECIPE = Recipe(
     permissions=("Group.ReadWrite.All", "Channel.Create", "TeamSettings.ReadWrite.All"),
     desired=desired,
     template="provision.csv",
-    columns={
-        "team_key": "what the row is known by; with org it makes the uniqueName and mailNickname",
-        "org": "organisation code, 1 to 9 capital letters and digits",
-        "display_name": "name of the team, up to 100 characters",
-        "description": "optional, up to 250 characters",
-        "visibility": "Private, or Public with --allow-public",
-        "owners": "user principal names, separated by ; (1 to 100); the first must hold a Teams licence",
-        "channels": "optional: names of standard channels, separated by ;",
-        "template": "not supported: leave it empty",
-        "archive": "not supported: leave it empty",
-    },
+    models=(Team,),
+    rails=(
+        "no owner, or a first owner without a Teams plan: that row is blocked",
+        "Public needs --allow-public",
+    ),
 )
