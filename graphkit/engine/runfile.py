@@ -30,6 +30,7 @@ from graphkit.engine.journal_seal import NAME as JOURNAL
 from graphkit.engine.journal_seal import JournalSeal
 from graphkit.engine.lock import FileLock
 from graphkit.errors import InputProblem, RunFileError
+from graphkit.private import distrusted, make_folder
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
 FORMAT = 2
@@ -89,6 +90,10 @@ class RunFile:
         """
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
+        if why := distrusted(path):
+            raise RunFileError(
+                f"{path} {why}: it may not be what was planned", hint="plan again, into a private folder"
+            )
         if not write:
             _recover(path)
         lock = FileLock.beside(path) if write and not shared else None
@@ -636,7 +641,7 @@ def _check_format(path: Path, db: sqlite3.Connection) -> None:
 
 def create_private(path: Path) -> None:
     """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except FileExistsError:
