@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -87,10 +86,6 @@ class Session:
     def throttled(self) -> int:
         """Answers 429 so far."""
         return self.chain.throttled
-
-    def stop_sending(self) -> None:
-        """From now on nothing new leaves: requests end with ``DeadlineReached``, what is under way may end."""
-        self.chain.deadline = -math.inf
 
     def call_itself(self, run: str) -> None:
         """Name the run in the User-Agent of every request, so that the tenant's own logs can be laid beside it."""

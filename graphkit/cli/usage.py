@@ -10,6 +10,7 @@ COMMANDS = {
     "show": "What a run would do, or did",
     "apply": "Carry out a plan",
     "resume": "Go on with a run that stopped",
+    "undo": "Take back what a run did",
     "runs": "The runs on this machine",
     "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",

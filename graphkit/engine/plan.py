@@ -40,7 +40,7 @@ class Planner:
         self._run = run
         self._resources = resources
         self._context = context
-        self._planned: dict[tuple[str, str], Planned] = {}
+        self._needs = PlannedNeeds(run)
 
     async def plan(
         self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float, apps: int = 1
@@ -117,12 +117,12 @@ class Planner:
         for chunk in self._run.wanted_chunks(kind):
             readings = await resource.read(chunk)
             self._run.add_changes(
-                self._in_plan(change)
+                self._needs.settle(change)
                 for wanted, reading in zip(chunk, readings, strict=True)
                 for change in self._differences(resource, wanted, reading)
             )
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        self._run.add_changes(self._in_plan(change) for change in extras)
+        self._run.add_changes(self._needs.settle(change) for change in extras)
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -132,16 +132,24 @@ class Planner:
             return resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
 
-    def _in_plan(self, change: Change) -> Change:
+
+class PlannedNeeds:
+    """What the lines of one plan need of each other. A line is asked about once all that it may need is in the run."""
+
+    def __init__(self, run: RunFile) -> None:
+        self._run = run
+        self._planned: dict[tuple[str, str], Planned] = {}
+
+    def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        needs = [(need, self._find_planned(need)) for need in change.needs]
+        needs = [(need, self._find(need)) for need in change.needs]
         why = next((planned.blocked for _, planned in needs if planned.blocked), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         live = tuple(need for need, planned in needs if planned.writes)
         return change if live == change.needs else replace(change, needs=live)
 
-    def _find_planned(self, need: tuple[str, str]) -> Planned:
+    def _find(self, need: tuple[str, str]) -> Planned:
         if need not in self._planned:
             self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
         return self._planned[need]

@@ -11,17 +11,18 @@ The life of an object, in the order in which the engine calls:
 6. ``read``     again just before the write: is it still what the plan saw?
 7. ``request``  one write for one pack of changes
 8. ``look``     after an answer that settles nothing: is it as wished?
+9. ``inverse``  once it is to be undone: the change that takes it back
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
-from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Pace, Reading, Undo, Verdict
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
@@ -109,6 +110,10 @@ class Resource:
     in_flight: ClassVar[int] = 0
     """How many packs may be between reading again and the answer; 0 leaves it to the engine. For kinds of which the
     service admits so few in a second that many would wait long, and what was read of them grow old."""
+    goes_with: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
+    pace: ClassVar[Pace] = Pace.AT_ONCE
+    """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
 
@@ -163,6 +168,13 @@ class Resource:
         """The write for this pack, its ``effect`` apart."""
         raise NotImplementedError(self.kind)
 
+    async def clear_the_way(self, pack: Sequence[Change]) -> None:
+        """What the service wants to have done before it takes ``request``, which it is part of and counts with.
+
+        Called each time, with the intent on disk; it may be repeated, and what came of it shows in the answer to
+        ``request``.
+        """
+
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says."""
         if change.action is not Action.CREATE:
@@ -181,6 +193,61 @@ class Resource:
         if change.action in (Action.REMOVE, Action.DELETE):
             return reading.value is None
         return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Of changes that were accepted: has the service carried them out? One verdict each; unread is pending.
+
+        The default takes for effective what is read as it was wished.
+        """
+        readings = await self.read([as_desired(change) for change in changes])
+        return [
+            EFFECTIVE if self.settled(change, reading) else PENDING
+            for change, reading in zip(changes, readings, strict=True)
+        ]
+
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """Is the object still what the plan saw? What is to go was seen whole, ``before`` being a wish for it."""
+        if change.action in _TAKING_AWAY:
+            return self._is_as(change, reading)
+        return self.before_image(reading) == change.before
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        """Is the object still what ``change``, which was carried out, has made of it?"""
+        return self.settled(change, reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """What takes ``change`` back, which made or touched ``object_id``. The undo's planner adds what it needs.
+
+        The default swaps before and after, and the actions with them; of an update it sets back what was set.
+        """
+        before, after = change.before or {}, change.after or {}
+        back = replace(change, action=INVERSE[change.action], before=None, after=None, needs=(), note="", seq=0)
+        if back.action is Action.UPDATE:
+            back.after = {**after, **{name: before[name] for name in after if name in before}}
+        elif back.action in _TAKING_AWAY:
+            back.before = {**after, "id": object_id} if object_id else after
+        else:
+            back.after = before
+        back.undo = self.undo
+        return back
+
+    def _is_as(self, change: Change, reading: Reading) -> bool:
+        """Is it there, the very object meant, and just as ``change.before`` describes it?"""
+        if reading.value is None:
+            return False
+        known, found = (change.before or {}).get("id"), reading.value.get("id")
+        same = not known or not found or known == found
+        return same and all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+
+_TAKING_AWAY = (Action.REMOVE, Action.DELETE)
+INVERSE = {
+    Action.CREATE: Action.DELETE,
+    Action.DELETE: Action.CREATE,
+    Action.ADD: Action.REMOVE,
+    Action.REMOVE: Action.ADD,
+    Action.UPDATE: Action.UPDATE,
+}
 
 
 def as_desired(change: Change) -> Desired:

@@ -65,9 +65,9 @@ async def plan(
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
     inputs = asked.open(problems)
-    path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
+    path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
-    run = RunFile.create(path, _header(session, recipe, asked))
+    run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
@@ -127,9 +127,10 @@ def _named(session: Session, recipe: Recipe) -> list[str]:
     return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
 
 
-def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
+def header_of(session: Session, recipe: Recipe, chosen: PlanOptions) -> dict[str, Any]:
+    """What binds a new run, and when it was made and expires."""
     now = session.clock.now()
-    options = asdict(asked.options)
+    options = asdict(chosen)
     limits = {name: options.pop(name) for name in ("max_changes", "max_removals", "max_deletes")}
     return {
         "recipe": recipe.name,
@@ -144,7 +145,8 @@ def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _new_name(folder: Path, recipe: str, now: float) -> Path:
+def new_name(folder: Path, recipe: str, now: float) -> Path:
+    """A path that is free: ``<UTC time>-<recipe>-<6 characters>.run``."""
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     taken = 0
     while True:

@@ -85,7 +85,9 @@ def summary(facts: Mapping[str, Any]) -> Iterator[str]:
 def headline(facts: Mapping[str, Any]) -> str:
     tenant = facts["tenant"]
     domain = f" ({tenant['domain']})" if tenant.get("domain") else ""
-    return printable(f"{facts['recipe']} for {tenant.get('name') or tenant.get('id', '')}{domain}: {facts['status']}")
+    undo = "undo of " if facts.get("undoes") else ""
+    whom = f"{tenant.get('name') or tenant.get('id', '')}{domain}"
+    return printable(f"{undo}{facts['recipe']} for {whom}: {facts['status']}")
 
 
 def cost(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -147,6 +149,8 @@ def differences(change: Change) -> Iterator[tuple[str, str, str]]:
 def outcome_lines(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
     """How a run ended: the counts, and everything that did not end well with its row and the service's own words."""
     yield counted(facts["outcomes"])
+    if facts.get("effective"):
+        yield f"  effective: {counted(facts['effective'])}"
     if facts.get("leftOut"):
         yield f"  input rows left out as invalid: {facts['leftOut']:,}; the results file names them"
     for change, result in lines:

@@ -7,6 +7,7 @@ and the whole is written. Nothing is ever taken out: a target that the input doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from graphkit.engine.resource import Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.compliance import KIND, PATH, api, needs_policy
+from graphkit.resources.compliance import KIND, PATH, api, exactly, needs_policy
 from graphkit.resources.reading import list_below
 from graphkit.resources.references import find_groups
 
@@ -39,6 +40,7 @@ class CompliancePolicyAssignments(Resource):
 
     kind = "deviceCompliancePolicy.assignment"
     rank = 1
+    goes_with = frozenset({KIND})
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         names = [name for item in items for name in (*item.properties["include"], *item.properties["exclude"])]
@@ -78,6 +80,8 @@ class CompliancePolicyAssignments(Resource):
         line.needs = needs_policy(self.context, wanted.properties["policy"])
         line.before = self.before_image(reading)
         live = line.before["targets"] if line.before else []
+        if wanted.properties.get("exact"):
+            return [self._exactly(line, wanted, live)]
         there = {_whom(target): target for target in live}
         own = wanted.properties["targets"]
         clash = [target for target in own if there.get(_whom(target), target)["@odata.type"] != target["@odata.type"]]
@@ -91,6 +95,22 @@ class CompliancePolicyAssignments(Resource):
             line.action = Action.ADD
             line.note = _foreign_note(len(live), api(wanted.properties))
         return [line]
+
+    @staticmethod
+    def _exactly(line: Change, wanted: Desired, live: Sequence[Target]) -> Change:
+        """The set as it is to be, whatever is there: for an undo, which has looked that nobody changed it since."""
+        line.after = dict(wanted.properties)
+        line.action = Action.NOOP if line.after["targets"] == live else Action.UPDATE
+        return line
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        return self.settled(exactly(change), reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """The set that was there before, which may be empty."""
+        targets = (change.before or {}).get("targets", [])
+        after = {**(change.after or {}), "targets": targets}
+        return exactly(replace(change, action=Action.UPDATE, before=None, after=after, needs=(), note="", seq=0))
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", f"{PATH}/{{id}}/assign")]

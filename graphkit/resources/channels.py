@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present
 from graphkit.engine.resource import Resource
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.reading import list_below
+from graphkit.resources.recycling import deletion
 
 
 class Channels(Resource):
@@ -26,6 +27,9 @@ class Channels(Resource):
     kind = "channel"
     rank = 3
     visibility_s = 300.0
+    goes_with = frozenset({"team"})
+    # Kept for 30 days, in which its name stays taken; an owner can restore it in Teams, an app cannot through Graph.
+    undo = Undo.WINDOW
     # The service itself refuses a name that is taken, and that answer is read back.
     rechecked = False
 
@@ -47,12 +51,16 @@ class Channels(Resource):
         )
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.DELETE:
+            return [("DELETE", "/teams/{id}/channels/{channel}")]
         return [("POST", "/teams/{id}/channels")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
-        after = change.after or {}
+        after = change.after or change.before or {}
         team_id = self.context.object_id("team", after["team"])
+        if change.action is Action.DELETE:
+            return deletion(f"/teams/{segment(team_id)}/channels/{segment(after['id'])}")
         return Request(
             method="POST",
             path=f"/teams/{segment(team_id)}/channels",

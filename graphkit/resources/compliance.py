@@ -8,6 +8,7 @@ What happens to a device that does not comply is made with the policy and afterw
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from graphkit.protocol.schema import Version, validate
 from graphkit.resources.markers import marked_key, marker
 from graphkit.resources.os_builds import meets_floor
 from graphkit.resources.reading import read_each, read_list
+from graphkit.resources.recycling import deletion
 
 RECIPE = "devices.compliance"
 KIND = "deviceCompliancePolicy"
@@ -109,11 +111,15 @@ class CompliancePolicies(Resource):
         return {**fixed, **{name: _settled_form(reading.value.get(name)) for name in COMPARED}}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("POST", PATH) if change.action is Action.CREATE else ("PATCH", f"{PATH}/{{id}}")]
+        if change.action is Action.CREATE:
+            return [("POST", PATH)]
+        return [("DELETE" if change.action is Action.DELETE else "PATCH", f"{PATH}/{{id}}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after, before = change.after or {}, change.before or {}
+        if change.action is Action.DELETE:
+            return deletion(f"{PATH}/{segment(before['id'])}", api(before))
         if change.action is Action.CREATE:
             return Request(
                 method="POST",
@@ -143,6 +149,7 @@ class ScheduledActions(Resource):
 
     kind = "deviceCompliancePolicy.actions"
     rank = 1
+    goes_with = frozenset({KIND})
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         wanted = [(item.properties["policy"], api(item.properties)) for item in items]
@@ -158,10 +165,18 @@ class ScheduledActions(Resource):
             line.note = "made with the policy" if line.needs else "the policy is no longer there"
             return [line]
         live = line.before["actions"]
-        merged = _merged(live, wanted.properties["actions"])
+        merged = wanted.properties["actions"]
+        if not wanted.properties.get("exact"):
+            merged = _merged(live, merged)
         line.after = {**wanted.properties, "actions": merged}
         line.action = Action.NOOP if merged == live else Action.UPDATE
         return [line]
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        return self.settled(exactly(change), reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        return exactly(super().inverse(change, object_id))
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", f"{PATH}/{{id}}/scheduleActionsForRules")]
@@ -195,6 +210,11 @@ def needs_policy(context: Context, key: str) -> tuple[tuple[str, str], ...]:
     return () if (KIND, key) in context.object_ids else ((KIND, key),)
 
 
+def exactly(change: Change) -> Change:
+    """The set as it stands there, and nothing merged into it of what is live."""
+    return replace(change, after={**(change.after or {}), "exact": True})
+
+
 def api(properties: Mapping[str, Any]) -> str:
     """The version of Graph that an object is read and written through."""
     return str(properties.get("api") or "v1.0")
@@ -212,7 +232,7 @@ def scheduled_action(action: str, *, hours: int = 0, template: str = "") -> dict
 
 def _body(key: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     """The create, which must carry exactly one block action (microsoftgraph/microsoft-graph-docs#7746)."""
-    ours = {name: value for name, value in properties.items() if name not in ("api", "actions")}
+    ours = {name: value for name, value in properties.items() if name not in ("api", "actions", "id")}
     return {**ours, "description": marker(RECIPE, key), "scheduledActionsForRule": _rules(properties["actions"])}
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.change import Action, Change, Desired, Reading, Undo
 from graphkit.engine.resource import PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import keyed, segment
 from graphkit.resources.owners import resolve_owners, user_link
 from graphkit.resources.reading import differing, read_each
+from graphkit.resources.recycling import deletion, restoring
 from graphkit.resources.users import users_matching
 
 COMPARED = ("displayName", "description", "visibility")
@@ -39,6 +40,9 @@ class Groups(Resource):
     kind = "group"
     rank = 0
     visibility_s = 120.0
+    # Deleted groups, security groups by now included, can be restored for 30 days
+    # (https://learn.microsoft.com/graph/api/group-delete), with members, owners and, where there is one, the team.
+    undo = Undo.WINDOW
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
         """Members that a rule describes (``rails["filter"]``, a ``$filter`` on /users), as of now."""
@@ -82,11 +86,18 @@ class Groups(Resource):
         return {name: reading.value.get(name) for name in ("id", *COMPARED)}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("PATCH", "/groups/{id}")]
+        if change.action is Action.DELETE:
+            return [("DELETE", "/groups/{id}")]
+        restored = change.action is Action.CREATE and "id" in (change.after or {})
+        return [("POST", "/directory/deletedItems/{id}/restore") if restored else ("PATCH", "/groups/{id}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after = change.after or {}
+        if change.action is Action.DELETE:
+            return deletion(f"/groups/{segment((change.before or {})['id'])}")
+        if change.action is Action.CREATE and "id" in after:
+            return restoring("/directory/deletedItems", after["id"], target=f"group:{change.key}")
         if change.action is Action.CREATE:
             body = {name: value for name, value in after.items() if name not in ("uniqueName", "ownerIds")}
             idempotency = Idempotency.CONVERGENT

@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Verdict, present, unknown
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_effects import effects_on_members
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
@@ -36,6 +37,9 @@ class Members(Resource):
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
+    goes_with = frozenset({"group"})
+    # Where the group gives licences.
+    pace = Pace.PERHAPS_LATER
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
@@ -155,7 +159,8 @@ class Members(Resource):
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for wanted in view.wanted(self.kind):
-                sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
+                group = groups.get(wanted.properties["group"])
+                sku = skus.find(group.rails.get("sku", "")) if group else None
                 if sku and sku.sku_id not in wanted.rails.get("holds", ()):
                     yield sku.part_number, wanted.origin
 
@@ -191,6 +196,9 @@ class Members(Resource):
 
     async def identify(self, change: Change, response: Response) -> str:
         return str((change.after or change.before or {})["userId"])
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        return await effects_on_members(self.context, changes)
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         (group,) = {(change.after or change.before or {})["group"] for change in pack}

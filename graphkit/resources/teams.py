@@ -9,8 +9,10 @@ team is there: then it is read back. A team has the id of its group
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Pace, Reading
 from graphkit.engine.resource import Resource
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
@@ -33,11 +35,13 @@ class Teams(Resource):
     kind = "team"
     rank = 2
     visibility_s = 900.0
+    pace = Pace.LATER
+    goes_with = frozenset({"group"})
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         ids = {item.key: self.context.object_ids.get(("group", item.properties["group"]), "") for item in items}
         ask = [key for key, group_id in ids.items() if group_id]
-        paths = [f"/teams/{segment(ids[key])}?$select=id" for key in ask]
+        paths = [f"/teams/{segment(ids[key])}?$select=id,isArchived" for key in ask]
         found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
         for key, reading in found.items():
             if reading.value:
@@ -45,6 +49,9 @@ class Teams(Resource):
         return [found.get(item.key, ABSENT) for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        if "isArchived" in wanted.properties:
+            yield self._kept(wanted, reading)
+            return
         has_few = wanted.rails.get("owners", OWNERS_AT_LEAST) < OWNERS_AT_LEAST
         yield Change(
             kind=self.kind,
@@ -57,15 +64,39 @@ class Teams(Resource):
             origin=wanted.origin,
         )
 
-    def before_image(self, reading: Reading) -> dict[str, str] | None:
-        return {"id": str(reading.value["id"])} if reading.value else None
+    def _kept(self, wanted: Desired, reading: Reading) -> Change:
+        """A team that is to be archived, or active again."""
+        before = self.before_image(reading)
+        same = bool((before or {}).get("isArchived")) == wanted.properties["isArchived"]
+        action = Action.NOOP if before and same else Action.UPDATE if before else Action.BLOCKED
+        line = Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)
+        line.after = {name: wanted.properties[name] for name in ("group", "isArchived")}
+        return line
+
+    def before_image(self, reading: Reading) -> dict[str, Any] | None:
+        if reading.value is None:
+            return None
+        archived = {"isArchived": True} if reading.value.get("isArchived") else {}
+        return {"id": str(reading.value["id"]), **archived}
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """A team cannot be taken from its group, and the group was there before: the team is archived."""
+        archived = change.action is Action.CREATE
+        after = {"group": (change.after or {})["group"], "isArchived": archived}
+        note = "a team cannot be taken from its group: archived instead" if archived else ""
+        return replace(change, action=Action.UPDATE, before=None, after=after, needs=(), note=note, seq=0)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.UPDATE:
+            return [("POST", f"/teams/{{id}}/{_verb(change)}")]
         return [("PUT", "/groups/{id}/team")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         group_id = self._group_id(change)
+        if change.action is Action.UPDATE:
+            path = f"/teams/{segment(group_id)}/{_verb(change)}"
+            return Request(method="POST", path=path, body=b"{}", idempotency=Idempotency.CONVERGENT)
         return Request(
             method="PUT",
             path=f"/groups/{segment(group_id)}/team",
@@ -80,3 +111,8 @@ class Teams(Resource):
 
     def _group_id(self, change: Change) -> str:
         return self.context.object_id("group", (change.after or {})["group"])
+
+
+def _verb(change: Change) -> str:
+    """https://learn.microsoft.com/graph/api/team-archive, team-unarchive: accepted with 202, done later."""
+    return "archive" if (change.after or {})["isArchived"] else "unarchive"

@@ -7,6 +7,7 @@ disabledPlans, so those are read, merged and written (https://learn.microsoft.co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -87,13 +88,23 @@ class UserLicenses(Resource):
         before = self.before_image(reading)
         action = Action.ADD
         if before is not None:
-            merged = sorted({*before["disabledPlans"], *after["disabledPlans"]})
+            exact = wanted.properties.get("exact")
+            merged = sorted({*([] if exact else before["disabledPlans"]), *after["disabledPlans"]})
             action = Action.NOOP if merged == before["disabledPlans"] else Action.UPDATE
             after["disabledPlans"] = merged
+            after.update({"exact": True} if exact else {})
         why = _obstacle(wanted, before) if action.writes else ""
         if why:
             return [Change(kind=self.kind, key=key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
         return [Change(kind=self.kind, key=key, action=action, before=before, after=after, origin=wanted.origin)]
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        """With exactly these plans turned off; the merge of a wish with what is there would hide a difference."""
+        return self.settled(_exactly(change), reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        back = super().inverse(change, "")
+        return _exactly(back) if back.action is Action.UPDATE else back
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
@@ -112,17 +123,23 @@ class UserLicenses(Resource):
         return change.key.rsplit("/", 1)[0]
 
     def request(self, pack: Sequence[Change]) -> Request:
-        licences = [change.after or {} for change in pack]
+        licences = [change.after for change in pack if change.after]
+        removed = [change.before["skuId"] for change in pack if change.before and change.action is Action.REMOVE]
         body = {
             "addLicenses": [{"skuId": each["skuId"], "disabledPlans": each["disabledPlans"]} for each in licences],
-            "removeLicenses": [],
+            "removeLicenses": removed,
         }
         return Request(
             method="POST",
-            path=f"/users/{segment(licences[0]['userId'])}/assignLicense",
+            path=f"/users/{segment((pack[0].after or pack[0].before or {})['userId'])}/assignLicense",
             body=msgspec.json.encode(body),
             idempotency=Idempotency.CONVERGENT,
         )
+
+
+def _exactly(change: Change) -> Change:
+    """Plans that the user has turned off besides are turned on again."""
+    return replace(change, after={**change.after, "exact": True}) if change.after else change
 
 
 def _reading(item: Desired, users: dict[str, Reading]) -> Reading:
