@@ -9,7 +9,7 @@ PYENV_ROOT ?= $(HOME)/.pyenv
 PYTHON313 ?= $(shell for each in python3.13 $(PYENV_ROOT)/versions/3.13*/bin/python; do \
 	$$each -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null && echo $$each && break; done)
 
-.PHONY: demo test check bench simulate functions clean
+.PHONY: demo test check bench simulate prove functions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/graphkit demo
@@ -27,6 +27,11 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/bench_tenant.py
+	$(BIN)/python tools/bench_plan.py
+
+# Kills at every step, every fault, a soak: the table of docs/reliability.md; takes the better part of an hour.
+prove: $(VENV)/.developer
+	$(BIN)/python tools/prove.py
 
 # An onboarding of 1.2 million people on virtual time; takes half an hour.
 simulate: $(VENV)/.developer

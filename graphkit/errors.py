@@ -64,7 +64,15 @@ _UNREAD_WHOLE = frozenset(
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
         "file-outside",
         *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
-        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
+        *(
+            "no-rows",
+            "nothing-wanted",
+            "missing-column",
+            "ambiguous-header",
+            "unknown-column",
+            "bad-template",
+            "bad-binding",
+        ),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
     }

@@ -11,7 +11,11 @@ from hatchling.builders.wheel import WheelBuilder
 from graphkit import recipe
 
 ROOT = Path(__file__).parent.parent
-ALL = {"devices.compliance", "identity.conditional-access", "licenses.assign", "licenses.pools", "teams.provision"}
+ALL = {
+    f"{path.parent.name}.{path.stem.replace('_', '-')}"
+    for path in (ROOT / "recipes").glob("*/*.py")
+    if "\nRECIPE = Recipe(" in path.read_text(encoding="utf-8")
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,4 +59,4 @@ def test_every_recipe_has_its_page_and_its_starter_file(name):
     found = recipe.find_recipe(name)
     assert found.template in dict(recipe.template_of(found))
     assert found.permissions
-    assert found.columns
+    assert found.models

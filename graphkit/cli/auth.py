@@ -60,7 +60,7 @@ def logout(invocation: Invocation, /) -> None:
 @click.pass_obj
 def permissions(invocation: Invocation, /, recipes: tuple[str, ...], for_identity: bool) -> None:
     """What each RECIPE needs, against what the token gives."""
-    wanted = [recipe.find_recipe(name) for name in recipes]
+    wanted = [recipe.find(name) for name in recipes]
     if for_identity:
         facts = to_grant(wanted, cloud_of(invocation.settings.target).graph_root)
         invocation.output.emit(facts, lambda: _told(facts))
@@ -73,7 +73,7 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...], for_identit
     invocation.output.emit(rows, lambda: _shown(rows))
 
 
-def to_grant(wanted: Sequence[recipe.Recipe], graph_root: str) -> dict[str, Any]:
+def to_grant(wanted: Sequence[recipe.Recipe | recipe.Report], graph_root: str) -> dict[str, Any]:
     """The app roles that the recipes need between them, no more, and the commands that grant them to an identity."""
     names = {*recipe.BASE_PERMISSIONS, *(name for each in wanted for name in each.permissions)}
     roles = app_roles(names)
@@ -99,9 +99,9 @@ def _told(facts: dict[str, Any]) -> Iterator[str]:
         yield from lines
 
 
-def compared(session: Session, wanted: recipe.Recipe) -> dict[str, Any]:
+def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
     """One recipe's permissions, granted, missing and in excess."""
-    required = sorted({*recipe.BASE_PERMISSIONS, *wanted.permissions})
+    required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
     found = session.permissions(required)
     return {
         "recipe": wanted.name,

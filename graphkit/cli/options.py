@@ -98,7 +98,7 @@ def _day(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 _INPUT: tuple[Decorator, ...] = (
     click.option("-i", "--input", "inputs", multiple=True, metavar="FILE|DIR|-", help="What is wanted. Repeatable."),
-    click.option("--input-format", metavar="FORMAT", help="csv, jsonl, json or yaml; needed for -."),
+    click.option("--input-format", metavar="FORMAT", help="csv, tsv, xlsx, jsonl, json or yaml; needed for -."),
     click.option("--map", "map_file", metavar="FILE", help="How local files become the recipe's columns."),
     click.option(
         "--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE", help="A value for the map."
@@ -198,6 +198,19 @@ def resume_options(function: F) -> F:
     return _with_all(function, _APPLYING, _LOWER)
 
 
+def report_options(function: F) -> F:
+    """What a report takes: settings and rows, whom it is about, and where it goes."""
+    further = (
+        click.option("--org", default="", metavar="CODE", help="Only what belongs to this organisation."),
+        click.option("--as-of", default="", callback=_day, metavar="DATE", help="Report as of this day (YYYY-MM-DD)."),
+        click.option("--html", metavar="FILE", help="Write a page for the browser, too."),
+        click.option("--out-dir", metavar="DIR", help="Write each table as CSV, too; evidence by organisation."),
+    )
+    given = click.option("--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE",
+                         help="A setting of the report; goes before those of the file.")  # fmt: skip
+    return _with_all(function, (*_INPUT[:2], given), further)
+
+
 def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Asked:
     """The options of a command line as what a job is asked for. Raises ``UsageError`` before anybody signs in."""
     import sys
@@ -221,4 +234,5 @@ def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Ask
         values=given["values"],
         out=Path(given["out"]) if given.get("out") else None,
         stdin=sys.stdin.buffer if "-" in inputs else None,
+        orgs_file=invocation.settings.orgs_file,
     )

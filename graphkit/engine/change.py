@@ -83,6 +83,7 @@ class Desired:
     ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
     put ids beside them. ``needs`` lists (kind, key) of objects that must be settled first. ``rails`` holds limits that
     concern the plan and are never sent. ``blocked`` says why this one object cannot be planned; the rest goes on.
+    ``absent`` wishes that the object be gone.
     """
 
     kind: str
@@ -92,6 +93,7 @@ class Desired:
     needs: tuple[tuple[str, str], ...] = ()
     rails: dict[str, Any] = field(default_factory=dict)
     blocked: str = ""
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

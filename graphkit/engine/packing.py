@@ -12,7 +12,7 @@ Ended = tuple[Change, Result]
 
 
 def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Iterator[Pack]:
-    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_limit``."""
+    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_size``."""
     pack: Pack = []
     key = ("", "")
     limit = 0
@@ -23,7 +23,7 @@ def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Itera
             yield pack
             pack = []
         if not pack:
-            key, limit = own, resource.pack_limit
+            key, limit = own, resource.pack_size(change)
         pack.append(change)
     if pack:
         yield pack

@@ -71,13 +71,7 @@ class RunFile:
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
         """A new file, readable by its owner only. Refuses to overwrite."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        except FileExistsError:
-            raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
-        except OSError as error:
-            raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+        create_private(path)
         db = _connect(path)
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={FORMAT}")
@@ -117,6 +111,16 @@ class RunFile:
         self._db.close()
         if self._lock:
             self._lock.release()
+
+    def copy(self, path: Path) -> None:
+        """A whole copy, also of a run that is being applied. Raises ``RunFileError`` if ``path`` is there already."""
+        create_private(path)
+        try:
+            # SQLite fills an empty file, and leaves its mode alone.
+            self._db.execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.DatabaseError as error:
+            path.unlink(missing_ok=True)
+            raise _unwritable(path, error) from error
 
     def __enter__(self) -> RunFile:
         return self
@@ -504,6 +508,13 @@ class RunFile:
         found = dict(self._db.execute("SELECT status, count(*) FROM outcome GROUP BY status"))
         return {status.value: int(found.get(status.value, 0)) for status in Status}
 
+    def written(self) -> Iterator[tuple[str, str, str, float]]:
+        """(kind, key, action, time) of everything that was carried out, in plan order."""
+        yield from self._db.execute(
+            "SELECT kind, key, action, at FROM change JOIN outcome USING(seq)"
+            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') ORDER BY seq"
+        )
+
     def written_counts(self) -> dict[str, int]:
         """How many changes per action were carried out so far: what is used up of the plan's budget."""
         rows = self._db.execute(
@@ -623,6 +634,17 @@ def _check_format(path: Path, db: sqlite3.Connection) -> None:
         raise RunFileError(f"{path} was made by {which} graphkit (format {version})", hint=hint)
 
 
+def create_private(path: Path) -> None:
+    """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    except FileExistsError:
+        raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+
+
 def _recover(path: Path) -> None:
     """A process that died left a transaction half done; SQLite takes it back, but only for someone who may write."""
     if path.with_name(f"{path.name}-journal").exists():
@@ -654,11 +676,11 @@ def _unwritable(path: Path, error: sqlite3.DatabaseError) -> RunFileError:
 
 
 def _pack(item: Desired) -> bytes:
-    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked])
+    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked, item.absent])
 
 
 def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
-    properties, needs, rails, blocked = msgspec.json.decode(body)
+    properties, needs, rails, blocked, absent = msgspec.json.decode(body)
     return Desired(
         kind=kind,
         key=key,
@@ -667,6 +689,7 @@ def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
         needs=tuple((kind, key) for kind, key in needs),
         rails=rails,
         blocked=blocked,
+        absent=absent,
     )
 
 

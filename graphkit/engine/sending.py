@@ -11,7 +11,7 @@ from graphkit.engine.change import Action, Change, Reading, Result, Status
 from graphkit.engine.course import Course
 from graphkit.engine.packing import Ended, Pack
 from graphkit.engine.resource import Context, Resource, as_desired
-from graphkit.errors import GraphkitError, OutcomeUnknown
+from graphkit.errors import GraphkitError, OutcomeUnknown, ServiceError
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Idempotency, Response
 
@@ -105,8 +105,11 @@ class Sender:
                     await self._course.journal.release(step)
                 raise
             if response.ok:
-                await self._course.record([(change, await _accepted(resource, change, response)) for change in pack])
+                await self._after_answer(resource, pack, await resource.answers(pack, response))
                 return
+            if response.attempts > 1:
+                # An earlier try, whose answer was lost, may have been executed.
+                self._course.sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
             if response.status >= 500:
                 await self._after_outage(resource, pack, response)
                 return
@@ -119,8 +122,19 @@ class Sender:
             if not waits:
                 await self._after_refusal(resource, pack, response, readings)
                 return
-            await self._course.journal.release(step)
+            if response.attempts == 1:
+                await self._course.journal.release(step)
             await self._course.stand_aside(resource, wait)
+
+    async def _after_answer(self, resource: Resource, pack: Pack, answers: Sequence[Response]) -> None:
+        """What was refused within an accepted request is read back: it may be as wished all the same."""
+        refused = {change.seq: answer for change, answer in zip(pack, answers, strict=True) if not answer.ok}
+        accepted = [each for each in zip(pack, answers, strict=True) if each[0].seq not in refused]
+        await self._course.record([(change, await _accepted(resource, change, answer)) for change, answer in accepted])
+        rest = [change for change in pack if change.seq in refused]
+        if rest:
+            ended, rest = _split(resource, rest, await resource.look(rest), Status.ALREADY)
+            await self._course.record([*ended, *((change, _refused(refused[change.seq])) for change in rest)])
 
     def _not_yet(self, resource: Resource, pack: Pack, response: Response) -> bool:
         """404 (or, for a single change, 400) while something it needs is new: replicas do not show that yet.
@@ -140,8 +154,6 @@ class Sender:
 
         One reading that does not show it proves little: replicas lag, and reads can go backwards.
         """
-        if response.attempts > 1:
-            self._course.sent.update(dict.fromkeys((change.seq for change in pack), self._clock.now()))
         # What this run may have sent before, alone or among others, is its own work.
         status = Status.DONE if any(change.seq in self._course.sent for change in pack) else Status.ALREADY
         conflict = response.status in (400, 409) and len(pack) == 1
@@ -215,12 +227,12 @@ class Sender:
         """Would the service do it twice, and it may still be to come? Absent though it is, a person must decide."""
         idempotency = resource.request(pack).idempotency
         if idempotency is Idempotency.KEYED and not self._course.theirs.isdisjoint(change.seq for change in pack):
-            return not resource.refuses_twins
+            return any(resource.settles_late(change) for change in pack)
         return idempotency is Idempotency.ONCE
 
     def _until_shown(self, resource: Resource, pack: Pack) -> float:
         """Seconds until a look proves that a create was not executed, where the service would take it twice."""
-        if resource.refuses_twins or pack[0].action is not Action.CREATE:
+        if pack[0].action is not Action.CREATE or not resource.settles_late(pack[0]):
             return 0.0
         sent = max(self._course.sent.get(change.seq, 0.0) for change in pack)
         return min(sent - self._clock.now(), 0.0) + resource.visibility_s
@@ -238,8 +250,13 @@ def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: 
 
 
 async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
-    object_id = await resource.identify(change, response)
     request_id = response.headers.get("request-id", "")
+    try:
+        object_id = await resource.identify(change, response)
+    except ServiceError as error:
+        # Accepted at first, and refused in the service's own time.
+        code = error.service_code or error.code
+        return Result(status=Status.FAILED, code=code, error=error.message, request_id=request_id)
     if change.action is Action.CREATE and not object_id:
         # What needs it could not even name it; a resume looks for it again.
         return Result(status=Status.UNKNOWN, code="not-shown", error=NOT_SHOWN, request_id=request_id)

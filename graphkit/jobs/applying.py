@@ -18,11 +18,13 @@ from graphkit.engine.course import Breaker
 from graphkit.engine.effect import settle_effects
 from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
+from graphkit.engine.rails import broken_rails
 from graphkit.engine.resource import Context, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError
 from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
@@ -31,6 +33,8 @@ from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
 from graphkit.resources import ResourceTable
+from graphkit.safety.sentry import Sentry
+from graphkit.safety.states import KIND
 from graphkit.session import Session
 
 FRESH = ("ready", "empty")
@@ -69,7 +73,10 @@ async def apply(
         _check(session, run, header, resume=resume)
         check_limits(run, manner.limits)
         manner = replace(manner, canary=manner.canary or header.get("canary", 0))
-        check_permissions(session, find_recipe(header["recipe"]))
+        recipe = find_recipe(header["recipe"])
+        check_take_over(session, recipe)
+        check_permissions(session, recipe)
+        check_base(session, recipe)
         session.call_itself(path.stem)
         written = results or path.with_suffix(".results.csv")
         with _alone(session, run, header, worker) as others_may_send:
@@ -125,12 +132,14 @@ async def _apply(
     observer: Callable[[Progress], None],
     others_may_send: bool,
 ) -> None:
+    options = planned_options(run)
+    if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
+        raise Blocked(reasons, hint="plan again")
     snapshot = Snapshot()
     try:
-        context = Context(
-            session.client, session.clock, snapshot, planned_options(run), run.object_ids(), run.created()
-        )
+        context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         _allow(session, run)
+        session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
         try:
             applier = Applier(
@@ -158,12 +167,18 @@ async def _apply(
     finally:
         session.budget.allow_nothing()
         session.chain.deadline = math.inf
+        session.chain.sentry = None
         snapshot.close()
 
 
 def _hurry(session: Session) -> None:
     """What waits for its quota is to wait no more; what is on the wire may be answered."""
     session.chain.deadline = min(session.chain.deadline, session.clock.monotonic() + LAST_S)
+
+
+def _mended(run: RunFile) -> set[str]:
+    """The policies that the run is going to change."""
+    return {str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes}
 
 
 def _allow(session: Session, run: RunFile) -> None:

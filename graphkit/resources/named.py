@@ -76,6 +76,9 @@ class NamedObjects(Resource):
                 at = self.context.clock.monotonic()
                 reading = await read_list(self.context.client, self.path, version)
                 self._lists[version] = (at, reading)
+                if reading.known:
+                    count = len((reading.value or {}).get("value", ()))
+                    self.context.sizes.note(f"the {self.noun} list ({version})", count)
         return reading
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:

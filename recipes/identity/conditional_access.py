@@ -7,9 +7,10 @@ from typing import Any
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
+from graphkit.inputs.bindings import read_bindings
 from graphkit.inputs.document import JsonObject, parse_document
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import Source, open_source
+from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.conditional_access import ON, incomplete, put, references
@@ -40,7 +41,7 @@ class Binder:
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Locations, then policies, file by file."""
-    bind = _read_bind(options.bind, inputs.problems)
+    bind = read_bindings(options.bind, inputs.problems)
     promotable: set[str] = set()
     for source in inputs.sources:
         if _is_ours(source):
@@ -60,18 +61,6 @@ def _is_ours(source: Source) -> bool:
         return source.format != "folder"
     value = parse_document(source, Problems())
     return isinstance(value, dict) and bool({"policies", "named_locations"}.intersection(value))
-
-
-def _read_bind(path: str, problems: Problems) -> dict[str, str]:
-    """``--bind``: ids or names in the input to names or ids here."""
-    source = open_source(path, problems) if path else None
-    value = parse_document(source, problems) if source else None
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in (*value, *value.values())):
-        problems.add(path, "", "bad-binding", "a name or id on each side is expected: CA-Staff: All staff")
-        return {}
-    return value
 
 
 def _ours(inputs: Inputs, options: PlanOptions, bind: Mapping[str, str]) -> Iterator[Desired]:
@@ -183,21 +172,11 @@ RECIPE = Recipe(
     ),
     desired=desired,
     template="conditional_access.yaml",
-    columns={
-        "promote_after_days": "days that a policy only reports before --promote may turn it on; default 7",
-        "allow_beta": "true lets this file use what only Graph's beta has; default false",
-        "named_locations[]": "key, name (default: key), and either ip_ranges (with trusted) or countries",
-        "policies[].key": "names the policy for --promote",
-        "policies[].name": "displayName, by which the policy is known; default: key",
-        "policies[].state": "off, report or on",
-        "policies[].promote_after_days": "for this policy alone",
-        "policies[].include": "users, groups and roles by name or id; users also All, GuestsOrExternalUsers",
-        "policies[].exclude": "the same; the break-glass accounts must be among them",
-        "policies[].apps": "include and exclude: applications by name or appId, or All, Office365 ...",
-        "policies[].conditions": "the other conditions by Graph's property names; locations by key, name or id",
-        "policies[].grant": "grantControls by Graph's property names",
-        "policies[].session": "sessionControls by Graph's property names",
-        "(JSON)": "in place of the YAML: policies and named locations as Graph has them, a file or a folder",
-    },
+    models=(Policies,),
+    rails=(
+        "the declared break-glass accounts must be excluded in every policy; none declared: blocked",
+        "a new policy that is wished on only reports at first; --promote turns it on, after promote_after_days",
+        "two live policies of one name, or one that no run made without --adopt: that policy is blocked",
+    ),
     essential=True,
 )

@@ -36,6 +36,7 @@ def test_every_exit_code_is_in_the_manual():
 
 def test_every_error_code_is_listed_with_its_exit_code():
     for module in (
+        "recording",
         "client",
         "auth",
         "functions.answer",

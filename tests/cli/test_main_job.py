@@ -288,7 +288,7 @@ def test_planning_takes_from_the_time_that_a_deadline_gives(simulated, pools):
 
 
 def test_at_a_terminal_a_person_decides_whether_to_go_on(simulated, tenant, planned):
-    simulated("apply", planned, "--yes", "--deadline", "3s")
+    simulated("apply", planned, "--yes", "--deadline", "1s")
     begun = len(tenant.log())
     assert 0 < begun < 5
     result = simulated("resume", planned, stdin="n\n", terminal=True)

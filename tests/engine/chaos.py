@@ -159,7 +159,9 @@ class World:
                 asked = Asked(
                     recipe=recipe,
                     inputs=(str(self.folder / given),),
-                    options=PlanOptions(break_glass=("break-glass-1@contoso.example", "Break glass")),
+                    options=PlanOptions(
+                        break_glass=("break-glass-1@contoso.example", "Break glass"), max_changes=1_000_000
+                    ),
                     out=self.folder / name,
                 )
                 return await plan(session, asked, runs_dir=self.folder)

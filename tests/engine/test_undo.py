@@ -109,12 +109,12 @@ def rest(world):
     change(world, "GET", "/organization")
 
 
-def change(world, method, path, body=None):
+def change(world, method, path, body=None, **effect):
     """A call of somebody else."""
 
     async def call():
         async with open_session(world.settings) as session:
-            session.budget.allow(Effect(updates=1))
+            session.budget.allow(Effect(**(effect or {"updates": 1})))
             data = None if body is None else json.dumps(body).encode()
             answer = await session.client.send(Request(method=method, path=path, body=data))
             assert answer.ok, answer.body
@@ -377,3 +377,33 @@ def test_a_team_made_of_a_group_that_was_there_is_archived_and_an_undo_of_that_w
     undone(command, teams, out, code=3)  # the names of the channels stay taken
     woken = [line for line in held(teams).elements() if line.startswith("teams ")]
     assert sorted(woken) == sorted(line for line in before.elements() if line.startswith("teams "))
+
+
+POLICY = {
+    "displayName": "p0",
+    "state": "enabled",
+    "conditions": {
+        "clientAppTypes": ["all"],
+        "users": {"includeUsers": ["All"]},
+        "applications": {"includeApplications": ["All"]},
+    },
+    "grantControls": {"operator": "OR", "builtInControls": ["block"]},
+}
+
+
+def test_an_undo_that_would_lock_somebody_out_is_refused_like_any_plan(world, command):
+    """A policy that caught the break-glass accounts was mended by a run; to take that back would lock them out."""
+    access = world(ACCESS)
+    change(access, "POST", "/identity/conditionalAccess/policies", POLICY, creates=1)
+    rest(access)
+    run = access.folder / "a.run"
+    given = access.folder / "input.yaml"
+    done = command(access, "apply", ACCESS, "-i", given, "--out", run, "--adopt", "--yes", "-o", "json")
+    assert done.code == 0, done.stderr
+    rest(access)
+    before = held(access)
+    result = command(access, "undo", run, "--yes", "-o", "json", *LIMITS)
+    assert result.code == 6, result.stdout
+    assert "p0" in result.json["error"]["message"]
+    assert "break-glass-1" in result.json["error"]["message"]
+    assert_same(held(access), before)
