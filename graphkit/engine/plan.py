@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.forecast import forecast
-from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
+from graphkit.engine.rails import Rail, broken_rails, judged, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import CHUNK, RunFile
 from graphkit.errors import InputErrors, InputProblem
@@ -145,25 +145,10 @@ class Planner:
                 for wanted, reading in zip(chunk, readings, strict=True)
                 for change in self._differences(resource, wanted, reading)
             ]
-            self._run.add_changes(await self._judged(resource, changes))
+            self._run.add_changes(await judged(self._rails, self._resources, changes))
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
         for some in chunked(map(self._needs.settle, extras)):
-            self._run.add_changes(await self._judged(resource, some))
-
-    async def _judged(self, resource: Resource, changes: list[Change]) -> list[Change]:
-        """What the rails leave alone is blocked, and says why."""
-        if not self._rails:
-            return changes
-        places = [place for place, change in enumerate(changes) if change.action.writes]
-        pairs = [(changes[place], resource.touches(changes[place])) for place in places]
-        for rail in self._rails if pairs else ():
-            for index, why in (await rail.judge(pairs)).items():
-                change = changes[places[index]]
-                note = f"{change.note}; {why}" if change.action is Action.BLOCKED else why
-                changes[places[index]] = Change(
-                    kind=change.kind, key=change.key, action=Action.BLOCKED, note=note, origin=change.origin
-                )
-        return changes
+            self._run.add_changes(await judged(self._rails, self._resources, some))
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
