@@ -403,6 +403,32 @@ def test_apps_of_a_protection_are_merged_and_sent_by_their_own_action(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_groups_that_the_tenant_lacks_are_made_when_asked_for_one_for_all_policies(tmp_path):
+    async def check(here: Bench) -> None:
+        bodies = [
+            ring("A", assignments=[to("group", "Wards"), to("exclusionGroup", "Kiosks")]),
+            {**ring("B", assignments=[to("group", "Wards")])},
+            {**catalog("C"), "assignments": [to("group", "Wards")]},
+        ]
+        with await plan(here, bodies, allow_beta=True) as planned:
+            assert counts(planned) == {"create": 3, "blocked": 3}
+            assert "--create-groups" in next(planned.changes("deviceConfiguration.assignment")).note
+        options = {"allow_beta": True, "create_groups": True}
+        with await plan(here, bodies, **options) as planned:
+            assert planned.counts_by_kind()["group"] == {"create": 2}
+            assert await here.apply(planned, **options) == {"done": 8}
+        await here.client.clock.sleep(200)
+        assert await status(here, bodies, **options) == "empty"
+        groups = {
+            each["displayName"]: each["id"] for each in here.tenant.state.table("groups").objects.values() if each
+        }
+        policies = here.tenant.state.table("deviceConfigurations").objects.values()
+        assigned = {each["displayName"]: {a["target"]["groupId"] for a in each["assignments"]} for each in policies}
+        assert assigned == {"A": {groups["Wards"], groups["Kiosks"]}, "B": {groups["Wards"]}}
+
+    on_tenant(tmp_path, check)
+
+
 # -- changing ------------------------------------------------------------------------------------------------------
 
 
