@@ -467,6 +467,39 @@ def test_a_settings_catalog_policy_is_put_as_a_whole_when_its_settings_differ(tm
     on_tenant(tmp_path, check)
 
 
+DEFINITION = "81c07ba0-7512-402d-b1f6-00856975cfab"
+PRESENTATION = "4640c3f7-b89a-41be-948b-e86a2a97cae4"
+
+
+def template(text="one", *more):
+    root = f"https://graph.microsoft.com/beta/deviceManagement/groupPolicyDefinitions('{DEFINITION}')"
+    shown = {
+        "@odata.type": "#microsoft.graph.groupPolicyPresentationValueText",
+        "value": text,
+        "presentation@odata.bind": f"{root}/presentations('{PRESENTATION}')",
+    }
+    value = {"definition@odata.bind": root, "enabled": "true", "presentationValues": [shown]}
+    others = [{"definition": {"id": key}, "enabled": False} for key in more]
+    return {"displayName": "OneDrive", "definitionValues": [value, *others]}
+
+
+def test_the_settings_of_an_administrative_template_are_kept_below_it(tmp_path):
+    other = "61b07a01-7e60-4127-b086-f6b32458a5c5"
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, template(), allow_beta=True) == {"done": 2}
+        assert await status(here, template(), allow_beta=True) == "empty"
+        assert await applied(here, template("two", other), allow_beta=True) == {"done": 1, "already": 1}
+        values = {each["_definition"]: each for each in live(here, "groupPolicyConfigurations")["_values"]}
+        assert values[DEFINITION]["_shown"][0]["value"] == "two"
+        assert values[other]["enabled"] is False
+        assert await status(here, template("two"), allow_beta=True) == "empty"
+        with await plan(here, template("$TenantID"), allow_beta=True, skip_invalid=True) as planned:
+            assert planned.left_out() == 1
+
+    on_tenant(tmp_path, check)
+
+
 def test_null_in_an_export_asks_for_nothing_and_takes_back_what_was_set(tmp_path):
     async def check(here: Bench) -> None:
         await applied(here, ring(deadlineForQualityUpdatesInDays=3))
