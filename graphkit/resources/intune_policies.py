@@ -26,6 +26,7 @@ OURS = ("api", "once", "recipe")
 """What a wish holds beside the body. ``once``: names that count for the create alone."""
 TYPE = "@odata.type"
 MARK = "marker"
+TENANT = "%OrganizationId%"
 
 
 class IntunePolicies(Resource):
@@ -40,6 +41,7 @@ class IntunePolicies(Resource):
     refuses_twins = False
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await self._name_the_tenant(items)
         live = {version: await self._listed(version) for version in self._versions(items)}
         problems: list[InputProblem] = []
         for item in items:
@@ -51,6 +53,16 @@ class IntunePolicies(Resource):
             problems += self._refused(item)
         await self._read_whole([item for item in items if item.rails["live"] and self.endpoint.expand])
         return problems
+
+    async def _name_the_tenant(self, items: Sequence[Desired]) -> None:
+        """Exporters write ``%OrganizationId%`` for the id of whatever tenant a policy is for."""
+        named = [item for item in items if TENANT in msgspec.json.encode(item.properties).decode()]
+        if named:
+            answer = await self.context.client.get("/organization?$select=id")
+            (tenant, *_) = answer["value"]
+            for item in named:
+                text = msgspec.json.encode(item.properties).decode().replace(TENANT, str(tenant["id"]))
+                item.properties = msgspec.json.decode(text)
 
     def _versions(self, items: Iterable[Desired]) -> list[Version]:
         return sorted({self.endpoint.version(item.properties) for item in items})

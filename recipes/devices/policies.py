@@ -35,11 +35,21 @@ _MOST_TOLD = 4
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Each policy with its actions, apps and assignments, file by file."""
     bind = read_bindings(options.bind, inputs.problems)
+    seen: dict[tuple[str, str], Desired] = {}
     for source in inputs.sources:
         found = read_published(source, inputs.problems)
         reader = Reader(inputs.problems, options, bind, found.names.by_id)
         for each in found.policies:
-            yield from reader.wishes(each)
+            for wish in reader.wishes(each):
+                first = seen.setdefault((wish.kind, wish.key), wish)
+                if first is wish or first.properties != wish.properties:
+                    yield wish
+                elif wish.kind == each.endpoint.kind:
+                    inputs.problems.warn(f"{_shown(wish)} says the same as {_shown(first)}, and is read once")
+
+
+def _shown(wish: Desired) -> str:
+    return " ".join(str(part) for part in (wish.origin.file, wish.origin.place) if part)
 
 
 class Wrapped(InputModel):
@@ -80,7 +90,8 @@ class Reader:
         ours = {"recipe": NAME, **api, **({"once": [RULES]} if RULES in cleaned else {})}
         if "description" in cleaned:
             cleaned["description"] = without_marker(cleaned["description"])
-        rails = {"note": "through Graph beta"} if api or endpoint.beta_only else {}
+        beta = {"note": "through Graph beta"} if api or endpoint.beta_only else {}
+        rails = {"published": True, **beta}
         return Desired(kind=endpoint.kind, key=key, origin=origin, properties={**cleaned, **ours}, rails=rails)
 
     def _below(
