@@ -17,6 +17,8 @@ WIPE = "wipe"
 USUAL = "P90D"
 """Days offline until data is wiped, unless an administrator chooses others; nobody has decided anything by them.
 (learn.microsoft.com/intune/intune-service/apps/app-protection-policy-settings-ios, conditional launch)."""
+NOTHING = (None, "", "PT0S", "0000-00-00", USUAL)
+"""Among them the patch level that published frameworks write for none (observed)."""
 
 
 class AppProtections(IntunePolicies):
@@ -68,5 +70,5 @@ class AppProtections(IntunePolicies):
 def wipes(body: Mapping[str, Any]) -> Iterator[str]:
     """Actions that are to wipe, and the versions or days from which something wipes."""
     for name, value in body.items():
-        if value == WIPE or ("Wipe" in name and value not in (None, "", "PT0S", USUAL)):
+        if value == WIPE or ("Wipe" in name and value not in NOTHING):
             yield name

@@ -15,10 +15,11 @@ import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Resource, as_desired
+from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.intune import AUTHORITATIVE, BY_KIND
-from graphkit.resources.intune_policies import needs_policy
+from graphkit.resources.intune_policies import name_the_tenant, needs_policy
 from graphkit.resources.reading import list_below, read_list
 
 ENDPOINT = BY_KIND["groupPolicyConfiguration"]
@@ -34,6 +35,10 @@ class GroupPolicyValues(Resource):
     kind = f"{ENDPOINT.kind}.values"
     goes_with: ClassVar[frozenset[str]] = frozenset({ENDPOINT.kind})
     rank = 1
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await name_the_tenant(self.context, items)
+        return []
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         keys = [item.properties["policy"] for item in items]

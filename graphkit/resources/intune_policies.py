@@ -6,6 +6,7 @@ A policy that no marker names is changed only with ``--adopt``; one that holds w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -26,7 +27,8 @@ OURS = ("api", "once", "recipe")
 """What a wish holds beside the body. ``once``: names that count for the create alone."""
 TYPE = "@odata.type"
 MARK = "marker"
-TENANT = "%OrganizationId%"
+TENANT = re.compile("%(?:OrganizationId|TenantId)%", re.IGNORECASE)
+"""What exporters write for the id of whatever tenant a policy is for."""
 
 
 class IntunePolicies(Resource):
@@ -41,7 +43,7 @@ class IntunePolicies(Resource):
     refuses_twins = False
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        await self._name_the_tenant(items)
+        await name_the_tenant(self.context, items)
         live = {version: await self._listed(version) for version in self._versions(items)}
         problems: list[InputProblem] = []
         for item in items:
@@ -53,16 +55,6 @@ class IntunePolicies(Resource):
             problems += self._refused(item)
         await self._read_whole([item for item in items if item.rails["live"] and self.endpoint.expand])
         return problems
-
-    async def _name_the_tenant(self, items: Sequence[Desired]) -> None:
-        """Exporters write ``%OrganizationId%`` for the id of whatever tenant a policy is for."""
-        named = [item for item in items if TENANT in msgspec.json.encode(item.properties).decode()]
-        if named:
-            answer = await self.context.client.get("/organization?$select=id")
-            (tenant, *_) = answer["value"]
-            for item in named:
-                text = msgspec.json.encode(item.properties).decode().replace(TENANT, str(tenant["id"]))
-                item.properties = msgspec.json.decode(text)
 
     def _versions(self, items: Iterable[Desired]) -> list[Version]:
         return sorted({self.endpoint.version(item.properties) for item in items})
@@ -255,6 +247,17 @@ class IntunePolicies(Resource):
         if "description" in part or before[MARK] != own:
             part.update(described)
         return "PATCH", {**told, **part}
+
+
+async def name_the_tenant(context: Context, items: Sequence[Desired]) -> None:
+    """Put the tenant's own id where an export says only that it is meant."""
+    texts = {id(item): msgspec.json.encode(item.properties).decode() for item in items}
+    named = [item for item in items if TENANT.search(texts[id(item)])]
+    if named:
+        answer = await context.client.get("/organization?$select=id")
+        (tenant, *_) = answer["value"]
+        for item in named:
+            item.properties = msgspec.json.decode(TENANT.sub(str(tenant["id"]), texts[id(item)]))
 
 
 async def fetch_policies(

@@ -289,6 +289,40 @@ def test_each_layout_that_others_publish_is_read(tmp_path, simulated, tenant, na
     assert made.path == "/deviceManagement/deviceConfigurations"
 
 
+def test_settings_as_they_are_posted_make_an_administrative_template(tmp_path):
+    posted = {"added": template("%tenantid%")["definitionValues"], "updated": [], "deletedIds": []}
+    wrapped = {"Displayname": "OneDrive", "Type": "Admin", "RAWJson": json.dumps(posted)}
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, {"JSON": json.dumps(wrapped)}, allow_beta=True) == {"done": 2}
+        policy = live(here, "groupPolicyConfigurations")
+        assert policy["displayName"] == "OneDrive"
+        assert policy["_values"][0]["_shown"][0]["value"] == here.tenant.tenant_id
+        assert await status(here, wrapped, allow_beta=True) == "empty"
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_policy_in_two_files_is_read_once_and_two_of_one_name_are_an_error(graphkit, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps(ring()), encoding="utf-8")
+    (folder / "b.json").write_text(json.dumps(ring()), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", folder, "-o", "json")
+    assert (told.code, len(told.json["warnings"])) == (0, 1)
+    (folder / "c.json").write_text(json.dumps(ring(driversExcluded=True)), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", folder, "-o", "json")
+    assert [error["code"] for error in told.json["errors"]] == ["duplicate-key"]
+
+
+def test_a_member_that_only_beta_has_needs_beta(graphkit, tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(ring(automaticUpdateMode="windowsDefault")), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", path, "-o", "json")
+    assert [error["code"] for error in told.json["errors"]] == ["needs-beta"]
+    assert graphkit("validate", "devices.policies", "-i", path, "--allow-beta").code == 0
+
+
 def test_groups_of_the_source_tenant_are_found_by_the_names_that_exporters_keep(tmp_path):
     folder = tmp_path / "set"
     (folder / "Groups").mkdir(parents=True)
