@@ -103,7 +103,11 @@ def token_of(tenant, roles):
     return signer.sign(claims)
 
 
-FLAGS = {"teams.policy": ("--confirm", "contoso.example")}
+FLAGS = {
+    "devices.org-scope": ("--allow-beta",),  # tables have no place to say that beta is allowed
+    "identity.cross-tenant": ("--confirm", "contoso.example"),
+    "teams.policy": ("--confirm", "contoso.example"),
+}
 """What a plan needs besides its input."""
 AFTER = {"teams.membership": "teams.provision", "teams.cleanup": "teams.provision"}
 """What has to be there before: the recipe whose starter file makes it."""
@@ -146,7 +150,8 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
     source, before = start(name), len(tenant.log)
     if name == "teams.cleanup":
         let_age(tenant, source)
-    flags = FLAGS.get(name, ())
+    beside = [flag for file in DECLARED[name].given_with for flag in ("-i", tmp_path / file)]
+    flags = (*beside, *FLAGS.get(name, ()))
     planned = graphkit("plan", name, "-i", source, "--out", tmp_path / "a.run", "-o", "json", *flags)
     assert planned.code == 0, planned.stdout + planned.stderr
     applied = graphkit("apply", tmp_path / "a.run", "--yes", "-o", "json")
