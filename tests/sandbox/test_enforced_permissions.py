@@ -103,8 +103,6 @@ def token_of(tenant, roles):
     return signer.sign(claims)
 
 
-FLAGS = {"teams.policy": ("--confirm", "contoso.example")}
-"""What a plan needs besides its input."""
 AFTER = {"teams.membership": "teams.provision", "teams.cleanup": "teams.provision"}
 """What has to be there before: the recipe whose starter file makes it."""
 
@@ -134,7 +132,7 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
 
     def start(recipe_name):
         """The starter file of a recipe, and a token with what that declares."""
-        declared = (*recipe.BASE_PERMISSIONS, *DECLARED[recipe_name].permissions)
+        declared = (*recipe.base_permissions(("declared",)), *DECLARED[recipe_name].permissions)
         monkeypatch.setenv("GRAPHKIT_ACCESS_TOKEN", token_of(tenant, declared))
         for file, content in recipe.template_of(DECLARED[recipe_name]):
             (tmp_path / file).write_text(content, encoding="utf-8")
@@ -146,11 +144,13 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
     source, before = start(name), len(tenant.log)
     if name == "teams.cleanup":
         let_age(tenant, source)
-    flags = FLAGS.get(name, ())
-    planned = graphkit("plan", name, "-i", source, "--out", tmp_path / "a.run", "-o", "json", *flags)
+    flags = ("--confirm", "contoso.example") if DECLARED[name].trial.confirm else ()
+    beside = [part for file in DECLARED[name].given_with for part in ("-i", tmp_path / file)]
+    asked = ("plan", name, "-i", source, *beside, "-o", "json", *flags)
+    planned = graphkit(*asked, "--out", tmp_path / "a.run")
     assert planned.code == 0, planned.stdout + planned.stderr
     applied = graphkit("apply", tmp_path / "a.run", "--yes", "-o", "json")
     assert applied.code == 0, applied.stdout + applied.stderr
     assert len(tenant.log) > before
-    again = graphkit("plan", name, "-i", source, "--out", tmp_path / "b.run", "-o", "json", *flags)
+    again = graphkit(*asked, "--out", tmp_path / "b.run")
     assert again.code == 0, again.stdout + again.stderr
