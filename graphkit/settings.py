@@ -30,6 +30,7 @@ AUTH_METHODS = (
     "device-code",
     "access-token",
 )
+REPLAY = "replay:"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -47,11 +48,12 @@ _USER_INFO = re.compile(r"//[^/]*@")
 class Target:
     """What a command talks to.
 
-    ``name`` is the cloud's name, ``simulated``, or the loopback address without a trailing slash. ``state`` is the
-    file that keeps the simulated tenant, ``virtual_time`` whether its time jumps instead of passing.
+    ``name`` is the cloud's name, ``simulated``, the loopback address without a trailing slash, or ``replay:`` and the
+    cassette's path. ``state`` is the file that keeps the simulated tenant, ``virtual_time`` whether time jumps instead
+    of passing.
     """
 
-    kind: Literal["cloud", "simulated", "loopback"]
+    kind: Literal["cloud", "simulated", "loopback", "replay"]
     name: str
     state: Path | None = None
     virtual_time: bool = False
@@ -60,6 +62,11 @@ class Target:
     def url(self) -> str:
         """The loopback root; empty for the other kinds."""
         return self.name if self.kind == "loopback" else ""
+
+    @property
+    def cassette(self) -> Path:
+        """The file to replay; of a target of that kind only."""
+        return Path(self.name.removeprefix(REPLAY))
 
     def __str__(self) -> str:
         return self.name
@@ -494,6 +501,24 @@ class Settings:
             "Hosts and domains, commas between, to reach without the proxy.", env="NO_PROXY no_proxy", read=_list
         ),
     )
+    record: Path | None = field(
+        default=None,
+        metadata=_about(
+            "Record the conversation with the target in this file, in pseudonyms; it must not exist yet.",
+            env="GRAPHKIT_RECORD",
+            key="",
+            read=_path,
+        ),
+    )
+    record_rules: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "What a recording does with fields of your own: FIELD=KIND with commas between, * allowed in FIELD; "
+            "KIND is keep, remove, text, phone or date.",
+            env="GRAPHKIT_RECORD_RULES",
+            read=_list,
+        ),
+    )
     log_level: str = field(
         default="warning",
         metadata=_about(
@@ -783,16 +808,22 @@ def _flatten(table: Mapping[str, object], keys: set[str], prefix: str = "") -> I
 # --- the target ---
 
 
-def parse_target(text: str) -> Target:
-    """A cloud's name, ``simulated`` or a loopback address as a target. Raises ``ValueError``."""
+def parse_target(text: str, base: Path = Path()) -> Target:
+    """A cloud's name, ``simulated``, a loopback address, or ``replay:FILE`` (relative to ``base``) as a target.
+
+    Raises ``ValueError``.
+    """
     name = text.strip()
+    if name.lower().startswith(REPLAY) and len(name) > len(REPLAY):
+        path = _path(name[len(REPLAY) :], base.resolve())
+        return Target("replay", f"{REPLAY}{path}", virtual_time=True)
     if name.lower() in CLOUD_NAMES:
         return Target("cloud", name.lower())
     if name.lower() == "simulated":
         return Target("simulated", "simulated")
     if "://" in name:
         return Target("loopback", loopback_url(name))
-    raise ValueError(f"'{name}' is neither {', '.join(CLOUD_NAMES)}, simulated, nor a loopback address")
+    raise ValueError(f"'{name}' is neither {', '.join(CLOUD_NAMES)}, simulated, replay:FILE, nor a loopback address")
 
 
 def _resolve_target(
@@ -803,7 +834,7 @@ def _resolve_target(
     target = Target("cloud", "global")
     try:
         if flags.get("target"):
-            target = parse_target(str(flags["target"]))
+            target = parse_target(str(flags["target"]), cwd)
             origins["target"] = "flag --target"
         elif asked:
             target = parse_target(values[asked])
@@ -814,10 +845,12 @@ def _resolve_target(
     if simulated_only and target.kind != "simulated":
         problems.append(f"flag {' and '.join(simulated_only)}: only for --target simulated")
     # In process the simulated tenant has a clock of its own, which the folder's setting leaves alone.
+    if target.kind == "replay" and values.get("record"):
+        problems.append(f"{origins['record']}: a replay is not recorded: it is a recording")
     if "time_scale" in (values.get("limits") or {}) and target.kind == "cloud":
         problems.append(f"{origins['limits']}: time_scale is only for loopback targets; this target is {target}")
     state = _path(flags["state"], cwd) if flags.get("state") else None
-    values["target"] = Target(target.kind, target.name, state, bool(flags.get("virtual_time")))
+    values["target"] = Target(target.kind, target.name, state, target.virtual_time or bool(flags.get("virtual_time")))
     values["graph_url"] = target.url
     if target.kind == "cloud":
         values["cloud"] = target.name

@@ -98,7 +98,7 @@ def _day(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 _INPUT: tuple[Decorator, ...] = (
     click.option("-i", "--input", "inputs", multiple=True, metavar="FILE|DIR|-", help="What is wanted. Repeatable."),
-    click.option("--input-format", metavar="FORMAT", help="csv, jsonl, json or yaml; needed for -."),
+    click.option("--input-format", metavar="FORMAT", help="csv, tsv, xlsx, jsonl, json or yaml; needed for -."),
     click.option("--map", "map_file", metavar="FILE", help="How local files become the recipe's columns."),
     click.option(
         "--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE", help="A value for the map."

@@ -23,7 +23,7 @@ from graphkit.engine.journal import Journal
 from graphkit.engine.packing import Pack, packs
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked, Stopped
+from graphkit.errors import DeadlineReached, GraphkitError, OutcomeUnknown, Parked, ServiceError, Stopped
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Idempotency, Response
 
@@ -451,8 +451,13 @@ def _split(resource: Resource, pack: Pack, readings: Sequence[Reading], status: 
 
 
 async def _accepted(resource: Resource, change: Change, response: Response) -> Result:
-    object_id = await resource.identify(change, response)
     request_id = response.headers.get("request-id", "")
+    try:
+        object_id = await resource.identify(change, response)
+    except ServiceError as error:
+        # Accepted at first, and refused in the service's own time.
+        code = error.service_code or error.code
+        return Result(status=Status.FAILED, code=code, error=error.message, request_id=request_id)
     if change.action is Action.CREATE and not object_id:
         # What needs it could not even name it; a resume looks for it again.
         return Result(status=Status.UNKNOWN, code="not-shown", error=NOT_SHOWN, request_id=request_id)

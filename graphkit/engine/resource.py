@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
@@ -29,6 +29,9 @@ from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
 from graphkit.protocol.touch import Touch
+
+if TYPE_CHECKING:
+    from graphkit.engine.forecast import Alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,10 @@ class Resource:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()
 
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """The other way to the same end that this plan does not take, where the difference is worth a line."""
+        return None
+
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""
         return []
@@ -213,7 +220,10 @@ class Resource:
         return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
-        """The id of the object that an accepted change made or touched; empty if nobody says."""
+        """The id of the object that an accepted change made or touched; empty if nobody says.
+
+        Raises ``ServiceError`` if the service, having accepted it, refused it in its own time.
+        """
         if change.action is not Action.CREATE:
             return str((change.before or change.after or {}).get("id") or "")
         body = response.json() if response.body else None

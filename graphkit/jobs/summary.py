@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputProblem
+
+if TYPE_CHECKING:
+    from graphkit.inputs.fixing import Fixed
 
 FORMAT = 1
 """Of the JSON that commands print. Additions leave it as it is; a removal makes it 2."""
@@ -15,11 +18,13 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """What ``validate`` found: how many requested items are sound, and everything that is not."""
+    """What ``validate`` found: how many requested items are sound, and everything that is not; and the corrected copies
+    that were written."""
 
     valid: int
     errors: tuple[InputProblem, ...]
     warnings: tuple[str, ...] = ()
+    fixed: tuple[Fixed, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -31,6 +36,7 @@ class Validated:
             "valid": self.valid,
             "errors": [problem.to_json() for problem in self.errors],
             "warnings": list(self.warnings),
+            "fixed": [{"path": str(each.path), "rows": each.rows, "cells": each.cells} for each in self.fixed],
         }
 
 

@@ -10,15 +10,31 @@ from collections.abc import Iterable, Mapping
 
 from graphkit.engine.resource import Context, Resource
 
+_PARTS = ("", ".assignment", ".apps")
+INTUNE = (
+    *("deviceAndAppManagementAssignmentFilter", "deviceCompliancePolicy", "deviceConfiguration"),
+    *("deviceManagementConfigurationPolicy", "groupPolicyConfiguration"),
+    *("windowsDriverUpdateProfile", "windowsFeatureUpdateProfile"),
+    *("windowsQualityUpdatePolicy", "windowsQualityUpdateProfile"),
+    *("androidManagedAppProtection", "defaultManagedAppProtection", "iosManagedAppProtection"),
+    *("mdmWindowsInformationProtectionPolicy", "roleScopeTag", "targetedManagedAppConfiguration"),
+    *("windowsInformationProtectionPolicy", "windowsManagedAppProtection"),
+)
+"""Kinds of Intune policies: each with its assignments, and those that protect apps with them."""
+
 RESOURCES: Mapping[str, str] = {
+    **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
+    "administrativeUnit": "graphkit.resources.administrative_units:AdministrativeUnits",
     "authenticationMethod": "graphkit.resources.auth_methods:AuthenticationMethods",
+    "autopilotDevice": "graphkit.resources.autopilot:AutopilotDevices",
     "channel": "graphkit.resources.channels:Channels",
     "conditionalAccessPolicy": "graphkit.resources.conditional_access:ConditionalAccessPolicies",
     "crossTenantDefault": "graphkit.resources.cross_tenant:CrossTenantDefaults",
     "crossTenantPartner": "graphkit.resources.cross_tenant:CrossTenantPartners",
     "deviceCompliancePolicy": "graphkit.resources.compliance:CompliancePolicies",
     "deviceCompliancePolicy.actions": "graphkit.resources.compliance:ScheduledActions",
-    "deviceCompliancePolicy.assignment": "graphkit.resources.assignments:CompliancePolicyAssignments",
+    "deviceConfiguration": "graphkit.resources.device_configurations:DeviceConfigurations",
+    "deviceManagementConfigurationPolicy": "graphkit.resources.settings_catalog:SettingsCatalogPolicies",
     "group": "graphkit.resources.groups:Groups",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
@@ -26,8 +42,10 @@ RESOURCES: Mapping[str, str] = {
     "groupLifecyclePolicy": "graphkit.resources.group_expiry:GroupExpiry",
     "groupSetting": "graphkit.resources.group_settings:GroupSettings",
     "guest": "graphkit.resources.guests:Guests",
+    "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
+    "roleScopeTag": "graphkit.resources.scope_tags:ScopeTags",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",
     "team.active": "graphkit.resources.archiving:ActiveTeams",
@@ -35,6 +53,7 @@ RESOURCES: Mapping[str, str] = {
     "team.member": "graphkit.resources.team_members:TeamMembers",
     "team.review": "graphkit.resources.team_review:TeamReviews",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
+    "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
 }
 
 

@@ -23,7 +23,8 @@ from graphkit.resources.users import users_matching
 
 COMPARED = ("displayName", "description", "visibility")
 """What may change after creation; the rest is set once."""
-FIXED = ("mailEnabled", "mailNickname", "securityEnabled", "groupTypes", "uniqueName")
+DYNAMIC = ("membershipRule", "membershipRuleProcessingState")
+FIXED = ("mailEnabled", "mailNickname", "securityEnabled", "groupTypes", "uniqueName", *DYNAMIC)
 UNIFIED = "Unified"
 BOUND = 20
 """Owners that a group can be created with (https://learn.microsoft.com/graph/api/group-upsert); the rest follow."""

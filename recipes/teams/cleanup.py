@@ -9,11 +9,11 @@ from pydantic import Field
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import InputModel, Key, Upn
+from graphkit.inputs.types import DocumentModel, Key, Upn
 from graphkit.recipe import Inputs, Recipe
 
 
-class Cleanup(InputModel):
+class Cleanup(DocumentModel):
     """The whole file."""
 
     inactive_days: int = Field(ge=1, description="a team is idle if it was not used for so many days")

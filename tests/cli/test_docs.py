@@ -35,6 +35,7 @@ def test_every_exit_code_is_in_the_manual():
 
 
 def test_every_error_code_is_listed_with_its_exit_code():
+    import_module("graphkit.recording")
     for module in ("client", "auth", *(f"cli.{verb}" for verb in usage.COMMANDS), "cli.failure", "cli.consent"):
         import_module(f"graphkit.{module}")
     listed = re.findall(r"(?m)^\| `([a-z-]+)` \| (\d+) \|", (DOCS / "errors.md").read_text(encoding="utf-8"))
