@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.app_roles import GRAPH_APP_ID
 from graphkit.auth.methods import identities
 from graphkit.auth.permissions import (
     Permissions,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
 
-GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
 TENANT_SIZE = "L"
 """More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
@@ -92,6 +91,10 @@ class Session:
     def throttled(self) -> int:
         """Answers 429 so far."""
         return self.chain.throttled
+
+    def stop_sending(self) -> None:
+        """From now on nothing new leaves: requests end with ``DeadlineReached``, what is under way may end."""
+        self.chain.deadline = -math.inf
 
     def call_itself(self, run: str) -> None:
         """Name the run in the User-Agent of every request, so that the tenant's own logs can be laid beside it."""

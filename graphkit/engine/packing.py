@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from graphkit.engine.change import Change
+from graphkit.engine.change import Change, Result
 from graphkit.engine.resource import Resource
 
 Pack = list[Change]
+Ended = tuple[Change, Result]
 
 
 def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Iterator[Pack]:

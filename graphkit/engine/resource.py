@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
-from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Pace, Reading, Undo, Verdict
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
@@ -125,6 +125,8 @@ class Resource:
     service admits so few in a second that many would wait long, and what was read of them grow old."""
     goes_with: ClassVar[frozenset[str]] = frozenset()
     """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
+    pace: ClassVar[Pace] = Pace.AT_ONCE
+    """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
     privileged: ClassVar[str] = ""
@@ -240,6 +242,17 @@ class Resource:
         if change.action in (Action.REMOVE, Action.DELETE):
             return reading.value is None
         return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Of changes that were accepted: has the service carried them out? One verdict each; unread is pending.
+
+        The default takes for effective what is read as it was wished.
+        """
+        readings = await self.read([as_desired(change) for change in changes])
+        return [
+            EFFECTIVE if self.settled(change, reading) else PENDING
+            for change, reading in zip(changes, readings, strict=True)
+        ]
 
     def unchanged(self, change: Change, reading: Reading) -> bool:
         """Is the object still what the plan saw? What is to go was seen whole, ``before`` being a wish for it."""

@@ -111,7 +111,13 @@ def _open_source(
         return None
     if name == STDIN:
         return _from_stdin(problems, input_format, stdin)
-    path = Path(name)
+    path = Path(name) if problems.within is None else problems.within / name
+    if problems.within is not None:
+        inside = path.resolve()
+        if not inside.is_relative_to(problems.within.resolve()):
+            problems.add(name, "", "file-outside", "is not among the files that were given")
+            return None
+        name = inside.relative_to(problems.within.resolve()).as_posix()
     if not path.exists():
         problems.add(name, "", "file-not-found", "there is no such file or folder")
         return None

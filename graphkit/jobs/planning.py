@@ -17,10 +17,10 @@ from graphkit.engine.runfile import RunFile
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem, MissingPermission, UsageError
-from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
+from graphkit.jobs.timing import nothing_sent_after
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
@@ -41,7 +41,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
     With ``fix``, a corrected copy of each table is written beside it. Raises ``UsageError`` where that cannot be.
     """
     recipe = find_recipe(asked.recipe)
-    problems = Problems()
+    problems = asked.problems()
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
@@ -72,16 +72,19 @@ def _fixed(asked: Asked, inputs: Inputs) -> tuple[Fixed, ...]:
     return tuple(each for each in written if each is not None)
 
 
-async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+async def plan(
+    session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None, deadline: float | None = None
+) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
-    is kept, with status ``blocked``.
+    ``deadline`` is a time of ``session.clock``. Raises ``InputErrors`` with everything wrong at once,
+    ``DeadlineReached`` if the plan was not complete in time, and leaves no run file behind then; a plan that a rail
+    stops is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
     check_take_over(session, recipe)
     warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-    problems = Problems()
+    problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
     asked = replace(asked, options=options)
@@ -92,7 +95,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+            with nothing_sent_after(session, deadline):
+                await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:
                 session.recorder.add_inputs(problems.opened.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from graphkit.engine.runfile import InputResult, RunFile
 from graphkit.inputs.cells import guarded
 
-OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id")
+OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id", "gk_effective")
 DOCUMENT = ("file", "path")
 
 
@@ -36,4 +36,4 @@ def _cells(row: InputResult, columns: list[str]) -> list[object]:
 
 def _outcome(row: InputResult) -> tuple[str, ...]:
     result = row.result
-    return (row.action, result.status, result.object_id, result.code, result.error, result.request_id)
+    return (row.action, result.status, result.object_id, result.code, result.error, result.request_id, result.effective)
