@@ -40,6 +40,8 @@ RECIPE = Recipe(
     permissions=("Reports.Read.All", "TeamSettings.ReadWrite.All", "TeamMember.ReadWrite.All"),
     desired=desired,
     template="cleanup.yaml",
+    trial=None,
+    builds_on="teams.provision",
     models=(Cleanup,),
     rails=(
         "nothing is written unless action is archive, and nothing is ever deleted",

@@ -103,10 +103,6 @@ def token_of(tenant, roles):
     return signer.sign(claims)
 
 
-AFTER = {"teams.membership": "teams.provision", "teams.cleanup": "teams.provision"}
-"""What has to be there before: the recipe whose starter file makes it."""
-
-
 def let_age(tenant, path):
     """Teams that nobody uses, one of them without an owner, and a file that asks to act on them."""
     state = tenant.state
@@ -138,14 +134,15 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
             (tmp_path / file).write_text(content, encoding="utf-8")
         return tmp_path / DECLARED[recipe_name].template
 
-    if first := AFTER.get(name):
+    found = DECLARED[name]
+    if first := found.builds_on:
         made = graphkit("apply", first, "-i", start(first), "--yes", "--out", tmp_path / "first.run")
         assert made.code == 0, made.stdout + made.stderr
     source, before = start(name), len(tenant.log)
     if name == "teams.cleanup":
         let_age(tenant, source)
-    flags = ("--confirm", "contoso.example") if DECLARED[name].trial.confirm else ()
-    beside = [part for file in DECLARED[name].given_with for part in ("-i", tmp_path / file)]
+    flags = ("--confirm", "contoso.example") if found.trial and found.trial.confirm else ()
+    beside = [part for file in found.given_with for part in ("-i", tmp_path / file)]
     asked = ("plan", name, "-i", source, *beside, "-o", "json", *flags)
     planned = graphkit(*asked, "--out", tmp_path / "a.run")
     assert planned.code == 0, planned.stdout + planned.stderr
