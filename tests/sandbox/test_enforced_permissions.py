@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 from served import served
 
 from graphkit import recipe
 from graphkit.clock import RealClock
+from graphkit.engine.resource import PlanOptions
 from graphkit.sandbox import Seed, SimulatedTenant
 from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.permissions import APP_ROLES
@@ -103,6 +105,17 @@ def token_of(tenant, roles):
     return signer.sign(claims)
 
 
+def flags_of(options):
+    """What the starter file needs to be planned, as the command line takes it."""
+    stated = {field.name: getattr(options, field.name) for field in fields(options)}
+    usual = {field.name: getattr(PlanOptions(), field.name) for field in fields(options)}
+    flags = []
+    for name, value in {**stated, "confirm": "contoso.example"}.items():
+        if value != usual[name]:
+            flags += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    return flags
+
+
 def let_age(tenant, path):
     """Teams that nobody uses, one of them without an owner, and a file that asks to act on them."""
     state = tenant.state
@@ -141,7 +154,7 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
     source, before = start(name), len(tenant.log)
     if name == "teams.cleanup":
         let_age(tenant, source)
-    flags = ("--confirm", "contoso.example") if found.trial and found.trial.confirm else ()
+    flags = flags_of(found.trial or PlanOptions())
     beside = [part for file in found.given_with for part in ("-i", tmp_path / file)]
     asked = ("plan", name, "-i", source, *beside, "-o", "json", *flags)
     planned = graphkit(*asked, "--out", tmp_path / "a.run")
