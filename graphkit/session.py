@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.app_roles import GRAPH_APP_ID
 from graphkit.auth.methods import identities
 from graphkit.auth.permissions import (
     Permissions,
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
 
     from graphkit.client import GraphClient
     from graphkit.protocol.identity import TokenSource
+    from graphkit.recording import Recorder
     from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
     from graphkit.transport.tally_file import FileTally
     from graphkit.transport.use import Use
 
-GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
+Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
+
 TENANT_SIZE = "L"
 """More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
@@ -70,7 +73,7 @@ class Tenant:
 class Session:
     """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first.
 
-    ``grants`` holds for each app what it was granted; ``None`` where nobody can tell.
+    ``grants`` holds for each app what it was granted; ``None`` where nobody can tell. ``recorder`` is who listens.
     """
 
     settings: Settings
@@ -82,6 +85,7 @@ class Session:
     budget: WriteBudget
     tenant: Tenant
     grants: Mapping[str, frozenset[str] | None]
+    recorder: Recorder | None = None
 
     @property
     def throttled(self) -> int:
@@ -100,7 +104,7 @@ class Session:
     def permissions(self, required: Iterable[str]) -> Permissions:
         """What the recipe needs against what the token gives; of several apps each must have it.
 
-        The simulated tenant permits everything.
+        The simulated tenant and a replay permit everything.
         """
         return together(list(self._compared(frozenset(required)).values()))
 
@@ -113,7 +117,7 @@ class Session:
         return dict(sorted(found.items()))
 
     def _compared(self, required: frozenset[str]) -> dict[str, Permissions]:
-        everything = self.target.kind == "simulated"
+        everything = self.target.kind in ("simulated", "replay")
         return {app: compare(required, required if everything else self.grants[app]) for app in self.apps}
 
 
@@ -131,9 +135,10 @@ async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, around: Around = lambda wire: wire) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
+    ``around`` may put something of its own round the wire: a recorder, a trial.
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
@@ -143,10 +148,13 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
 
     target = settings.target
     cloud = cloud_of(target)
-    async with _far_end(settings, target) as (wire, clock, sources, tally):
+    async with (
+        _far_end(settings, target) as (wire, clock, sources, tally),
+        _heard(settings, wire, clock) as (wire, recorder),
+    ):
         budget = WriteBudget.read_only()
         chain = build_chain(
-            wire,
+            around(wire),
             cloud=cloud,
             source=sources,
             tally=tally if target.kind != "simulated" else None,
@@ -166,13 +174,13 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         try:
             client = GraphClient(chain, cloud=cloud, clock=clock)
             tenant = await _who_is_there(client, sources, target)
-            if target.kind != "simulated":
+            if target.kind not in ("simulated", "replay"):
                 client.snapshot_file = snapshot_path(settings.cache_dir, f"{target} {tenant.id}", sources[0].name)
             tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
             grants = {source.name: await _granted(client, source, settings) for source in sources}
             chain.governor.delegated = await _signed_in(sources[0], settings)
             async with _told(chain, clock, tally, tenant.id, sources[0].name):
-                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants)
+                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants, recorder)
         finally:
             await chain.aclose()
 
@@ -211,6 +219,26 @@ async def _told(chain: Chain, clock: Clock, tally: FileTally, tenant: str, app: 
         telemetry.unwatch(chain.governor)
 
 
+@asynccontextmanager
+async def _heard(
+    settings: Settings, wire: httpx.AsyncBaseTransport, clock: Clock
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Recorder | None]]:
+    """The wire with a recorder before it, if the settings name a file; what was said is written when the session ends,
+    however it ends.
+    """
+    if settings.record is None:
+        yield wire, None
+        return
+    from graphkit.recording import RecordingTransport, recorder_for
+
+    recorder = recorder_for(settings.record, settings.record_rules)
+    recorder.begin(cloud_of(settings.target).graph_root, clock.now(), settings.break_glass)
+    try:
+        yield RecordingTransport(wire, recorder, clock.now), recorder
+    finally:
+        recorder.save()
+
+
 def cloud_of(target: Target) -> Cloud:
     """The record that decides every host. A loopback target keeps the global record's names, at its own address."""
     if target.kind == "cloud":
@@ -228,6 +256,9 @@ async def _far_end(
 
     A simulated tenant is ours alone, so that there is nothing to share, but much to tell.
     """
+    if target.kind == "replay":
+        yield _replayed(target, settings)
+        return
     from graphkit.auth.source import make_token_sources
     from graphkit.transport.tally_file import FileTally
 
@@ -250,6 +281,21 @@ async def _far_end(
     proxy = settings.proxy_for(host) or None
     tally = FileTally(settings.runs_dir, clock.common)
     yield make_wire(settings.wire, verify=settings.ssl_context(), proxy=proxy), clock, sources, tally
+
+
+def _replayed(
+    target: Target, settings: Settings
+) -> tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally]:
+    """Neither network nor credentials: whatever the settings hold of them, nobody looks at it here."""
+    from graphkit.auth.source import FixedSource
+    from graphkit.protocol.identity import Token
+    from graphkit.recording import ReplayTransport, player_for
+    from graphkit.transport.tally_file import FileTally
+
+    player = player_for(target.cassette)
+    clock = VirtualClock(player.now)
+    tally = FileTally(settings.runs_dir, clock.now)
+    return ReplayTransport(player, clock.sleep), clock, [FixedSource("replay", Token("replay", math.inf))], tally
 
 
 def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:

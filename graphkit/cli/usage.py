@@ -16,6 +16,7 @@ COMMANDS = {
     "undo": "Take back what a run did",
     "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",
+    "record": "Run a command and record what it says to Graph, in pseudonyms",
     "sim": "The simulated tenant: serve, seed, spoil, read and compare it",
     "config": "Settings: what counts, where it comes from, how to set it",
     "doctor": "Check the set-up, and say what to do",
@@ -25,7 +26,7 @@ COMMANDS = {
 """A verb is ``command`` in the module of its name, imported when it is asked for."""
 
 OPTIONS = {
-    "-t, --target TARGET": "global, usgov, usgov-dod, china, simulated, or a loopback address",
+    "-t, --target TARGET": "a cloud (global ...), simulated, a loopback address, replay:FILE",
     "--state FILE": "keep the simulated tenant in this file",
     "--virtual-time": "let the simulated tenant's time jump instead of pass",
     "--config FILE": "read this file instead of ./graphkit.toml",

@@ -18,6 +18,10 @@ class InputModel(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
 
 
+class DocumentModel(InputModel):
+    """Base of those that a whole YAML or JSON file is held against, though nothing in it is nested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Says:
     """What a type is called in the manual: ``Annotated[str, Says("user principal name")]``."""
@@ -100,6 +104,12 @@ def _read_day(value: Any) -> Any:
         return date(int(year), int(month), int(day))
     except ValueError as error:
         raise ValueError(f"is not a day of the calendar ({error})") from None
+
+
+def iso_day(text: str) -> str:
+    """``31/03/2026`` as ``2026-03-31``. Raises ValueError."""
+    day: date = _read_day(text)
+    return day.isoformat()
 
 
 Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]

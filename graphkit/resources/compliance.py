@@ -1,40 +1,32 @@
-"""Device compliance policies of Intune, known by the marker in their description.
+"""What compliance policies of Intune have beyond other policies: what happens to a device that does not comply.
 
-Names are not unique there and a repeated POST makes a second policy, so after a lost answer the marker is looked for.
-What happens to a device that does not comply is made with the policy and afterwards changed by an action of its own
+That is made with the policy and afterwards changed by an action of its own
 (https://learn.microsoft.com/graph/api/resources/intune-deviceconfig-devicecompliancepolicy).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
-from graphkit.engine.resource import Context, Resource
-from graphkit.errors import InputProblem
+from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present, unknown
+from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.errors import ServiceError
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import query, segment
-from graphkit.protocol.schema import Version, validate
-from graphkit.resources.markers import marked_key, marker
+from graphkit.resources.audience import find_audience
+from graphkit.resources.impact import SHOWN_ORGS, Impact, count_impact
+from graphkit.resources.intune import AUTHORITATIVE, BY_KIND
+from graphkit.resources.intune_policies import IntunePolicies, fetch_policies, needs_policy
 from graphkit.resources.os_builds import meets_floor
-from graphkit.resources.reading import read_each, read_list
-from graphkit.resources.recycling import deletion
 
-RECIPE = "devices.compliance"
-KIND = "deviceCompliancePolicy"
-PATH = "/deviceManagement/deviceCompliancePolicies"
-COMPARED = (
-    "osMinimumVersion",
-    "validOperatingSystemBuildRanges",
-    "bitLockerEnabled",
-    "secureBootEnabled",
-    "defenderEnabled",
-)
-"""What a policy asks of a device, as far as graphkit keeps it. Any other setting stays as it is."""
+ENDPOINT = BY_KIND["deviceCompliancePolicy"]
+KIND = ENDPOINT.kind
+PATH = ENDPOINT.path
+RULES = "scheduledActionsForRule"
 # A plain GET leaves the actions out (microsoftgraph/microsoft-graph-docs#7746).
 _ACTIONS = query(expand="scheduledActionsForRule($expand=scheduledActionConfigurations)")
 _RULE = "PasswordRequired"
@@ -42,102 +34,58 @@ _RULE = "PasswordRequired"
 _NO_TEMPLATE = ("", "00000000-0000-0000-0000-000000000000")
 
 
-class CompliancePolicies(Resource):
-    """``properties``: @odata.type, displayName, settings, actions (for the create) and, if it is not v1.0, api.
+class CompliancePolicies(IntunePolicies):
+    """The create carries the actions, exactly one of which blocks; afterwards they are a kind of their own.
 
-    The key is the one in the marker. The name is set once: one that an administrator gives later stays. ``resolve``
-    puts what it found into ``rails["live"]``; without that all is read anew.
+    ``rails["impact"]``: what is asked of the devices (floors, encrypted, include, exclude) and ``max_pct``, the share
+    of an organisation's devices above which the plan stops.
     """
 
     kind = KIND
-    rank = 0
-    refuses_twins = False
+    endpoint = ENDPOINT
 
-    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        problems = []
-        live = await self._live(items)
-        for item in items:
-            matches = live[api(item.properties)].get(item.key, [])
-            item.rails["live"] = matches[0] if matches else None
-            item.blocked = item.blocked or _not_ours(matches, item.properties["@odata.type"])
-            if matches and not item.blocked:
-                self.context.object_ids[KIND, item.key] = matches[0]["id"]
-            problems += _refused(item)
-        return problems
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._impacts: dict[str, Impact] = {}
+        self._not_counted = ""
 
-    async def _live(self, items: Sequence[Desired]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        """Version of the API to key to the policies that carry its marker. Raises if a list breaks off."""
-        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for version in sorted({api(item.properties) for item in items}):
-            by_key = found[version] = {}
-            async for policy in self.context.client.list(PATH, version=version):
-                if key := marked_key(RECIPE, policy.get("description")):
-                    by_key.setdefault(key, []).append(policy)
-        return found
-
-    async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        if all("live" in item.rails for item in items):
-            return [present(item.rails["live"]) if item.rails["live"] else ABSENT for item in items]
-        known = await _fetch(self.context, [(item.key, api(item.properties)) for item in items])
-        return [
-            reading if (KIND, item.key) in self.context.object_ids else await self._search(item)
-            for item, reading in zip(items, known, strict=True)
-        ]
-
-    async def _search(self, item: Desired) -> Reading:
-        """By the marker, for no id is known."""
-        everything = await read_list(self.context.client, PATH, api(item.properties))
-        policies = everything.value["value"] if everything.value else []
-        matches = [policy for policy in policies if marked_key(RECIPE, policy.get("description")) == item.key]
-        if not everything.known or not matches:
-            return everything if not everything.known else ABSENT
-        return present(matches[0]) if len(matches) == 1 else unknown(_not_ours(matches, ""))
+    async def gather(self, view: PlanView) -> None:
+        try:
+            for item in view.wanted(KIND):
+                if asked := item.rails.get("impact"):
+                    audience = await find_audience(self.context, asked["include"], asked["exclude"])
+                    kind = str(item.properties["@odata.type"]).rpartition(".")[2]
+                    self._impacts[item.key] = Impact(kind, asked["floors"], asked["encrypted"], audience)
+            if self._impacts:
+                await count_impact(self.context, self._impacts.values())
+        except ServiceError as error:
+            self._impacts.clear()
+            self._not_counted = f"its impact could not be counted: {error.message}"
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        before = self.before_image(reading)
-        after = dict(wanted.properties)
-        line = Change(kind=KIND, key=wanted.key, action=Action.CREATE, after=after, origin=wanted.origin)
-        if before is not None:
-            line.before = before
-            line.after = {name: after[name] for name in (*COMPARED, "@odata.type", "api") if name in after}
-            line.action = Action.UPDATE if _changed(after, before) else Action.NOOP
-            line.note = _lowered(before, after)
+        (line,) = super().diff(wanted, reading)
+        if line.action.writes and "impact" in wanted.rails:
+            told = self._impacts[wanted.key].told() if wanted.key in self._impacts else self._not_counted
+            line.note = "; ".join(part for part in (line.note, told) if part)
         return [line]
 
-    def before_image(self, reading: Reading) -> dict[str, Any] | None:
-        if reading.value is None:
-            return None
-        fixed = {name: reading.value.get(name) for name in ("id", "@odata.type")}
-        return {**fixed, **{name: _settled_form(reading.value.get(name)) for name in COMPARED}}
+    async def guard(self, view: PlanView) -> list[str]:
+        written = {change.key for change in view.changes(KIND) if change.action.writes}
+        asked = [item for item in view.wanted(KIND) if item.key in written and "impact" in item.rails]
+        return [] if self.context.options.accept_impact else [why for item in asked for why in self._too_many(item)]
 
-    def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        if change.action is Action.CREATE:
-            return [("POST", PATH)]
-        return [("DELETE" if change.action is Action.DELETE else "PATCH", f"{PATH}/{{id}}")]
+    def _too_many(self, item: Desired) -> Iterator[str]:
+        most = item.rails["impact"]["max_pct"]
+        if most is None:
+            return
+        if self._not_counted:
+            yield f"{item.key}: {self._not_counted}; --accept-impact goes on without knowing"
+        elif item.key in self._impacts and (above := list(self._impacts[item.key].above(most))):
+            shown = ", ".join(above[:SHOWN_ORGS]) + (" ..." if len(above) > SHOWN_ORGS else "")
+            yield f"{item.key}: more than {most:g} % of devices would not comply in {shown}: --accept-impact allows it"
 
-    def request(self, pack: Sequence[Change]) -> Request:
-        (change,) = pack
-        after, before = change.after or {}, change.before or {}
-        if change.action is Action.DELETE:
-            return deletion(f"{PATH}/{segment(before['id'])}", api(before))
-        if change.action is Action.CREATE:
-            return Request(
-                method="POST",
-                path=PATH,
-                body=msgspec.json.encode(_body(change.key, after)),
-                version=api(after),
-                idempotency=Idempotency.KEYED,
-                target=f"{KIND}:{change.key}",
-            )
-        changed = {name: after[name] for name in _changed(after, before)}
-        return Request(
-            method="PATCH",
-            path=f"{PATH}/{segment(before['id'])}",
-            # The type is sent again, for it decides which settings there are.
-            body=msgspec.json.encode({"@odata.type": after["@odata.type"], **changed}),
-            version=api(after),
-            idempotency=Idempotency.CONVERGENT,
-        )
+    def note(self, line: Change) -> str:
+        return _lowered(line.before or {}, line.after or {})
 
 
 class ScheduledActions(Resource):
@@ -148,35 +96,33 @@ class ScheduledActions(Resource):
     """
 
     kind = "deviceCompliancePolicy.actions"
+    goes_with: ClassVar[frozenset[str]] = frozenset({KIND})
     rank = 1
-    goes_with = frozenset({KIND})
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        wanted = [(item.properties["policy"], api(item.properties)) for item in items]
-        policies = await _fetch(self.context, wanted, _ACTIONS)
-        return [_actions_of(key, policy) for (key, _), policy in zip(wanted, policies, strict=True)]
+        policies = await fetch_policies(self.context, ENDPOINT, items, _ACTIONS, key="policy")
+        return [_actions_of(item.properties["policy"], policy) for item, policy in zip(items, policies, strict=True)]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
-        line.needs = needs_policy(self.context, wanted.properties["policy"])
+        line.needs = needs_policy(self.context, KIND, wanted.properties["policy"])
         line.before = self.before_image(reading)
         if line.before is None:
             line.action = Action.NOOP if line.needs else Action.BLOCKED
             line.note = "made with the policy" if line.needs else "the policy is no longer there"
             return [line]
         live = line.before["actions"]
-        merged = wanted.properties["actions"]
-        if not wanted.properties.get("exact"):
-            merged = _merged(live, merged)
+        own = wanted.properties["actions"]
+        merged = _in_order(own) if wanted.properties.get("mode") == AUTHORITATIVE else _merged(live, own)
         line.after = {**wanted.properties, "actions": merged}
         line.action = Action.NOOP if merged == live else Action.UPDATE
         return [line]
 
-    def left_as_written(self, change: Change, reading: Reading) -> bool:
-        return self.settled(exactly(change), reading)
-
     def inverse(self, change: Change, object_id: str) -> Change:
-        return exactly(super().inverse(change, object_id))
+        """The set as it was, as a whole."""
+        before = {"actions": (change.before or {}).get("actions", [])}
+        after = {**(change.after or {}), **before, "mode": AUTHORITATIVE}
+        return replace(change, action=Action.UPDATE, before=None, after=after, needs=(), note="", seq=0)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", f"{PATH}/{{id}}/scheduleActionsForRules")]
@@ -188,36 +134,10 @@ class ScheduledActions(Resource):
         return Request(
             method="POST",
             path=f"{PATH}/{segment(policy)}/scheduleActionsForRules",
-            body=msgspec.json.encode({"deviceComplianceScheduledActionForRules": _rules(after["actions"])}),
-            version=api(after),
+            body=msgspec.json.encode({"deviceComplianceScheduledActionForRules": rules_for(after["actions"])}),
+            version=ENDPOINT.version(after),
             idempotency=Idempotency.CONVERGENT,
         )
-
-
-async def _fetch(context: Context, wanted: Sequence[tuple[str, str]], query: str = "") -> list[Reading]:
-    """Policies by (key, version of the API): absent where no id is known, or nothing has it any more."""
-    found: dict[tuple[str, str], Reading] = {}
-    for version in sorted({version for _, version in wanted}):
-        known = {pair: context.object_ids.get((KIND, pair[0])) for pair in wanted if pair[1] == version}
-        paths = {pair: f"{PATH}/{segment(object_id)}{query}" for pair, object_id in known.items() if object_id}
-        readings = await read_each(context.client, list(paths.values()), version)
-        found.update(zip(paths, readings, strict=True))
-    return [found.get(pair, ABSENT) for pair in wanted]
-
-
-def needs_policy(context: Context, key: str) -> tuple[tuple[str, str], ...]:
-    """What belongs to a policy waits for it only if it is not there yet."""
-    return () if (KIND, key) in context.object_ids else ((KIND, key),)
-
-
-def exactly(change: Change) -> Change:
-    """The set as it stands there, and nothing merged into it of what is live."""
-    return replace(change, after={**(change.after or {}), "exact": True})
-
-
-def api(properties: Mapping[str, Any]) -> str:
-    """The version of Graph that an object is read and written through."""
-    return str(properties.get("api") or "v1.0")
 
 
 def scheduled_action(action: str, *, hours: int = 0, template: str = "") -> dict[str, Any]:
@@ -230,46 +150,16 @@ def scheduled_action(action: str, *, hours: int = 0, template: str = "") -> dict
     }
 
 
-def _body(key: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The create, which must carry exactly one block action (microsoftgraph/microsoft-graph-docs#7746)."""
-    ours = {name: value for name, value in properties.items() if name not in ("api", "actions", "id")}
-    return {**ours, "description": marker(RECIPE, key), "scheduledActionsForRule": _rules(properties["actions"])}
-
-
-def _refused(item: Desired) -> list[InputProblem]:
-    """What Graph would not take, by its own metadata."""
-    version: Version = "beta" if api(item.properties) == "beta" else "v1.0"
-    return [
-        InputProblem(item.origin.file, item.origin.place, found.code, f"{found.path}: {found.message}")
-        for found in validate(_body(item.key, item.properties), KIND, version)
-    ]
-
-
-def _rules(actions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def rules_for(actions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"ruleName": _RULE, "scheduledActionConfigurations": list(actions)}]
 
 
-def _not_ours(matches: Sequence[Mapping[str, Any]], odata_type: str) -> str:
-    """Why what carries the marker cannot be taken for the policy that is meant."""
-    if len(matches) > 1:
-        ids = ", ".join(sorted(str(policy["id"]) for policy in matches))
-        return f"{len(matches)} policies carry this key in their description ({ids}): remove the line from all but one"
-    live = str(matches[0].get("@odata.type") or odata_type) if matches else odata_type
-    if live != odata_type:
-        return f"the live policy {matches[0]['id']} is for another platform ({live}), which cannot be changed"
-    return ""
-
-
-def _changed(after: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
-    return [name for name in COMPARED if name in after and _settled_form(after[name]) != before[name]]
-
-
-def _settled_form(value: Any) -> Any:
-    """Null, false and empty are one; of a list of ranges, the bounds in order."""
-    if isinstance(value, list):
-        ranges = ({"lowestVersion": each["lowestVersion"], "highestVersion": each["highestVersion"]} for each in value)
-        return _in_order(ranges) or None
-    return value or None
+def actions_in(rules: Any) -> list[dict[str, Any]]:
+    """The actions of a body's scheduledActionsForRule, whatever stands there."""
+    listed = rules if isinstance(rules, list) else []
+    inner = (rule.get("scheduledActionConfigurations") for rule in listed if isinstance(rule, dict))
+    actions = (each for each in inner if isinstance(each, list))
+    return [_plain_action(action) for each in actions for action in each if isinstance(action, dict)]
 
 
 def _lowered(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -294,7 +184,7 @@ def _actions_of(key: str, policy: Reading) -> Reading:
 def _plain_action(action: Mapping[str, Any]) -> dict[str, Any]:
     template = action.get("notificationTemplateId") or ""
     return {
-        "actionType": action["actionType"],
+        "actionType": action.get("actionType"),
         "gracePeriodHours": int(action.get("gracePeriodHours") or 0),
         "notificationTemplateId": "" if template in _NO_TEMPLATE else template,
         "notificationMessageCCList": sorted(action.get("notificationMessageCCList") or ()),

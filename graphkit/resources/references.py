@@ -13,6 +13,7 @@ from typing import Any
 from graphkit.engine.change import Reading, present
 from graphkit.engine.resource import Context
 from graphkit.protocol.odata import literal, query, segment
+from graphkit.protocol.schema import Version
 from graphkit.resources.reading import read_each, read_list
 from graphkit.resources.users import GUID, Users
 
@@ -81,8 +82,26 @@ async def find_strengths(context: Context, names: Iterable[str]) -> Found:
     return await _find_listed(context, "authentication strength", path, names, known=BUILT_IN)
 
 
+async def find_intune_roles(context: Context, names: Iterable[str]) -> Found:
+    """Roles of Intune by displayName or id."""
+    path = "/deviceManagement/roleDefinitions?$select=id,displayName"
+    return await _find_listed(context, "role of Intune", path, names)
+
+
+async def find_filters(context: Context, names: Iterable[str]) -> Found:
+    """Assignment filters of Intune by displayName or id; only beta has them."""
+    path = "/deviceManagement/assignmentFilters?$select=id,displayName"
+    return await _find_listed(context, "assignment filter", path, names, version="beta")
+
+
 async def _find_listed(
-    context: Context, noun: str, path: str, names: Iterable[str], *, known: str | None = None
+    context: Context,
+    noun: str,
+    path: str,
+    names: Iterable[str],
+    *,
+    known: str | None = None,
+    version: Version = "v1.0",
 ) -> Found:
     """In a list short enough to be read whole. Ids that begin with ``known`` need no look-up."""
     wanted = sorted(set(names))
@@ -90,7 +109,7 @@ async def _find_listed(
     ask = [name for name in wanted if name not in ids]
     if not ask:
         return ids, {}
-    everything = await read_list(context.client, path)
+    everything = await read_list(context.client, path, version)
     found, reasons = settle(noun, {name: _among(everything, name) for name in ask})
     return {**ids, **found}, reasons
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
+from graphkit.inputs.bindings import read_bindings
 from graphkit.inputs.document import JsonObject, parse_document
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import Source, open_source
+from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.conditional_access import ON, incomplete, put, references
@@ -40,7 +41,7 @@ class Binder:
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Locations, then policies, file by file."""
-    bind = _read_bind(options.bind, inputs.problems)
+    bind = read_bindings(options.bind, inputs.problems)
     promotable: set[str] = set()
     for source in inputs.sources:
         if _is_ours(source):
@@ -60,18 +61,6 @@ def _is_ours(source: Source) -> bool:
         return source.format != "folder"
     value = parse_document(source, Problems())
     return isinstance(value, dict) and bool({"policies", "named_locations"}.intersection(value))
-
-
-def _read_bind(path: str, problems: Problems) -> dict[str, str]:
-    """``--bind``: ids or names in the input to names or ids here."""
-    source = open_source(path, problems) if path else None
-    value = parse_document(source, problems) if source else None
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(each, str) for each in (*value, *value.values())):
-        problems.add(path, "", "bad-binding", "a name or id on each side is expected: CA-Staff: All staff")
-        return {}
-    return value
 
 
 def _ours(inputs: Inputs, options: PlanOptions, bind: Mapping[str, str]) -> Iterator[Desired]:

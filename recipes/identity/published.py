@@ -6,14 +6,14 @@ exporters write (source id to displayName). The folders that exporters lay besid
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphkit.inputs.document import JsonObject, read_json_documents
+from graphkit.inputs.layouts import Names, neighbours
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import Source, open_source
+from graphkit.inputs.source import Source
 
 BESIDE = ("Groups", "NamedLocations", "MigrationTable.json")
 """What exporters lay beside the folder ``ConditionalAccess``."""
@@ -26,11 +26,11 @@ class PublishedSet:
     policies: list[JsonObject] = field(default_factory=list)
     locations: list[JsonObject] = field(default_factory=list)
     beside: list[JsonObject] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
+    known: Names = field(default_factory=Names)
 
-    def learn(self, value: Mapping[str, Any], id_name: str = "id", name: str = "displayName") -> None:
-        if isinstance(value.get(id_name), str) and isinstance(value.get(name), str):
-            self.names[value[id_name].lower()] = value[name]
+    @property
+    def names(self) -> Mapping[str, str]:
+        return self.known.by_id
 
 
 def read_published(source: Source, problems: Problems) -> PublishedSet:
@@ -52,15 +52,14 @@ def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], pr
         found.policies.append(each)
         grant = each.value.get("grantControls")
         strength = grant.get("authenticationStrength") if isinstance(grant, dict) else None
-        found.learn(strength if isinstance(strength, dict) else {})
+        found.known.learn(strength if isinstance(strength, dict) else {})
     elif kind == "location":
         locations.append(each)
-        found.learn(each.value)
+        found.known.learn(each.value)
     elif kind == "group":
-        found.learn(each.value)
+        found.known.learn(each.value)
     elif kind == "table":
-        for entry in each.value["Objects"]:
-            found.learn(entry if isinstance(entry, dict) else {}, "Id", "DisplayName")
+        found.known.learn_table(each.value["Objects"])
     else:
         message = "is neither a conditional access policy nor a named location, a group or a migration table"
         problems.add(each.file, each.path, "not-recognised", message)
@@ -81,10 +80,5 @@ def _neighbours(source: Source, problems: Problems) -> Iterator[Source]:
     if source.path is None:
         return
     folder = source.path if source.format == "folder" else source.path.parent
-    if folder.absolute().name.casefold() != "conditionalaccess":
-        return
-    for name in BESIDE:
-        # From the path as given: where the machine keeps it is not to show in a plan.
-        path = os.path.normpath(folder / ".." / name)
-        if os.path.exists(path) and (neighbour := open_source(path, problems)):
-            yield neighbour
+    if folder.absolute().name.casefold() == "conditionalaccess":
+        yield from neighbours(source, BESIDE, problems)

@@ -11,7 +11,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import Context
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputErrors
-from graphkit.resources.compliance import CompliancePolicies, scheduled_action
+from graphkit.resources.compliance import CompliancePolicies, rules_for, scheduled_action
 
 POLICIES = "/deviceManagement/deviceCompliancePolicies"
 TEMPLATE = "4f1c8a52-6c2b-4f0e-9b67-0b1f6a3c5d11"
@@ -336,7 +336,7 @@ def test_everything_wrong_with_the_input_is_told_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "where", "said"),
     [
-        ({"platform": "macOS"}, "policies[0].platform", "supported: windows10"),
+        ({"platform": "BeOS"}, "policies[0].platform", "supported: windows10"),
         ({"os_floor": "10.0.22631"}, "policies[0].os_floor", "four numbers"),
         ({"os_floor": '{"10.0.22631": 1, "10.00.22631": 2}'}, "policies[0].os_floor", "twice"),
         ({"os_floor": "{}"}, "policies[0].os_floor", "no branch"),
@@ -365,7 +365,8 @@ def test_a_body_that_graph_would_not_take_is_refused_before_anything_is_sent(tmp
         "displayName": "win-floor",
         "tpmRequired": True,
         "bitlockerEnabled": True,
-        "actions": [scheduled_action("block")],
+        "scheduledActionsForRule": rules_for([scheduled_action("block")]),
+        "recipe": "devices.compliance",
     }
 
     async def check(here: Bench) -> None:

@@ -7,6 +7,7 @@ a published export: ``clean``, then ``validate``, then send; ``equal`` when a wi
 from __future__ import annotations
 
 from .check import SchemaProblem, validate
+from .meet import unmet, without_nulls, write
 from .model import ComplexType, EntityType, EnumType, Property, Schema, StructuredType, Version, schema
 from .shape import canonical, clean, equal
 
@@ -23,5 +24,8 @@ __all__ = [
     "clean",
     "equal",
     "schema",
+    "unmet",
     "validate",
+    "without_nulls",
+    "write",
 ]

@@ -8,26 +8,12 @@ tenants or from issue threads, not from Microsoft's reference.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from .facts_intune import INTUNE, INTUNE_ORDER_FREE, Fact, Mark
 
-Mark = Literal["read_only", "immutable", "required", "reference", "default", "default_of_type", "void", "noise"]
-
-
-class Fact(NamedTuple):
-    """``properties``: names separated by spaces; for ``default_of_type`` names of property types.
-
-    ``default``: the service fills in ``value``. ``void``: to write ``value`` is to write nothing. ``reference``: the
-    object is referred to by its ``id``, the rest of it is for reading. ``noise``: exports carry the name with null.
-    """
-
-    mark: Mark
-    type: str
-    properties: str
-    source: str
-    value: Any = None
-
+__all__ = ["FACTS", "ORDER_FREE", "Fact", "Mark"]
 
 FACTS: tuple[Fact, ...] = (
+    *INTUNE,
     Fact("read_only", "entity", "id", "D: every resource page; a body's own id is ignored or refused on create"),
     # Conditional access
     Fact(
@@ -80,12 +66,34 @@ FACTS: tuple[Fact, ...] = (
         ["all"],
     ),
     Fact(
+        "default",
+        "signInFrequencySessionControl",
+        "authenticationType",
+        "(observed) filled in; D resources/signinfrequencysessioncontrol.md: not required with timeBased",
+        "primaryAndSecondaryAuthentication",
+    ),
+    Fact("default", "signInFrequencySessionControl", "frequencyInterval", "(observed) filled in", "timeBased"),
+    Fact(
         "reference",
         "conditionalAccessGrantControls",
         "authenticationStrength",
         "microsoftgraph/entra-powershell#1378: created with {id}; a read shows the whole object",
     ),
     Fact("required", "conditionalAccessConditionSet", "applications", "D resources/conditionalaccessconditionset.md"),
+    Fact(
+        "default",
+        "signInFrequencySessionControl",
+        "authenticationType",
+        "D resources/signinfrequencysessioncontrol.md: not required; (observed) filled in in every export",
+        "primaryAndSecondaryAuthentication",
+    ),
+    Fact(
+        "default",
+        "signInFrequencySessionControl",
+        "frequencyInterval",
+        "D resources/signinfrequencysessioncontrol.md; (observed) filled in in every export",
+        "timeBased",
+    ),
     Fact("required", "conditionalAccessFilter", "mode rule", "M: never null"),
     Fact("required", "conditionalAccessGuestsOrExternalUsers", "guestOrExternalUserTypes", "M: never null"),
     Fact("required", "conditionalAccessAuthenticationFlows", "transferMethods", "M: never null"),
@@ -125,72 +133,6 @@ FACTS: tuple[Fact, ...] = (
         "authenticationStrengthPolicy",
         "displayName allowedCombinations",
         "D api/authenticationstrengthroot-post-policies.md",
-    ),
-    # Device compliance
-    Fact(
-        "required",
-        "deviceCompliancePolicy",
-        "displayName scheduledActionsForRule",
-        "M: required when creating; microsoftgraph/microsoft-graph-docs#7746",
-    ),
-    Fact(
-        "read_only",
-        "deviceCompliancePolicy",
-        "createdDateTime lastModifiedDateTime version",
-        "M: dates and version of the object, kept by the service",
-    ),
-    Fact("default_of_type", "deviceCompliancePolicy", "Boolean", "M for macOS; (observed) the other platforms", False),
-    Fact(
-        "default_of_type",
-        "deviceCompliancePolicy",
-        "requiredPasswordType androidRequiredPasswordType",
-        "M for macOS; (observed) the other platforms",
-        "deviceDefault",
-    ),
-    Fact(
-        "default_of_type",
-        "deviceCompliancePolicy",
-        "deviceThreatProtectionLevel",
-        "M for macOS; (observed) the other platforms",
-        "unavailable",
-    ),
-    Fact("default", "deviceComplianceActionItem", "gracePeriodHours", "M: never null, so zero", 0),
-    Fact(
-        "void", "deviceComplianceActionItem", "notificationTemplateId", "microsoftgraph/microsoft-graph-docs#7746", ""
-    ),
-    Fact(
-        "void",
-        "deviceComplianceActionItem",
-        "notificationTemplateId",
-        "(observed) what a read shows where no message template was chosen",
-        "00000000-0000-0000-0000-000000000000",
-    ),
-    Fact(
-        "default",
-        "deviceComplianceScheduledActionForRule",
-        "ruleName",
-        "M: always set to the default value PasswordRequired",
-        "PasswordRequired",
-    ),
-    Fact(
-        "required",
-        "deviceComplianceScheduledActionForRule",
-        "scheduledActionConfigurations",
-        "microsoftgraph/microsoft-graph-docs#7746",
-    ),
-    Fact("required", "deviceComplianceActionItem", "actionType", "M: never null"),
-    Fact(
-        "required",
-        "deviceCompliancePolicyAssignment",
-        "target",
-        "D api/intune-deviceconfig-devicecompliancepolicy-assign.md",
-    ),
-    Fact("required", "groupAssignmentTarget", "groupId", "M: the group that is the target"),
-    Fact(
-        "required",
-        "operatingSystemVersionRange",
-        "lowestVersion highestVersion",
-        "B: the inclusive bounds of a range",
     ),
     # Users
     Fact(
@@ -253,6 +195,7 @@ FACTS: tuple[Fact, ...] = (
 # Lists that the service treats as sets: ids, names and choices of a rule, of which order says nothing (D, the
 # resource page of each type).
 ORDER_FREE: dict[str, str] = {
+    **INTUNE_ORDER_FREE,
     "assignedLicense": "disabledPlans",
     "authenticationStrengthPolicy": "allowedCombinations",
     "conditionalAccessAgentContext": "includeAgentContexts excludeAgentContexts",
@@ -268,10 +211,6 @@ ORDER_FREE: dict[str, str] = {
     "conditionalAccessPlatforms": "includePlatforms excludePlatforms",
     "conditionalAccessUsers": "includeUsers excludeUsers includeGroups excludeGroups includeRoles excludeRoles",
     "countryNamedLocation": "countriesAndRegions",
-    "deviceCompliancePolicy": "assignments scheduledActionsForRule",
-    "deviceComplianceActionItem": "notificationMessageCCList",
-    "deviceComplianceScheduledActionForRule": "scheduledActionConfigurations",
     "group": "groupTypes",
     "ipNamedLocation": "ipRanges",
-    "windows10CompliancePolicy": "validOperatingSystemBuildRanges",
 }

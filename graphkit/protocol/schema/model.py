@@ -1,7 +1,8 @@
 """Types of Microsoft Graph as graphkit knows them, read from the tables in this folder.
 
 A table is JSON: ``source``, ``date`` and ``version`` of the metadata, the ``roots`` it was asked for, ``enums`` and
-``types``. ``v1.0.json`` is generated (``tools/schema.py``); ``beta.json`` is kept by hand and says only what beta adds.
+``types``. ``v1.0.json`` is generated (``tools/schema.py``), and so is what beta adds to the kinds of Intune,
+``beta-intune.json`` (``tools/schema_beta.py``); ``beta.json`` is kept by hand and says what beta adds to the others.
 A property is written as text: ``String``, ``String!`` (never null), ``[riskLevel]!`` (a collection), followed after a
 space by ``computed`` or ``immutable`` where the metadata says so. Names of ``Edm.`` types begin with a capital letter,
 those of Graph's own types with a small one. What the metadata leaves out comes from :mod:`.facts`.
@@ -105,6 +106,8 @@ class Schema:
         self.source: str = table["source"]
         self.date: str = table["date"]
         self.roots: frozenset[str] = frozenset(table["roots"])
+        self.intune: frozenset[str] = frozenset(table.get("intune", ()))
+        """Types to which the generated table of Intune adds something."""
         self._enums: Table = table["enums"]
         self._types: Table = table["types"]
         self._built: dict[str, EntityType | ComplexType | EnumType] = {}
@@ -218,7 +221,10 @@ def _facts_by_type() -> dict[str, list[Fact]]:
 def schema(version: Version = "v1.0") -> Schema:
     """The kinds of ``version``; beta is v1.0 and what beta adds. Read once, on first use."""
     table = _load("v1.0.json")
-    return Schema(table if version == "v1.0" else _with_beta(table, _load("beta.json")))
+    if version == "beta":
+        intune = _load("beta-intune.json")
+        table = _with_beta(_with_beta(table, intune) | {"intune": tuple(intune["types"])}, _load("beta.json"))
+    return Schema(table)
 
 
 def _load(name: str) -> Table:
@@ -233,6 +239,8 @@ def _with_beta(table: Table, additions: Table) -> Table:
         types[name] = {
             **base,
             "properties": {**base["properties"], **added["properties"]},
-            "beta_properties": frozenset(added["properties"]),
+            "relations": {**base.get("relations", {}), **added.get("relations", {})},
+            "beta_properties": base.get("beta_properties", frozenset()) | frozenset(added["properties"]),
         }
-    return {**table, **additions, "roots": table["roots"], "types": types, "enums": table["enums"] | additions["enums"]}
+    roots = [*table["roots"], *additions.get("roots", ())]
+    return {**table, **additions, "roots": roots, "types": types, "enums": table["enums"] | additions["enums"]}

@@ -9,6 +9,7 @@ import msgspec
 
 from .check import is_annotation
 from .edm import is_guid, moment
+from .meet import rests
 from .model import EnumType, Property, Schema, StructuredType, Version, schema, short
 
 _BIND = "@odata.bind"
@@ -99,7 +100,10 @@ def _is_noise(kind: StructuredType, key: str, value: Any) -> bool:
     found = beta.structured(kind.name).properties.get(key) if kind.name in beta else None
     if found is not None and (found.read_only or value == found.default):
         return True
-    return _says_nothing(value) and (found is not None or key in kind.noise)
+    if found is not None and kind.name in beta.intune and rests(beta, found, value):
+        return True
+    # Exports of Intune run ahead of the models: what is null and new there asks for nothing.
+    return _says_nothing(value) and (found is not None or key in kind.noise or kind.name in beta.intune)
 
 
 def _says_nothing(value: Any) -> bool:

@@ -38,13 +38,15 @@ def _rules(call: Call, policy: Json, before: Json | None) -> Json:
     return policy
 
 
-def _collection(name: str, type_name: str, *, apps: bool = True, beta_only: bool = False) -> Policies:
+def _collection(
+    name: str, type_name: str, *, apps: bool = True, assigned: bool = True, beta_only: bool = False
+) -> Policies:
     return Policies(
         Collection(
             f"{ROOT}/{name}",
             type_name,
             f"intune-mam-{type_name.lower()}",
-            assignment="targetedManagedAppPolicyAssignment",
+            assignment="targetedManagedAppPolicyAssignment" if assigned else "",
             answers=False,
             beta_only=beta_only,
             read=APP_PROTECTION,
@@ -61,7 +63,9 @@ ANDROID = _collection("androidManagedAppProtections", "androidManagedAppProtecti
 WINDOWS = _collection("windowsManagedAppProtections", "windowsManagedAppProtection", beta_only=True)
 MDM = _collection("mdmWindowsInformationProtectionPolicies", "mdmWindowsInformationProtectionPolicy", apps=False)
 MAM = _collection("windowsInformationProtectionPolicies", "windowsInformationProtectionPolicy", apps=False)
-ALL = (IOS, ANDROID, WINDOWS, MDM, MAM)
+DEFAULT = _collection("defaultManagedAppProtections", "defaultManagedAppProtection", assigned=False)
+CONFIGURATION = _collection("targetedManagedAppConfigurations", "targetedManagedAppConfiguration")
+ALL = (IOS, ANDROID, WINDOWS, MDM, MAM, DEFAULT, CONFIGURATION)
 KIND = Kind(f"{ROOT[1:]}/managedAppPolicies", "managedAppPolicy", page=PAGE, max_page=PAGE)
 APP_KIND = Kind(f"{ROOT[1:]}/managedAppPolicies/apps", "managedMobileApp", page=PAGE, max_page=PAGE)
 
@@ -109,7 +113,7 @@ def target_apps(call: Call) -> Reply:
     """REPLACES the list of apps."""
     owner = _owner(call)
     policy, apps = owner.find(call), call.json.get("apps")
-    if owner.of.type not in IDENTIFIERS or not isinstance(apps, list):
+    if owner in (MDM, MAM) or not isinstance(apps, list):
         raise refuse(call)
     made = {app["id"]: app for app in (_app(call, owner.of.type, item) for item in apps)}
     owner.change(call, policy, {"apps": list(made.values()), "deployedAppCount": len(made)})
@@ -117,10 +121,13 @@ def target_apps(call: Call) -> Reply:
 
 
 def _app(call: Call, type_name: str, item: Any) -> Json:
-    kind, name, platform = IDENTIFIERS[type_name]
+    """Of a policy's own platform; configurations and the default protection take those of any."""
     check(item, "managedMobileApp", call.version, code=MODEL)
     identifier = item.get("mobileAppIdentifier") or {}
-    if str(identifier.get("@odata.type")).rpartition(".")[2] != kind or not identifier.get(name):
+    given = str(identifier.get("@odata.type")).rpartition(".")[2]
+    rows = [IDENTIFIERS[type_name]] if type_name in IDENTIFIERS else list(IDENTIFIERS.values())
+    kind, name, platform = next((row for row in rows if row[0] == given), ("", "", ""))
+    if not identifier.get(name):
         raise refuse(call)
     shown = {"@odata.type": f"#microsoft.graph.{kind}", name: identifier[name]}
     return {"id": f"{identifier[name]}.{platform}".lower(), "version": "0", "mobileAppIdentifier": shown}
@@ -142,5 +149,5 @@ def _below(path: str, *, beta_only: bool = False) -> None:
 
 
 _below(f"{ROOT}/managedAppPolicies")
-for _each in (IOS, ANDROID, WINDOWS):
+for _each in (IOS, ANDROID, WINDOWS, DEFAULT, CONFIGURATION):
     _below(_each.of.path, beta_only=_each.of.beta_only)

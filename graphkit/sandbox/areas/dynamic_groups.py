@@ -30,9 +30,10 @@ def rule_changed(tenant: SimulatedTenant, group_id: str, now: float) -> None:
 
 def people_changed(tenant: SimulatedTenant, now: float) -> None:
     """Whoever is about to be stored anew is looked at again, by every rule."""
-    people = [key for kind, key in tenant.state.touched if kind == "users"]
-    if people and any(_followed(tenant)):
-        tenant.later(now + tenant.dynamic_s, "dynamic-people", people)
+    for kind in ("users", "devices"):
+        touched = [key for touched_kind, key in tenant.state.touched if touched_kind == kind]
+        if touched and any(_followed(tenant)):
+            tenant.later(now + tenant.dynamic_s, "dynamic-people", touched, kind)
 
 
 @work("dynamic-group")
@@ -43,7 +44,7 @@ def evaluate_group(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
         return
     present = tenant.state.linked("members", group["id"])
     matched = dict.fromkeys(
-        user["id"] for user in tenant.state.table("users").in_order() if user and _fits(tenant, rule, user)
+        each["id"] for each in tenant.state.table(f"{rule.about}s").in_order() if each and _fits(tenant, rule, each)
     )
     leaving = [key for key in present if key not in matched]
     _change(tenant, group, now, [key for key in matched if key not in present], leaving)
@@ -51,10 +52,11 @@ def evaluate_group(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
 
 @work("dynamic-people")
 def evaluate_people(tenant: SimulatedTenant, now: float, arguments: Any) -> None:
-    users = [user for key in arguments[0] if (user := tenant.state.get("users", key))]
+    kind = arguments[1] if len(arguments) > 1 else "users"
+    users = [user for key in arguments[0] if (user := tenant.state.get(kind, key))]
     for group in list(_followed(tenant)):
         rule = _rule(tenant, group)
-        if rule is None:
+        if rule is None or f"{rule.about}s" != kind:
             continue
         present = tenant.state.linked("members", group["id"])
         fits = {user["id"]: _fits(tenant, rule, user) for user in users}

@@ -1,4 +1,4 @@
-"""Membership rules of dynamic groups: a small language compiled to a function of a user.
+"""Membership rules of dynamic groups: a small language compiled to a function of a user or device.
 
 MicrosoftDocs/entra-docs docs/identity/users/groups-dynamic-membership.md. A rule knows users by the names of the old
 directory, not by Graph's: ``physicalDeliveryOfficeName`` is officeLocation, and officeLocation is refused. Strings and
@@ -36,7 +36,19 @@ _LISTS = {"othermails": "otherMails", "proxyaddresses": "proxyAddresses", "assig
 _FIRST_OF = {"telephonenumber": "businessPhones", "sipproxyaddress": "imAddresses"}
 _PLAN = {"capabilitystatus": "capabilityStatus", "service": "service", "serviceplanid": "servicePlanId"}
 _EXTENSION = re.compile(r"extensionattribute(?:[1-9]|1[0-5])|extension_[0-9a-f]{32}_\w+")
-_NOT_MODELLED = re.compile(r"\s*direct\s+reports\s+for\b|\bdevice\.|\buser\.(?:memberof|employeehiredate)\b", re.I)
+_OF_DEVICE = {
+    "devicemanufacturer": "manufacturer",
+    "devicemodel": "model",
+    "deviceostype": "operatingSystem",
+    "deviceosversion": "operatingSystemVersion",
+    "devicetrusttype": "trustType",
+    "objectid": "id",
+    **{name.lower(): name for name in ("deviceId", "displayName", "deviceOwnership", "managementType", "profileType")},
+}
+"""Of those that the page lists for devices, the ones that the simulated tenant's devices have."""
+_NOT_MODELLED = re.compile(
+    r"\s*direct\s+reports\s+for\b|\bdevice\.memberof\b|\buser\.(?:memberof|employeehiredate)\b", re.I
+)
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -71,10 +83,13 @@ _QUANTIFIERS: dict[str, Callable[[Any], bool]] = {"any": any, "all": all}
 
 
 class Rule(NamedTuple):
-    """``test`` takes a user as Graph shows one. With ``needs_plans`` it looks at ``assignedPlans``, too."""
+    """``test`` takes a user, or a device if it is ``about`` devices, as Graph shows one. With ``needs_plans`` it looks
+    at ``assignedPlans``, too.
+    """
 
     test: Test
     needs_plans: bool
+    about: str = "user"
 
 
 @lru_cache(maxsize=256)
@@ -83,8 +98,8 @@ def parse_rule(text: str) -> Rule:
     if len(text) > MAX_LENGTH:
         raise _wrong(f"The rule is longer than {MAX_LENGTH} characters")
     if _NOT_MODELLED.search(text):
-        raise Refusal(501, "NotModelled", "The simulated tenant does not model membership rules on devices, direct "
-                                          "reports, memberOf and employeeHireDate.")  # fmt: skip
+        raise Refusal(501, "NotModelled", "The simulated tenant does not model membership rules on direct reports, "
+                                          "memberOf and employeeHireDate.")  # fmt: skip
     return _Parser(text).parse()
 
 
@@ -99,6 +114,7 @@ class _Parser:
         self.at = 0
         self.inside = ""  # the collection whose items are looked at
         self.needs_plans = False
+        self.about = ""
 
     def _split(self, text: str) -> list[tuple[str, str]]:
         tokens: list[tuple[str, str]] = []
@@ -115,7 +131,7 @@ class _Parser:
         test = self._either()
         if self.at < len(self.tokens):
             raise _wrong(f"Unexpected '{self.tokens[self.at][1]}' in the rule")
-        return Rule(test, self.needs_plans)
+        return Rule(test, self.needs_plans, self.about or "user")
 
     def _operator(self) -> str:
         """The next token as an operator: without its hyphen, which is optional, in lower case."""
@@ -190,10 +206,24 @@ class _Parser:
             return _reader(_PLAN[last.lower()]), "text"
         if self.inside and name == "_":
             return _folded, "text"
-        if owner.lower() != "user" or self.inside:
+        if owner.lower() not in ("user", "device") or self.inside:
             # microsoftgraph/msgraph-sdk-dotnet#2601: "(accountEnabled -eq true)"
             raise Refusal(400, "InvalidObjectTypeException", "No object type")
-        return self._of_user(last)
+        if self.about not in ("", owner.lower()):
+            raise _wrong("A rule is about users or about devices, not both")  # the words are ours
+        self.about = owner.lower()
+        return self._of_user(last) if self.about == "user" else self._of_device(last)
+
+    @staticmethod
+    def _of_device(name: str) -> tuple[Read, str]:
+        lower = name.lower()
+        if lower in _OF_DEVICE:
+            return _reader(_OF_DEVICE[lower]), "text"
+        if lower == "accountenabled":
+            return _reader("accountEnabled"), "flag"
+        if lower == "devicephysicalids":
+            return _reader("physicalIds"), "list"
+        raise _wrong(f"Unsupported property '{name}'")
 
     def _of_user(self, name: str) -> tuple[Read, str]:
         lower = name.lower()
