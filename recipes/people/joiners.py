@@ -114,4 +114,6 @@ RECIPE = Recipe(
         "a pool or group that is not there: those memberships are blocked",
         "a pool over its cap, or seats that the tenant does not have: blocked",
     ),
+    trial=PlanOptions(as_of="2026-01-05"),
+    builds_on="licenses.pools",
 )

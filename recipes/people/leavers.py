@@ -90,5 +90,6 @@ RECIPE = Recipe(
         "the only owner of a group, and nobody who stays to give it to: whatever comes after day 0 is blocked",
         "retiring devices needs --allow-irreversible, deleting accounts --max-deletes",
     ),
-    trial=PlanOptions(accept_impact=True, allow_irreversible=True),
+    trial=PlanOptions(allow_irreversible=True, as_of="2026-01-09"),
+    builds_on="licenses.pools",
 )

@@ -82,4 +82,6 @@ RECIPE = Recipe(
         "old groups are left when the new ones are there and overlap_days have passed since moved_on, never before",
         "a pool over its cap, or seats that the tenant does not have: blocked",
     ),
+    trial=PlanOptions(as_of="2026-01-05"),
+    builds_on="licenses.pools",
 )
