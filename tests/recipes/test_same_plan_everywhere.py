@@ -28,8 +28,6 @@ SURROUNDINGS = (
     {"PYTHONHASHSEED": "1", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu", "PYTHONUTF8": "1"},
     {"PYTHONHASHSEED": "4294967295", "LC_ALL": "de_DE.UTF-8", "TZ": "America/St_Johns", "COLUMNS": "40"},
 )
-BESIDE = {"identity.mfa-rollout": ("mfa_rollout.waves.yaml",)}
-"""What a recipe's starter file is given together with."""
 SETUP = "import locale; locale.setlocale(locale.LC_ALL, ''); "
 """The program itself sets no locale; whoever embeds it may have."""
 
@@ -55,7 +53,7 @@ def test_the_lines_of_a_plan_are_the_same_bytes_everywhere(tenant, tmp_path, nam
     seen = []
     for number, more in enumerate(SURROUNDINGS):
         run_file = str(tmp_path / f"{number}.run")
-        given = [part for file in (RECIPES[name].template, *BESIDE.get(name, ())) for part in ("-i", file)]
+        given = [part for file in (RECIPES[name].template, *RECIPES[name].given_with) for part in ("-i", file)]
         asked = ["plan", name, *given, "--out", run_file, "-o", "none", "--allow-beta", "--confirm", "contoso.example"]
         code, said = surrounded(tmp_path, tenant.path, asked, more)
         assert code in (0, 6), said
