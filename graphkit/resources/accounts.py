@@ -21,7 +21,7 @@ from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.protocol.touch import Touch
-from graphkit.resources.people import People
+from graphkit.resources.people import ELSEWHERE, SYNCED, People
 from graphkit.resources.reading import read_each
 from graphkit.resources.recycling import deletion, restoring
 
@@ -138,14 +138,14 @@ class Accounts(Resource):
         elif enabled not in (None, line.before["accountEnabled"]) and not wanted.rails.get("state_free"):
             line.action = Action.UPDATE
             line.after = {"id": line.before["id"], "accountEnabled": enabled}
-        return [line]
+        return [_unless_synced(line, reading)]
 
     def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         for line in super().removal(wanted, reading):
             if reading.value is not None:
                 line.action, line.undo = Action.DELETE, self.undo
                 line.before = {"id": reading.value["id"], "userPrincipalName": reading.value.get("userPrincipalName")}
-            yield line
+            yield _unless_synced(line, reading)
 
     def before_image(self, reading: Reading) -> dict[str, Any] | None:
         if reading.value is None:
@@ -204,6 +204,13 @@ def new_password() -> str:
     letters += [secrets.choice("".join(_CLASSES)) for _ in range(PASSWORD_LENGTH - len(letters))]
     secrets.SystemRandom().shuffle(letters)
     return "".join(letters)
+
+
+def _unless_synced(line: Change, reading: Reading) -> Change:
+    """Only an account that is at home here can be written here."""
+    if line.action.writes and (reading.value or {}).get(SYNCED):
+        return Change(kind=line.kind, key=line.key, action=Action.BLOCKED, note=ELSEWHERE, origin=line.origin)
+    return line
 
 
 def _may_be_made(wish: Desired) -> bool:

@@ -16,9 +16,10 @@ from graphkit.resources.owners import user_link
 from graphkit.resources.people import People
 from graphkit.resources.reading import read_each
 from graphkit.resources.recycling import deletion
+from graphkit.resources.users import FEW, PAGE
 
-WANTED = "person.wanted"
-"""Employee ids that get an account by this plan; kind of the snapshot."""
+WANTED, STAGED = "person.wanted", "person.manager"
+"""Kinds of the snapshot: employee ids that get an account by this plan; managers' ids by the ids of their people."""
 
 
 class Managers(Resource):
@@ -39,6 +40,16 @@ class Managers(Resource):
         await self._people.load(view.wanted_count(self.kind))
         planned = (wish.key.lower() for wish in view.wanted("user") if not wish.absent)
         self.context.snapshot.put(WANTED, ((key, 1) for key in planned))
+        if view.wanted_count(self.kind) > FEW:
+            await self._load()
+
+    async def _load(self) -> None:
+        """Everybody's manager at once. In a part that fails nobody is known, and the whole plan with it."""
+        params = {"$select": "id", "$expand": "manager($select=id)", "$top": str(PAGE)}
+        async for page in self.context.client.list_partitioned("/users", params=params).pages():
+            found = ((str(user["id"]), str((user.get("manager") or {}).get("id") or "")) for user in page)
+            self.context.snapshot.put(STAGED, found)
+        self.context.snapshot.mark_complete(STAGED)
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         names = [item.properties[name] for item in items for name in ("person", "manager")]
@@ -60,6 +71,10 @@ class Managers(Resource):
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         ids = {item.key: self._id(item.properties, "person", "userId") for item in items}
+        if self.context.snapshot.is_complete(STAGED):
+            staged = self.context.snapshot.get(STAGED, sorted(set(ids.values())))
+            managers = [staged.get(ids[item.key]) for item in items]
+            return [present({"managerId": manager}) if manager else ABSENT for manager in managers]
         ask = [key for key, user_id in ids.items() if user_id]
         paths = [f"/users/{segment(ids[key])}/manager?$select=id" for key in ask]
         found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))

@@ -16,7 +16,9 @@ from graphkit.resources.reading import read_each
 from graphkit.resources.users import FEW, PAGE
 
 PROFILE = ("displayName", "givenName", "surname", "jobTitle", "department", "companyName", "mobilePhone")
-SELECT = ("id", "userPrincipalName", "employeeId", "accountEnabled", "assignedLicenses", *PROFILE)
+SYNCED = "onPremisesSyncEnabled"
+ELSEWHERE = "a directory on premises masters the account: change it there"
+SELECT = ("id", "userPrincipalName", "employeeId", "accountEnabled", "assignedLicenses", SYNCED, *PROFILE)
 STAGED, BY_NAME, DELETED = "person", "person.name", "person.deleted"
 """Kinds of the snapshot: accounts by employee id, ids by userPrincipalName, deleted accounts by employee id; all keys
 in lower case."""

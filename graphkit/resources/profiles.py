@@ -13,7 +13,7 @@ from graphkit.engine.resource import Context, PlanView, Resource, touched
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.protocol.touch import Touch
-from graphkit.resources.people import PROFILE, People
+from graphkit.resources.people import ELSEWHERE, PROFILE, SYNCED, People
 from graphkit.resources.reading import read_each
 
 
@@ -52,6 +52,8 @@ class Profiles(Resource):
         changed = [name for name in names if (wanted.properties[name] or None) != (reading.value.get(name) or None)]
         if moved := self._transfer(wanted, reading.value, changed):
             line.action, line.note = Action.BLOCKED, moved
+        elif changed and reading.value.get(SYNCED):
+            line.action, line.note = Action.BLOCKED, ELSEWHERE
         elif changed:
             line.action = Action.UPDATE
             line.before = {"id": str(reading.value["id"]), **{name: reading.value.get(name) for name in changed}}

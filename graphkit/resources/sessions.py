@@ -86,6 +86,5 @@ class Sessions(Resource):
         return Request(
             method="POST",
             path=f"/users/{segment((change.after or {})['userId'])}/revokeSignInSessions",
-            body=b"{}",
             idempotency=Idempotency.CONVERGENT,
         )

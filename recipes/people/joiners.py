@@ -36,7 +36,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     page = page_of(inputs)
     groups: dict[str, Desired] = {}
     for origin, person in people(inputs, Person, options):
-        if person.end_date and person.end_date < today_of(options):
+        if person.end_date and person.end_date <= today_of(options):
             continue
         yield _account(inputs, options, page, person, origin)
         if person.start_date > today_of(options):

@@ -148,7 +148,14 @@ def test_without_a_usage_location_nobody_is_made(office):
 
 def test_many_people_are_looked_for_in_one_list(office, tenant):
     tenant.seed(users=600)
-    rows = [row(employee(number), "Alex", f"Example{number}") for number in range(1, 201)]
+    rows = [row(employee(number), "Alex", f"Example{number}") for number in range(1, 202)]
+    alex, kim = (office.user(employee(number))["id"] for number in (1, 2))
+    for each in rows[1:]:
+        each["manager_employee_id"] = employee(1)
+    with tenant.changed() as changed:
+        changed.state.link("manager", kim, alex)
+        changed.state.link("manager", changed.seed.id_of("user", "rx1-0003@contoso.example"), kim)
+    office.apply(rows)
     plan = office.plan([*rows, row("90001", "RX1", "0001", upn="rx1-0001@contoso.example")])
-    assert plan.json["changes"]["noop"] == 200
+    assert plan.json["changes"]["noop"] == 201 + 200
     assert "is taken" in lines(plan, "user")["90001"]["note"]

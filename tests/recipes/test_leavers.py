@@ -213,3 +213,10 @@ def test_what_cannot_be_read_releases_nothing(office):
     assert "could not be read" in lines(plan, "leaver")[employee(3)]["note"]
     written = {item["kind"] for item in plan.json["items"] if item["action"] not in ("noop", "blocked")}
     assert written == {"user", "user.sessions"}
+
+
+def test_what_a_directory_on_premises_masters_is_left_to_it(office, tenant):
+    tenant.seed(users=1500, synced=1)
+    plan = office.plan(staff([500]))
+    assert "on premises" in lines(plan, "user")[employee(500)]["note"]
+    assert lines(plan, "user.sessions")[employee(500)]["action"] == "blocked"

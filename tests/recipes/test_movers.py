@@ -158,3 +158,9 @@ def test_of_a_group_that_cannot_be_read_nobody_is_taken(office, groups):
     plan = office.plan(moved(moved_on="2026-01-19"))
     assert plan.json["changes"]["remove"] == 0
     assert "its members could not be read" in lines(plan, "group.reference")["RX1.nurses"]["note"]
+
+
+def test_what_a_directory_on_premises_masters_is_left_to_it(office, tenant):
+    tenant.seed(users=60, synced=20)
+    office.page = "overlap_days: 1\n"
+    assert "on premises" in lines(office.plan(moved("Estates")), "user.profile")[employee(1)]["note"]
