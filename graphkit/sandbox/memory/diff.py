@@ -27,9 +27,9 @@ UNNAMED = "unnamed"
 GUID_LENGTH = 36
 _APART = (
     *("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId"),
-    *("version", "deviceId", "azureActiveDirectoryDeviceId"),
+    *("version", "deviceId", "azureActiveDirectoryDeviceId", "roleScopeTagIds", "membershipRuleProcessingStatus"),
 )
-"""What the service makes up: ids of its own, and an app protection policy's version."""
+"""What the service makes up: ids of its own, numbers in the order of making, how far it has come."""
 
 
 class Difference(NamedTuple):
