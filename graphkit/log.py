@@ -129,6 +129,11 @@ def setup(level: str = "warning", format: str = "text", file: Path | None = None
     ours.name = "graphkit"
     ours.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     root.addHandler(ours)
+    guard(level, secrets)
+
+
+def guard(level: str, secrets: Iterable[str] = ()) -> None:
+    """Redact on every handler that is there, where somebody else has set up the logs. ``level`` is for our own."""
     number = getattr(logging, level.upper())
     logging.getLogger("graphkit").setLevel(number)
     for name, quiet in _QUIET.items():

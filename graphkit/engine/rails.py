@@ -29,20 +29,6 @@ class Rail(Protocol):
     def warnings(self) -> Iterable[str]: ...
 
 
-async def judged(rails: Sequence[Rail], resources: Mapping[str, Resource], changes: list[Change]) -> list[Change]:
-    """The changes, those blocked that a rail leaves alone."""
-    places = [place for place, change in enumerate(changes) if rails and change.action.writes]
-    pairs = [(changes[place], resources[changes[place].kind].touches(changes[place])) for place in places]
-    for rail in rails if pairs else ():
-        for index, why in (await rail.judge(pairs)).items():
-            change = changes[places[index]]
-            note = f"{change.note}; {why}" if change.action is Action.BLOCKED else why
-            changes[places[index]] = Change(
-                kind=change.kind, key=change.key, action=Action.BLOCKED, note=note, origin=change.origin
-            )
-    return changes
-
-
 def broken_rails(run: RunFile, options: PlanOptions) -> list[str]:
     """One line per limit that the plan would pass, with the number to allow it."""
     counts = run.counts()

@@ -9,7 +9,7 @@ The life of an object, in the order in which the engine calls:
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
-7. ``request``  one write for one pack of changes
+7. ``request``  one write for one pack of changes; ``answers`` says what became of each
 8. ``look``     after an answer that settles nothing: is it as wished?
 9. ``inverse``  once it is to be undone: the change that takes it back
 """
@@ -18,17 +18,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
-from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Pace, Reading, Undo, Verdict
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
 from graphkit.protocol.touch import Touch
+
+if TYPE_CHECKING:
+    from graphkit.engine.forecast import Alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Context:
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
     took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
     ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
+    ``remarks`` are sentences for whoever reads the plan.
     """
 
     client: GraphClient
@@ -93,6 +97,7 @@ class Context:
     orgs: Orgs = field(default_factory=Orgs)
     domain: str = ""
     sizes: Sizes = field(default_factory=Sizes)
+    remarks: list[str] = field(default_factory=list)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -120,6 +125,8 @@ class Resource:
     service admits so few in a second that many would wait long, and what was read of them grow old."""
     goes_with: ClassVar[frozenset[str]] = frozenset()
     """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
+    pace: ClassVar[Pace] = Pace.AT_ONCE
+    """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
     privileged: ClassVar[str] = ""
@@ -159,6 +166,10 @@ class Resource:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()
 
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """The other way to the same end that this plan does not take, where the difference is worth a line."""
+        return None
+
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""
         return []
@@ -179,6 +190,10 @@ class Resource:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
 
+    def pack_size(self, change: Change) -> int:
+        """How many like this one fit into one write."""
+        return self.pack_limit
+
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""
         return total_effect(change.action for change in pack)
@@ -197,6 +212,14 @@ class Resource:
         Called each time, with the intent on disk; it may be repeated, and what came of it shows in the answer to
         ``request``.
         """
+
+    def settles_late(self, change: Change) -> bool:
+        """Is a create whose answer was lost only known not to have been executed when ``visibility_s`` has passed?"""
+        return not self.refuses_twins
+
+    async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
+        """What an accepted request came to, for each change: where one answer speaks of many, or only of work begun."""
+        return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says.
@@ -219,6 +242,17 @@ class Resource:
         if change.action in (Action.REMOVE, Action.DELETE):
             return reading.value is None
         return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Of changes that were accepted: has the service carried them out? One verdict each; unread is pending.
+
+        The default takes for effective what is read as it was wished.
+        """
+        readings = await self.read([as_desired(change) for change in changes])
+        return [
+            EFFECTIVE if self.settled(change, reading) else PENDING
+            for change, reading in zip(changes, readings, strict=True)
+        ]
 
     def unchanged(self, change: Change, reading: Reading) -> bool:
         """Is the object still what the plan saw? What is to go was seen whole, ``before`` being a wish for it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.change import Desired
 from graphkit.engine.ledger import Ledger
@@ -16,16 +16,19 @@ from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import InputProblem, MissingPermission
-from graphkit.inputs.problems import Problems
+from graphkit.errors import InputProblem, MissingPermission, UsageError
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
+from graphkit.jobs.timing import nothing_sent_after
 from graphkit.private import is_open_to_all, make_folder
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
+
+if TYPE_CHECKING:
+    from graphkit.inputs.fixing import Fixed
 
 EXPIRES_AFTER_H = 24
 """How long a plan may wait for its first apply."""
@@ -33,10 +36,13 @@ EXPIRES_AFTER_H = 24
 Say = Callable[[str], None]
 
 
-def validate(asked: Asked) -> Validated:
-    """Everything that can be checked without the tenant. Sends nothing."""
+def validate(asked: Asked, *, fix: bool = False) -> Validated:
+    """Everything that can be checked without the tenant. Sends nothing.
+
+    With ``fix``, a corrected copy of each table is written beside it. Raises ``UsageError`` where that cannot be.
+    """
     recipe = find_recipe(asked.recipe)
-    problems = Problems()
+    problems = asked.problems()
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
@@ -50,19 +56,36 @@ def validate(asked: Asked) -> Validated:
             places.add((item.origin.file, item.origin.place))
     errors = tuple(dict.fromkeys(problems.found))
     bad = {(error.file, error.where) for error in errors}
-    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings))
+    fixed = _fixed(asked, inputs) if fix else ()
+    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings), fixed=fixed)
 
 
-async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+def _fixed(asked: Asked, inputs: Inputs) -> tuple[Fixed, ...]:
+    from graphkit.inputs.fixing import write_fixed
+
+    if asked.map_file:
+        raise UsageError(
+            "--fix does not go with --map: the map's own files are put right one by one", hint="leave --map out"
+        )
+    if not inputs.tables:
+        raise UsageError("--fix puts tables right, and no table was read")
+    written = (write_fixed(source, model) for source, model in inputs.tables.values())
+    return tuple(each for each in written if each is not None)
+
+
+async def plan(
+    session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None, deadline: float | None = None
+) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
-    is kept, with status ``blocked``.
+    ``deadline`` is a time of ``session.clock``. Raises ``InputErrors`` with everything wrong at once,
+    ``DeadlineReached`` if the plan was not complete in time, and leaves no run file behind then; a plan that a rail
+    stops is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
     check_take_over(session, recipe)
     warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-    problems = Problems()
+    problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
     asked = replace(asked, options=options)
@@ -76,7 +99,8 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+            with nothing_sent_after(session, deadline):
+                await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:
                 session.recorder.add_inputs(problems.opened.values())

@@ -65,7 +65,7 @@ async def undo(
         try:
             with run:
                 say(f"planning the undo of {path.name} in {session.tenant.shown}")
-                await _fill(session, source, run, asked, only)
+                await _fill(session, source, run, asked, only, warnings)
                 run.set_header(warnings=warnings)
                 return summarise(run)
         except BaseException:
@@ -73,13 +73,18 @@ async def undo(
             raise
 
 
-async def _fill(session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str]) -> None:
+async def _fill(
+    session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str], warnings: list[str]
+) -> None:
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options, source.object_ids())
-        planner = UndoPlanner(source, run, ResourceTable(context), context, standard_rails(context))
+        context.domain = session.tenant.domain
+        rails = standard_rails(context)
+        planner = UndoPlanner(source, run, ResourceTable(context), context, rails)
         share = session.settings.quota_share
         found = await planner.plan(_chosen(only), quota_share=share, apps=len(session.apps))
+        warnings += [warning for rail in rails for warning in rail.warnings()]
     finally:
         snapshot.close()
     if only and not found:
