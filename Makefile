@@ -22,6 +22,7 @@ check: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python tools/bench.py
 	$(BIN)/python tools/bench_tenant.py
+	$(BIN)/python tools/bench_plan.py
 
 # Kills at every step, every fault, a soak: the table of docs/reliability.md; takes the better part of an hour.
 prove: $(VENV)/.developer

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.forecast import forecast
+from graphkit.engine.forecast import forecast, weighed
 from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import CHUNK, RunFile
@@ -68,9 +68,12 @@ class Planner:
         for kind in kinds:
             await self._compare(kind)
         reasons = await self._reasons(kinds, problems)
+        found = (self._resources[kind].alternative(self._run) for kind in kinds)
+        self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         self._run.seal(
+            remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
             cost=forecast(self._run, self._resources, quota_share, apps),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
@@ -29,6 +29,9 @@ from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
 from graphkit.protocol.touch import Touch
+
+if TYPE_CHECKING:
+    from graphkit.engine.forecast import Alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class Context:
 
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
-    took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
+    took over, of the kinds that are ``recorded``. ``remarks`` are sentences for whoever reads the plan. ``orgs`` is the
+    registry of organisations, empty if none is set.
     ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
     """
 
@@ -90,6 +94,7 @@ class Context:
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    remarks: list[str] = field(default_factory=list)
     orgs: Orgs = field(default_factory=Orgs)
     domain: str = ""
     sizes: Sizes = field(default_factory=Sizes)
@@ -158,6 +163,10 @@ class Resource:
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()
+
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """The other way to the same end that this plan does not take, where the difference is worth a line."""
+        return None
 
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""

@@ -38,7 +38,8 @@ class Validated:
 class Summary:
     """One run: what it plans and, once applied, how that ended.
 
-    ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``status`` is
+    ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``remarks``
+    are what is worth knowing about the plan; ``status`` is
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
     ``--skip-invalid`` goes on without, ``throttled`` the answers 429 of this
     process. ``undoes`` is the run that this one takes back; empty for any other.
@@ -55,6 +56,7 @@ class Summary:
     cost: list[dict[str, Any]]
     blocked: list[str]
     warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     left_out: int = 0
     throttled: int = 0
     results: Path | None = None
@@ -79,6 +81,7 @@ class Summary:
             "blocked": self.blocked,
             "leftOut": self.left_out,
             "warnings": self.warnings,
+            "remarks": self.remarks,
         }
 
     def apply_json(self) -> dict[str, Any]:
@@ -118,6 +121,7 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
         cost=list(header.get("cost") or []),
         blocked=list(header.get("blocked") or []),
         warnings=list(header.get("warnings") or []),
+        remarks=list(header.get("remarks") or []),
         left_out=run.left_out(),
         throttled=throttled,
         results=results,

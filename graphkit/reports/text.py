@@ -102,6 +102,8 @@ def cost(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def remarks(facts: Mapping[str, Any]) -> Iterator[str]:
+    for remark in facts.get("remarks", ()):
+        yield f"note: {printable(remark)}"
     for warning in facts["warnings"]:
         yield f"warning: {printable(warning)}"
     for reason in facts["blocked"]:

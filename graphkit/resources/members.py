@@ -7,6 +7,7 @@ Twenty are added by one ``PATCH /groups/{id}`` with ``members@odata.bind``: one 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
+from graphkit.engine.forecast import Alternative
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
@@ -23,6 +25,8 @@ from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
 PAGE = 999
+WORTH_A_LINE = 200
+"""People from whom on the two ways to license them are told apart in a plan."""
 
 
 class Members(Resource):
@@ -117,6 +121,26 @@ class Members(Resource):
                 user_id = pair.rsplit("/", 1)[1]
                 before = {"group": group.key, "user": user_id, "userId": user_id}
                 yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """Licences by group against licences one by one: twenty people to a write, or one."""
+        pools = {group.key for group in view.wanted("group") if group.rails.get("sku")}
+        added = Counter(
+            _group_of(change)
+            for change in view.changes(self.kind)
+            if change.action is Action.ADD and _group_of(change) in pools
+        )
+        people = sum(added.values())
+        if people < WORTH_A_LINE:
+            return None
+        return Alternative(
+            chosen="licences by group",
+            route=("PATCH", "/groups/{id}"),
+            writes=sum(math.ceil(count / self.pack_limit) for count in added.values()),
+            other="one by one",
+            other_route=("POST", "/users/{id}/assignLicense"),
+            other_writes=people,
+        )
 
     async def guard(self, view: PlanView) -> list[str]:
         groups = {group.key: group for group in view.wanted("group")}

@@ -6,6 +6,8 @@ disabledPlans, so those are read, merged and written (https://learn.microsoft.co
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,10 +15,12 @@ from typing import Any
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present
+from graphkit.engine.forecast import Alternative
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.members import WORTH_A_LINE, Members
 from graphkit.resources.reading import read_each
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
@@ -117,6 +121,22 @@ class UserLicenses(Resource):
     def inverse(self, change: Change, object_id: str) -> Change:
         back = super().inverse(change, "")
         return _exactly(back) if back.action is Action.UPDATE else back
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """Licences one by one against a group for each product, into which twenty people go with one write."""
+        adds = [change.key for change in view.changes(self.kind) if change.action is Action.ADD]
+        products = Counter(key.rpartition("/")[2] for key in adds)
+        people = len({key.rpartition("/")[0] for key in adds})
+        if people < WORTH_A_LINE:
+            return None
+        return Alternative(
+            chosen="licences one by one",
+            route=("POST", "/users/{id}/assignLicense"),
+            writes=people,
+            other="by group, with licenses.pools",
+            other_route=("PATCH", "/groups/{id}"),
+            # For each group, one write makes it and another gives it its licence.
+            other_writes=sum(math.ceil(count / Members.pack_limit) + 2 for count in products.values()),
+        )
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
