@@ -43,6 +43,7 @@ TOO_MANY = 429
 REFUSED_WHOLE = frozenset({401, 423, TOO_MANY})
 """Refusals that say nothing about what was sent: smaller packs would fare no better."""
 NOT_FOUND = "it was not found afterwards, and nothing tells whether it is still to come"
+NOT_ALONE = "what it goes with cannot be written as planned, and it is not written alone; plan again"
 NOT_SHOWN = "the service accepted it, but does not show it yet; graphkit resume looks again"
 NOT_YET_WAITS_S = (1.0, 2.0, 5.0, 10.0)
 """Between two tries on an object that replicas do not show yet; the last again and again. Most are there within
@@ -197,8 +198,15 @@ class Applier:
                 skipped.append(_result(change, Status.SKIPPED, "needs-failed", f"{missing} was not made"))
             elif None not in made.values():
                 ready.append(change)
+        if len(ready) < len(pack) and not self._may_part(pack):
+            why = skipped[0][1].error if skipped else ""
+            skipped += [_result(change, Status.SKIPPED, "needs-failed", why) for change in ready if why]
+            ready = []
         await self._record(skipped)
         return ready
+
+    def _may_part(self, pack: Pack) -> bool:
+        return len(pack) == 1 or self._resources[pack[0].kind].divisible(pack)
 
     async def _made(self, kind: str, key: str) -> bool | None:
         """Waits for a needed object: is it there? None if this process will not know."""
@@ -233,6 +241,9 @@ class Applier:
                 )
             else:
                 go.append(change)
+        if any(result.status is Status.FAILED for _, result in ended) and not self._may_part(pack):
+            ended += [_result(change, Status.FAILED, "changed-since-plan", NOT_ALONE) for change in go]
+            go = []
         await self._record(ended)
         return go
 
@@ -317,7 +328,7 @@ class Applier:
             await self._record(ended)
             if not rest:
                 return
-        if len(pack) == 1 or response.status in REFUSED_WHOLE:
+        if not resource.divisible(pack) or response.status in REFUSED_WHOLE:
             await self._record([(change, _refused(response)) for change in rest])
         elif len(rest) < len(pack):
             await self._send(resource, rest, Tries())

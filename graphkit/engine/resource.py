@@ -127,6 +127,8 @@ class Resource:
     """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
+    swaps: ClassVar[bool] = False
+    """One write may both give and take, all or nothing. An undo keeps such lines together, in reverse order."""
     privileged: ClassVar[str] = ""
     """Why every write of this kind needs ``--allow-privileged``: "gives an application a credential"."""
 
@@ -145,6 +147,14 @@ class Resource:
         """Put ids into ``item.properties``; report what cannot be resolved."""
         return []
 
+    def turns(self) -> int:
+        """How often the wishes are gone through when comparing, so that what others need comes first in the plan."""
+        return 1
+
+    def in_turn(self, items: Sequence[Desired], turn: int) -> Sequence[Desired]:
+        """Those of ``items`` whose turn it is, from 0; each has one. Asked after all kinds are resolved."""
+        return items
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """One reading per item, in their order. Never raises for a single object: that one is ``unknown``."""
         raise NotImplementedError(self.kind)
@@ -154,11 +164,15 @@ class Resource:
         raise NotImplementedError(self.kind)
 
     def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself."""
+        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself.
+
+        ``rails["note"]`` of the wish says to the reader of the plan why it goes.
+        """
         there = reading.value is not None
         action = Action.REMOVE if there else Action.NOOP
         before = dict(wanted.properties) if there else None
-        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)]
+        note = str(wanted.rails.get("note", "")) if there else ""
+        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, note=note, origin=wanted.origin)]
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
@@ -187,6 +201,10 @@ class Resource:
     def pack_key(self, change: Change) -> str:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
+
+    def divisible(self, pack: Sequence[Change]) -> bool:
+        """May a pack that was refused be sent in parts, to find the one that is bad?"""
+        return len(pack) > 1
 
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""

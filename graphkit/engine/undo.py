@@ -115,9 +115,7 @@ class UndoPlanner:
             gone = line.action is Action.DELETE or (change.action is Action.CREATE and _is_absent(reading))
             if gone and line.kind in self._containers:
                 self._deleted[line.kind, line.key] = (line.kind, line.key)
-        self._context.snapshot.put(
-            _STAGED, ((_place(line, resource.rank, seq), line.line()) for seq, line in lines.items())
-        )
+        self._context.snapshot.put(_STAGED, ((_place(line, resource, seq), line.line()) for seq, line in lines.items()))
 
     def _going_along(self, resource: Resource, change: Change) -> Change | None:
         """The noop of what vanishes with its container; ``before`` without ``after`` says that it came with the run."""
@@ -179,10 +177,13 @@ def _blocked(change: Change, why: str) -> Change:
     return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
 
 
-def _place(line: Change, rank: int, seq: int) -> str:
+def _place(line: Change, resource: Resource, seq: int) -> str:
     """A text by which the lines of the plan sort. Whatever is left alone stands first, for others may need it gone."""
+    rank = resource.rank
     if line.action is Action.BLOCKED:
         return f"_ {line.kind} {seq:012}"
+    if resource.swaps and line.action.writes:
+        return f"b{9999 - rank:04} {line.kind} {10**12 - seq:012}"
     if line.action in _COMING:
         return f"a{rank:04} {line.kind} {seq:012}"
     if line.action.writes:

@@ -45,6 +45,7 @@ RESOURCES: Mapping[str, str] = {
     "roleScopeTag": "graphkit.resources.scope_tags:ScopeTags",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
     "team": "graphkit.resources.teams:Teams",
+    "user.location": "graphkit.resources.user_locations:UserLocations",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
     "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
 }

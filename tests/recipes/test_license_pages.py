@@ -1,0 +1,43 @@
+"""The worked example on each page about licences is run as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from graphkit.sandbox.areas.licensing import set_states, state_of
+from graphkit.sandbox.seeding.skus import PRODUCTS
+
+PAGES = Path(__file__).parents[2] / "docs" / "recipes"
+
+
+def people(tenant, sku, numbers):
+    """Give these people a licence directly."""
+    with tenant.changed() as here:
+        for number in numbers:
+            user = here.state.get("users", here.seed.id_of("user", f"rx1-{number:04}@contoso.example"))
+            set_states(here, user, [state_of(PRODUCTS[sku].id, None, (), 0.0)])
+
+
+def assign(tenant):
+    tenant.seed(users=60, licensed=0)
+    people(tenant, "SPE_F1", (1, 2, 3))
+
+
+BEFORE = {"licenses.assign": assign}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_the_example_does_what_the_page_says(name, simulated, tenant, tmp_path, monkeypatch):
+    BEFORE[name](tenant)
+    monkeypatch.chdir(tmp_path)
+    example = (PAGES / f"{name}.md").read_text(encoding="utf-8").partition("## Example")[2]
+    for file, text in re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", example, re.S):
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    commands = re.findall(r"\$ graphkit (.*)\n((?:(?!\$|```).*\n)*)", example)
+    assert len(commands) >= 2
+    for command, shown in commands:
+        ended = simulated(*shlex.split(command))
+        assert ended.code in (0, 3), ended.stderr
+        assert [line.strip(" ,[]") for line in ended.stdout.split("\n") if line.strip(" ,[]")] == shown.splitlines()
