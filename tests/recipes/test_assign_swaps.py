@@ -1,7 +1,5 @@
 """licenses.assign, through the command line: what is taken, swapped, freed for others, capped, and told beforehand."""
 
-import json
-
 import pytest
 
 from graphkit.sandbox.areas.licensing import set_states, state_of
@@ -63,10 +61,6 @@ def plan(simulated, path, *more):
 
 def apply(simulated, path, *more):
     return simulated("apply", "licenses.assign", "-i", path, "--yes", "-o", "json", *more)
-
-
-def bodies(tenant):
-    return [(entry.path.split("/")[2], json.loads(entry.body)) for entry in tenant.log()]
 
 
 def test_a_swap_is_one_write_and_so_is_its_undo(simulated, tenant, give, held, rows, tmp_path):

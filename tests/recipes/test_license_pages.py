@@ -25,7 +25,11 @@ def assign(tenant):
     people(tenant, "SPE_F1", (1, 2, 3))
 
 
-BEFORE = {"licenses.assign": assign}
+def pools(tenant):
+    tenant.seed(users=60, licensed=0)
+
+
+BEFORE = {"licenses.assign": assign, "licenses.pools": pools}
 
 
 @pytest.mark.parametrize("name", BEFORE)
