@@ -51,7 +51,8 @@ class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
     ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all. ``orgs`` is
-    the registry against which fields of the type ``Org`` are checked.
+    the registry against which fields of the type ``Org`` are checked, ``tables`` what was read as a table, and as rows
+    of which model.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Inputs:
         self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
         self.rows_read = 0
+        self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
         self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
@@ -115,13 +117,17 @@ class Inputs:
 
     def _tables(self, model: type[BaseModel]) -> Iterator[Table]:
         if self._local_map is None:
-            yield from (open_table(source, self.problems, model) for source in self.sources)
+            yield from (self._table(source, model) for source in self.sources)
             return
         from graphkit.inputs.localmap import open_mapped_table
 
         given: Sequence[Source | None] = self.sources or [None]
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
+
+    def _table(self, source: Source, model: type[BaseModel]) -> Table:
+        self.tables[source.path or Path(source.name)] = (source, model)
+        return open_table(source, self.problems, model)
 
     def rows_beside(
         self,
@@ -139,7 +145,7 @@ class Inputs:
         if not match:
             beside = open_source(source.beside(name), self.problems)
             if beside is not None:
-                yield from self._rows(open_table(beside, self.problems, model), model, None)
+                yield from self._rows(self._table(beside, model), model, None)
             return
         staged = self._staged(source, name, model, frozenset(match))
         if staged is not None:
@@ -156,7 +162,7 @@ class Inputs:
         if place not in self._parted:
             self._parted[place] = None
             beside = open_source(place[0], self.problems)
-            table = open_table(beside, self.problems, model) if beside is not None else None
+            table = self._table(beside, model) if beside is not None else None
             if table is not None and table.columns:
                 missing = sorted(columns - set(table.header))
                 for column in missing:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.app_roles import GRAPH_APP_ID
 from graphkit.auth.methods import identities
 from graphkit.auth.permissions import (
     Permissions,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from graphkit.transport.tally_file import FileTally
     from graphkit.transport.use import Use
 
-GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
+Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
+
 TENANT_SIZE = "L"
 """More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
@@ -134,9 +135,10 @@ async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, around: Around = lambda wire: wire) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
+    ``around`` may put something of its own round the wire: a recorder, a trial.
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
@@ -148,14 +150,11 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
     cloud = cloud_of(target)
     async with (
         _far_end(settings, target) as (wire, clock, sources, tally),
-        _heard(settings, wire, clock) as (
-            wire,
-            recorder,
-        ),
+        _heard(settings, wire, clock) as (wire, recorder),
     ):
         budget = WriteBudget.read_only()
         chain = build_chain(
-            wire,
+            around(wire),
             cloud=cloud,
             source=sources,
             tally=tally if target.kind != "simulated" else None,

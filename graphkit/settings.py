@@ -239,6 +239,41 @@ def _loopback_https(value: object, base: Path) -> str:
     return loopback_url(value, base, schemes=("https",))
 
 
+_QUEUES = re.compile(
+    # The endpoints of Queue Storage in the public cloud, US Government and 21Vianet
+    # (learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure).
+    r"https://[a-z0-9]{3,24}\.queue\.core\.(?:windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)/?",
+    re.ASCII,
+)
+
+
+def _queues(value: object, base: Path) -> str:
+    text = _text(value, base)
+    if not _QUEUES.fullmatch(text):
+        raise ValueError(
+            f"'{text}' is not the address of an Azure queue service: https://<account>.queue.core.windows.net"
+        )
+    return text.rstrip("/")
+
+
+def _time_span(value: object, base: Path) -> float:
+    """``hh:mm:ss`` as in host.json, or seconds. No limit at all (``-1``) is half an hour to us: slices have an end."""
+    text = str(value).strip()
+    if text == "-1":
+        return 1800.0
+    if not (match := re.fullmatch(r"(\d{1,2}):(\d{2}):(\d{2})", text)):
+        return _seconds(value, base)
+    hours, minutes, seconds = (int(part) for part in match.groups())
+    return _number(hours * 3600 + minutes * 60 + seconds)
+
+
+def _schedule(value: object, base: Path) -> str:
+    text = " ".join(_text(value, base).split())
+    if len(text.split()) != 6:
+        raise ValueError(f"'{text}' is not six fields: second minute hour day month weekday, such as 0 0 2 * * *")
+    return text
+
+
 def _proxy(value: object, base: Path) -> str:
     text = _text(value, base)
     address = text if "://" in text else f"http://{text}"
@@ -517,6 +552,99 @@ class Settings:
             "KIND is keep, remove, text, phone or date.",
             env="GRAPHKIT_RECORD_RULES",
             read=_list,
+        ),
+    )
+    functions_recipes: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Recipes that the Azure Functions app may run, commas between; empty means none. Functions only, as the "
+            "next ones.",
+            env="GRAPHKIT_FUNCTIONS_RECIPES",
+            key="functions.recipes",
+            read=_list,
+        ),
+    )
+    functions_apply: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether approved runs are applied. Otherwise every run stops at its plan.",
+            env="GRAPHKIT_FUNCTIONS_APPLY",
+            key="",
+            read=_switch,
+        ),
+    )
+    functions_local_runs: bool = field(
+        default=False,
+        metadata=_about(
+            "Accept a runs folder that is not on a mounted share: for development, or a single machine that stays.",
+            env="GRAPHKIT_FUNCTIONS_LOCAL_RUNS",
+            key="functions.local_runs",
+            read=_switch,
+        ),
+    )
+    functions_timeout: float = field(
+        default=1800.0,
+        metadata=_about(
+            "The host's time-out, hh:mm:ss or seconds; a slice of a run ends a minute before. The host's own variable, "
+            "which overrules host.json.",
+            env="AzureFunctionsJobHost__functionTimeout",
+            key="functions.timeout",
+            read=_time_span,
+        ),
+    )
+    functions_drift_dir: Path | None = field(
+        default=None,
+        metadata=_about(
+            "Folder with a subfolder per recipe, named like it, whose files say what should be; the timer compares.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_DIR",
+            key="functions.drift_dir",
+            read=_path,
+        ),
+    )
+    functions_drift_schedule: str = field(
+        default="0 0 2 * * *",
+        metadata=_about(
+            "When the timer fires: second minute hour day month weekday, UTC. Drift is looked for once a day at most.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_SCHEDULE",
+            key="functions.drift_schedule",
+            read=_schedule,
+        ),
+    )
+    functions_drift_enforce: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether what the timer finds is approved at once, within the same rails.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_ENFORCE",
+            key="",
+            read=_switch,
+        ),
+    )
+    functions_queues: str = field(
+        default="",
+        metadata=_about(
+            "Address of the queue service, reached with the managed identity. The host's own variable.",
+            env="AzureWebJobsStorage__queueServiceUri",
+            key="functions.queues",
+            read=_queues,
+        ),
+    )
+    functions_storage: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "Connection string of the host's storage, for the emulator; in Azure the address above takes its place.",
+            env="AzureWebJobsStorage",
+            key="",
+        ),
+    )
+    functions_sign_in: bool = field(
+        default=False,
+        metadata=_about(
+            "Set by Azure where App Service authentication is on: then every caller needs an app role. Not to be set "
+            "by hand.",
+            env="WEBSITE_AUTH_ENABLED",
+            key="",
+            read=_switch,
         ),
     )
     log_level: str = field(

@@ -25,7 +25,10 @@ OTHERS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "SSL_CERT_FILE", "REQUESTS_CA_BUN
 def clean_environment(tmp_path, monkeypatch):
     """Nothing of the person or machine that runs the tests reaches them: no credentials, no proxy, no home."""
     for name in list(os.environ):
-        if name.startswith(("AZURE_", "GRAPHKIT_")) or name in (*PROXIES, *OTHERS):
+        if name.startswith(("AZURE_", "AzureWebJobs", "AzureFunctions", "GRAPHKIT_", "WEBSITE_")) or name in (
+            *PROXIES,
+            *OTHERS,
+        ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()

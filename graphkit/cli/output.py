@@ -167,13 +167,13 @@ def write_csv(data: Any) -> None:
 
 def write_rows(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """CSV, a row at a time. No cell runs in a spreadsheet, and on a terminal none steers it."""
-    from graphkit.reports.results import safe
+    from graphkit.inputs.cells import guarded
     from graphkit.reports.text import printable
 
     shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow([shown(safe(name)) for name in names])
-    writer.writerows([shown(safe(cell(row.get(name)))) for name in names] for row in rows)
+    writer.writerow([shown(guarded(name)) for name in names])
+    writer.writerows([shown(guarded(cell(row.get(name)))) for name in names] for row in rows)
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]], *, scalars: bool) -> list[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphkit import recipe as recipes
 from graphkit.cli.invocation import Invocation
-from graphkit.cli.options import Group
+from graphkit.cli.options import Group, asked_for, plan_options
 from graphkit.cli.output import to_json, write
 from graphkit.cli.starter import put
 from graphkit.errors import UsageError
@@ -116,3 +117,64 @@ def _starters(found: recipes.Recipe | recipes.Report) -> Iterator[tuple[str, str
 
         name = Path(found.template).stem
         yield f"{name}.columns.txt", "".join(f"{line}\n" for line in _input(description_of(found)))
+
+
+@command.command("new")
+@click.argument("name")
+@click.argument("folder", default=".", metavar="[DIR]")
+@click.pass_obj
+def new(invocation: Invocation, /, name: str, folder: str) -> None:
+    """Write a recipe NAME (family.name) to start from: module, starter file, test and page; what is there stays."""
+    from graphkit.cli.scaffold import scaffold
+
+    written = [put(path, content) for path, content in scaffold(name, Path(folder))]
+    invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
+
+
+@command.command("test")
+@click.argument("name")
+@click.option("--steps", type=click.IntRange(1), default=12, show_default=True, metavar="N",
+              help="Break the run off at N of its writes at most.")  # fmt: skip
+@click.option("--keep", metavar="DIR", help="Keep runs and tenants in this folder, which must not exist yet.")
+@plan_options
+@click.pass_obj
+def test(invocation: Invocation, /, name: str, steps: int, keep: str | None, **given: Any) -> int:
+    """What must hold of any recipe, tried with NAME's starter file (or the input given) on a simulated tenant.
+
+    It is planned twice, applied, planned again, broken off at every write and resumed, carried out under faults, held
+    to the permissions that it declares, and undone. With -i, give what the input needs (--allow-beta ...), too.
+    """
+    from graphkit.trials import run_trials
+
+    found = recipes.find(name)
+    asked = asked_for(invocation, name, given) if given["inputs"] else None
+    inputs = tuple(str(Path(each).resolve()) for each in asked.inputs) if asked else ()
+    options = asked.options if asked else None
+    rows = []
+    with _folder(keep) as folder:
+        for trial in run_trials(found, folder, inputs=inputs, options=options, steps=steps):
+            invocation.say(f"{VERDICTS[trial.passed]:<7} {trial.name}{': ' if trial.told else ''}{trial.told}")
+            rows.append({"trial": trial.name, "passed": trial.passed, "told": trial.told})
+    invocation.output.emit(rows, lambda: [_verdict(rows)])
+    return 1 if any(row["passed"] is False for row in rows) else 0
+
+
+VERDICTS = {True: "ok", False: "FAILED", None: "left out"}
+
+
+def _verdict(rows: list[dict[str, Any]]) -> str:
+    counts = {passed: sum(row["passed"] is passed for row in rows) for passed in VERDICTS}
+    return f"{counts[True]} ok, {counts[False]} failed, {counts[None]} left out"
+
+
+@contextmanager
+def _folder(keep: str | None) -> Iterator[Path]:
+    if keep is None:
+        from graphkit.trials import scratch
+
+        with scratch() as folder:
+            yield Path(folder)
+        return
+    if Path(keep).exists():
+        raise UsageError(f"{keep} exists already", hint="name a new folder")
+    yield Path(keep)

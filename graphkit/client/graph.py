@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import msgspec
 
@@ -15,9 +15,10 @@ from graphkit.client.listing import Listing
 from graphkit.client.partition import PartitionedListing
 from graphkit.client.refusal import service_error
 from graphkit.clock import Clock
+from graphkit.errors import UsageError
 from graphkit.protocol import odata
 from graphkit.protocol.clouds import Cloud
-from graphkit.protocol.message import Effect, Idempotency, Request, Response, Stage
+from graphkit.protocol.message import Downloading, Effect, Idempotency, Request, Response, Stage
 from graphkit.protocol.routes import parse
 
 if TYPE_CHECKING:
@@ -215,6 +216,23 @@ class GraphClient:
             commutative=commutative,
         )
         return await self._ask(request)
+
+    async def download(self, path: str, into: BinaryIO, *, version: str = "v1.0") -> None:
+        """A report's file: ``path`` is that of a report that redirects to it, or the link that an export job gives.
+
+        One link is followed, without our token and only to hosts that the cloud's record names. Raises
+        ``ServiceError``, ``UntrustedDestination`` or ``ConnectionFailed``; what ``into`` holds then is of no use.
+        """
+        link = path
+        if path.startswith("/"):
+            request = Request(method="GET", path=path, version=version)
+            response = await self._chain.send(request)
+            link = response.headers.get("location", "")
+            if response.status != 302 or not link:
+                raise service_error(request, response)
+        if not isinstance(self._chain, Downloading):
+            raise UsageError("this client has no way to fetch a file")
+        await self._chain.download(link, into)
 
     @cached_property
     def transport(self) -> httpx.AsyncBaseTransport:

@@ -9,7 +9,7 @@ The life of an object, in the order in which the engine calls:
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
-7. ``request``  one write for one pack of changes
+7. ``request``  one write for one pack of changes; ``answers`` says what became of each
 8. ``look``     after an answer that settles nothing: is it as wished?
 9. ``inverse``  once it is to be undone: the change that takes it back
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
-from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Pace, Reading, Undo, Verdict
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
@@ -82,9 +82,9 @@ class Context:
 
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
-    took over, of the kinds that are ``recorded``. ``remarks`` are sentences for whoever reads the plan. ``orgs`` is the
-    registry of organisations, empty if none is set.
+    took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
     ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
+    ``remarks`` are sentences for whoever reads the plan.
     """
 
     client: GraphClient
@@ -125,6 +125,8 @@ class Resource:
     service admits so few in a second that many would wait long, and what was read of them grow old."""
     goes_with: ClassVar[frozenset[str]] = frozenset()
     """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
+    pace: ClassVar[Pace] = Pace.AT_ONCE
+    """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
     swaps: ClassVar[bool] = False
@@ -203,8 +205,12 @@ class Resource:
         return change.key
 
     def divisible(self, pack: Sequence[Change]) -> bool:
-        """May a pack that was refused be sent in parts, to find the one that is bad?"""
-        return len(pack) > 1
+        """May some of a pack be written without the others? One that was refused is halved to find what is bad."""
+        return True
+
+    def pack_size(self, change: Change) -> int:
+        """How many like this one fit into one write."""
+        return self.pack_limit
 
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""
@@ -224,6 +230,14 @@ class Resource:
         Called each time, with the intent on disk; it may be repeated, and what came of it shows in the answer to
         ``request``.
         """
+
+    def settles_late(self, change: Change) -> bool:
+        """Is a create whose answer was lost only known not to have been executed when ``visibility_s`` has passed?"""
+        return not self.refuses_twins
+
+    async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
+        """What an accepted request came to, for each change: where one answer speaks of many, or only of work begun."""
+        return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says.
@@ -246,6 +260,17 @@ class Resource:
         if change.action in (Action.REMOVE, Action.DELETE):
             return reading.value is None
         return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Of changes that were accepted: has the service carried them out? One verdict each; unread is pending.
+
+        The default takes for effective what is read as it was wished.
+        """
+        readings = await self.read([as_desired(change) for change in changes])
+        return [
+            EFFECTIVE if self.settled(change, reading) else PENDING
+            for change, reading in zip(changes, readings, strict=True)
+        ]
 
     def unchanged(self, change: Change, reading: Reading) -> bool:
         """Is the object still what the plan saw? What is to go was seen whole, ``before`` being a wish for it."""

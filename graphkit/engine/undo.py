@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from graphkit.engine.change import Action, Change, Desired, Reading, Result, Status, Undo
 from graphkit.engine.forecast import forecast
-from graphkit.engine.plan import PlannedNeeds, chunked
-from graphkit.engine.rails import broken_rails
+from graphkit.engine.plan import PlannedNeeds, chunked, judged, objections
+from graphkit.engine.rails import Rail
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
 
@@ -38,11 +39,19 @@ _COMING = (Action.CREATE, Action.ADD, Action.UPDATE)
 class UndoPlanner:
     """Fills ``run`` with the inverse of ``source``. ``context.object_ids`` are those that ``source`` knew or made."""
 
-    def __init__(self, source: RunFile, run: RunFile, resources: Mapping[str, Resource], context: Context) -> None:
+    def __init__(
+        self,
+        source: RunFile,
+        run: RunFile,
+        resources: Mapping[str, Resource],
+        context: Context,
+        rails: Sequence[Rail] = (),
+    ) -> None:
         self._source = source
         self._run = run
         self._resources = resources
         self._context = context
+        self._rails = rails
         self._needs = PlannedNeeds(run)
         self._dependants: defaultdict[Name, list[Name]] = defaultdict(list)
         self._deleted: dict[Name, Name] = {}
@@ -60,16 +69,17 @@ class UndoPlanner:
             for chunk in chunked(self._carried_out(kind, wanted)):
                 await self._derive(self._resources[kind], chunk)
         self._run.stage_inputs(self._source.inputs())
-        self._write_lines()
-        options = self._context.options
-        reasons = [*broken_rails(self._run, options), *self._irreversible()]
-        for kind in kinds:
-            reasons += await self._resources[kind].guard(self._run)
+        await self._write_lines()
+        against = await objections(self._run, self._resources, self._context, self._rails)
+        reasons = [*against, *self._irreversible()]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         writes = any(count for action, count in self._run.counts().items() if Action(action).writes)
         cost = forecast(self._run, self._resources, quota_share, apps)
-        self._run.seal(status="blocked" if reasons else "ready" if writes else "empty", blocked=reasons, cost=cost)
+        remarks = list(dict.fromkeys(self._context.remarks))
+        self._run.seal(
+            remarks=remarks, status="blocked" if reasons else "ready" if writes else "empty", blocked=reasons, cost=cost
+        )
         return found
 
     # -- what was carried out --------------------------------------------------------------------------------------
@@ -147,12 +157,14 @@ class UndoPlanner:
             return replace(back, before=resource.before_image(reading))
         return replace(back, needs=tuple(self._dependants.get((change.kind, change.key), ())))
 
-    def _write_lines(self) -> None:
+    async def _write_lines(self) -> None:
         """The lines in the order of the plan; wishes are staged as well, for the guards to see."""
         lines = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
         for chunk in chunked(lines):
             self._run.stage([as_desired(line) for line in chunk if line.action in (Action.CREATE, Action.UPDATE)])
-            self._run.add_changes(self._needs.settle(line) for line in chunk)
+            for kind, some in groupby(chunk, key=lambda line: line.kind):
+                fit = [self._needs.settle(line) for line in some]
+                self._run.add_changes(await judged(self._rails, self._resources[kind], fit))
 
     def _irreversible(self) -> Iterator[str]:
         count = sum(change.action.writes and change.undo is Undo.IRREVERSIBLE for change in self._run.changes())

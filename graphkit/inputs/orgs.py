@@ -41,7 +41,7 @@ class OrgRow(InputModel):
         found = tuple(domain.lower() for domain in domains)
         for domain in found:
             if not _DOMAIN.fullmatch(domain):
-                raise ValueError(f"{domain} is not a domain such as contoso.example")
+                raise ValueError(f"holds what is no domain such as contoso.example: {domain}")
         return found
 
     @field_validator("attribute")
@@ -49,7 +49,7 @@ class OrgRow(InputModel):
     def _check_attributes(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
         for attribute in attributes:
             if not _PROPERTY.fullmatch(attribute.partition("=")[0].strip()):
-                raise ValueError(f"{attribute} is not of the form companyName=VALUE")
+                raise ValueError(f"holds what is not of the form companyName=VALUE: {attribute}")
         return attributes
 
     @field_validator("caps")
@@ -58,7 +58,7 @@ class OrgRow(InputModel):
         for cap in caps:
             sku, _, number = cap.partition("=")
             if not (sku.strip() and number.strip().isdecimal()):
-                raise ValueError(f"{cap} is not of the form SPE_E3=50")
+                raise ValueError(f"holds what is not of the form SPE_E3=50: {cap}")
         return caps
 
     def org(self) -> Org:

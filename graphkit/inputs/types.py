@@ -102,6 +102,12 @@ def _read_day(value: Any) -> Any:
         raise ValueError(f"is not a day of the calendar ({error})") from None
 
 
+def iso_day(text: str) -> str:
+    """``31/03/2026`` as ``2026-03-31``. Raises ValueError."""
+    day: date = _read_day(text)
+    return day.isoformat()
+
+
 Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
 """Text that identifies something: no invisible characters, no mixed alphabets."""
 

@@ -20,8 +20,9 @@ class Asked:
     """A recipe by name and its inputs as given on the command line or in a queue message.
 
     ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
-    (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. Raises ``UsageError`` if
-    there is no input at all, unless it is for a report, which can do without.
+    (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
+    folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
+    all, unless it is for a report, which can do without.
     """
 
     recipe: str
@@ -34,10 +35,15 @@ class Asked:
     stdin: BinaryIO | None = None
     orgs_file: Path | None = None
     for_report: bool = False
+    within: Path | None = None
 
     def __post_init__(self) -> None:
         if not (self.inputs or self.map_file or self.for_report):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+
+    def problems(self) -> Problems:
+        """Where whatever is wrong with these inputs goes."""
+        return Problems(within=self.within)
 
     def open(self, problems: Problems) -> Inputs:
         """The inputs, ready to be read; what cannot be opened goes to ``problems``, what is wrong with the registry

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.change import Desired
 from graphkit.engine.ledger import Ledger
@@ -16,15 +16,19 @@ from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import InputProblem, MissingPermission
-from graphkit.inputs.problems import Problems
+from graphkit.errors import InputProblem, MissingPermission, UsageError
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
+from graphkit.jobs.timing import nothing_sent_after
+from graphkit.private import is_open_to_all, make_folder
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
+
+if TYPE_CHECKING:
+    from graphkit.inputs.fixing import Fixed
 
 EXPIRES_AFTER_H = 24
 """How long a plan may wait for its first apply."""
@@ -32,10 +36,13 @@ EXPIRES_AFTER_H = 24
 Say = Callable[[str], None]
 
 
-def validate(asked: Asked) -> Validated:
-    """Everything that can be checked without the tenant. Sends nothing."""
+def validate(asked: Asked, *, fix: bool = False) -> Validated:
+    """Everything that can be checked without the tenant. Sends nothing.
+
+    With ``fix``, a corrected copy of each table is written beside it. Raises ``UsageError`` where that cannot be.
+    """
     recipe = find_recipe(asked.recipe)
-    problems = Problems()
+    problems = asked.problems()
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
@@ -49,30 +56,51 @@ def validate(asked: Asked) -> Validated:
             places.add((item.origin.file, item.origin.place))
     errors = tuple(dict.fromkeys(problems.found))
     bad = {(error.file, error.where) for error in errors}
-    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings))
+    fixed = _fixed(asked, inputs) if fix else ()
+    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings), fixed=fixed)
 
 
-async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+def _fixed(asked: Asked, inputs: Inputs) -> tuple[Fixed, ...]:
+    from graphkit.inputs.fixing import write_fixed
+
+    if asked.map_file:
+        raise UsageError(
+            "--fix does not go with --map: the map's own files are put right one by one", hint="leave --map out"
+        )
+    if not inputs.tables:
+        raise UsageError("--fix puts tables right, and no table was read")
+    written = (write_fixed(source, model) for source, model in inputs.tables.values())
+    return tuple(each for each in written if each is not None)
+
+
+async def plan(
+    session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None, deadline: float | None = None
+) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
-    is kept, with status ``blocked``.
+    ``deadline`` is a time of ``session.clock``. Raises ``InputErrors`` with everything wrong at once,
+    ``DeadlineReached`` if the plan was not complete in time, and leaves no run file behind then; a plan that a rail
+    stops is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
     check_take_over(session, recipe)
     warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-    problems = Problems()
+    problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
     asked = replace(asked, options=options)
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
+    make_folder(path.parent)
+    if is_open_to_all(path.parent):
+        problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
     run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+            with nothing_sent_after(session, deadline):
+                await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:
                 session.recorder.add_inputs(problems.opened.values())
@@ -89,19 +117,23 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
     for wish in recipe.desired(inputs, options):
         wanted += 1
         yield wish
-    # Rows may be dated, so that none of them is due; a document without entries is an empty list.
-    if not (wanted or inputs.problems.found or inputs.rows_read):
-        name = inputs.sources[0].name if inputs.sources else ""
-        if options.org:
-            inputs.problems.warn(f"nothing in the input belongs to --org {options.org}")
-        else:
-            inputs.problems.add(name, "", "nothing-wanted", "the input asks for nothing: an empty list is refused")
+    if not (wanted or inputs.problems.found):
+        _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
     # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
     run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
+
+
+def _remark_on_nothing(inputs: Inputs, org: str) -> None:
+    """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
+    if org:
+        inputs.problems.warn(f"nothing in the input belongs to --org {org}")
+    elif not inputs.rows_read:
+        name = inputs.sources[0].name if inputs.sources else ""
+        inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
 
 
 async def _fill(

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from graphkit.errors import UsageError
+from graphkit.inputs.cells import guarded
 from graphkit.reports.findings import Findings, Section, cell_text
-from graphkit.reports.results import safe
 
 UNKNOWN_ORG = "_unknown"
 """The folder of those whose organisation cannot be told; no code begins like that."""
@@ -38,7 +38,7 @@ def _write(folder: Path, section: Section, written: dict[Path, None]) -> None:
     place = section.columns.index(section.org) if section.org else None
     held: defaultdict[Path, list[list[str]]] = defaultdict(list)
     for count, row in enumerate(section.rows(), 1):
-        cells = [safe(cell_text(value)) for value in row]
+        cells = [guarded(cell_text(value)) for value in row]
         of = folder if place is None else folder / _folder_of(row[place])
         held[of / f"{section.name}.csv"].append(cells)
         if count % BUFFERED == 0:
@@ -70,5 +70,5 @@ def _append(path: Path, section: Section, rows: Sequence[Sequence[str]], written
     with open(handle, "w", encoding="utf-8-sig" if new else "utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         if new:
-            writer.writerow([safe(column) for column in section.columns])
+            writer.writerow([guarded(column) for column in section.columns])
         writer.writerows(rows)

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
-from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Pace, Reading, Verdict, present
+from graphkit.engine.resource import Context, PlanView, Resource, as_desired
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_effects import effects_on_groups
 from graphkit.resources.reading import read_each
 from graphkit.resources.service_plans import obstacle
 from graphkit.resources.skus import Skus
@@ -35,6 +36,7 @@ class GroupLicenses(Resource):
     # An add-on and what it needs are taken in one write.
     pack_limit = 20
     visibility_s = 120.0
+    pace = Pace.LATER
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -60,10 +62,20 @@ class GroupLicenses(Resource):
         self.context.snapshot.put(STAGED, sets.items())
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        groups = [item.properties["group"] for item in items]
-        ids = {group: self.context.object_ids.get(("group", group), "") for group in groups}
         # A group that this run has just made holds no licence yet, and replicas may not even show it.
-        ask = [group for group in ids if ids[group] and ("group", group) not in self.context.created]
+        new = {key for kind, key in self.context.created if kind == "group"}
+        return await self._read(
+            items, [item.properties["group"] for item in items if item.properties["group"] not in new]
+        )
+
+    async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
+        """By then a new group may hold what this run has given it."""
+        items = [as_desired(change) for change in pack]
+        return await self._read(items, [item.properties["group"] for item in items])
+
+    async def _read(self, items: Sequence[Desired], groups: Iterable[str]) -> Sequence[Reading]:
+        ids = {group: self.context.object_ids.get(("group", group), "") for group in groups}
+        ask = [group for group in ids if ids[group]]
         paths = [f"/groups/{segment(ids[group])}?$select=id,assignedLicenses" for group in ask]
         found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
         staged = self.context.snapshot.get(STAGED, sorted(ids))
@@ -101,6 +113,9 @@ class GroupLicenses(Resource):
                 origin=wanted.origin,
             )
         ]
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        return await effects_on_groups(self.context, changes)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/groups/{id}/assignLicense")]

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Verdict, present, unknown
 from graphkit.engine.forecast import Alternative
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_effects import effects_on_members
 from graphkit.resources.seats import over_org_caps
 from graphkit.resources.skus import Sku, Skus
 from graphkit.resources.users import Users
@@ -45,6 +46,8 @@ class Members(Resource):
     pack_limit = 20
     visibility_s = 120.0
     goes_with = frozenset({"group"})
+    # Where the group gives licences.
+    pace = Pace.PERHAPS_LATER
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
@@ -245,6 +248,9 @@ class Members(Resource):
 
     async def identify(self, change: Change, response: Response) -> str:
         return str((change.after or change.before or {})["userId"])
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        return await effects_on_members(self.context, changes)
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         (group,) = {(change.after or change.before or {})["group"] for change in pack}

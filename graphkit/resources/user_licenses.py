@@ -217,7 +217,7 @@ class UserLicenses(Resource):
 
     def divisible(self, pack: Sequence[Change]) -> bool:
         """A swap in parts could take what is not given back (https://learn.microsoft.com/graph/api/user-assignlicense)."""
-        return len({change.action is Action.REMOVE for change in pack}) == 1 and len(pack) > 1
+        return len({change.action is Action.REMOVE for change in pack}) == 1
 
     def request(self, pack: Sequence[Change]) -> Request:
         licences = [change.after for change in pack if change.after]
