@@ -162,9 +162,14 @@ class UndoPlanner:
         lines = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
         for chunk in chunked(lines):
             self._run.stage([as_desired(line) for line in chunk if line.action in (Action.CREATE, Action.UPDATE)])
-            for kind, some in groupby(chunk, key=lambda line: line.kind):
+            for (kind, *_), some in groupby(chunk, key=self._at_once):
                 fit = [self._needs.settle(line) for line in some]
                 self._run.add_changes(await judged(self._rails, self._resources[kind], fit))
+
+    def _at_once(self, line: Change) -> tuple[str, str]:
+        """Neighbours with the same are judged together; what one needs of another has to be in the run before."""
+        resource = self._resources[line.kind]
+        return line.kind, resource.pack_key(line) if resource.swaps and line.action.writes else line.action
 
     def _irreversible(self) -> Iterator[str]:
         count = sum(change.action.writes and change.undo is Undo.IRREVERSIBLE for change in self._run.changes())
