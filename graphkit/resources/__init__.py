@@ -43,6 +43,8 @@ RESOURCES: Mapping[str, str] = {
     "groupSetting": "graphkit.resources.group_settings:GroupSettings",
     "guest": "graphkit.resources.guests:Guests",
     "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
+    "license.reclaim": "graphkit.resources.reclaim:Reclaims",
+    "license.reclaim.person": "graphkit.resources.reclaim:ReclaimedPeople",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "roleScopeTag": "graphkit.resources.scope_tags:ScopeTags",
@@ -66,10 +68,14 @@ class ResourceTable(dict[str, Resource]):
         self._context = context
 
     def __missing__(self, kind: str) -> Resource:
-        module, name = RESOURCES[kind].split(":")
-        resource: Resource = getattr(importlib.import_module(module), name)(self._context)
-        self[kind] = resource
+        self[kind] = resource = resource_class(kind)(self._context)
         return resource
+
+
+def resource_class(kind: str) -> type[Resource]:
+    module, name = RESOURCES[kind].split(":")
+    found: type[Resource] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def known_kinds() -> Iterable[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from graphkit.sandbox.areas.licensing import set_states, state_of
+from graphkit.sandbox.seeding.activity import set_last_seen
 from graphkit.sandbox.seeding.skus import PRODUCTS
 
 PAGES = Path(__file__).parents[2] / "docs" / "recipes"
@@ -29,7 +30,15 @@ def pools(tenant):
     tenant.seed(users=60, licensed=0)
 
 
-BEFORE = {"licenses.assign": assign, "licenses.pools": pools}
+def reclaim(tenant):
+    tenant.seed(users=60, licensed=0)
+    people(tenant, "SPE_E3", (1, 2))
+    with tenant.changed() as here:
+        for number in (1, 2):
+            set_last_seen(here, here.seed.id_of("user", f"rx1-{number:04}@contoso.example"), 120)
+
+
+BEFORE = {"licenses.assign": assign, "licenses.pools": pools, "licenses.reclaim": reclaim}
 
 
 @pytest.mark.parametrize("name", BEFORE)
