@@ -143,14 +143,15 @@ def _cost(resource: Resource, wish: Desired) -> Writes:
     made = Change(kind=wish.kind, key=wish.key, action=Action.CREATE, after=wish.properties, origin=wish.origin)
     if wish.absent:
         made = Change(kind=wish.kind, key=wish.key, action=Action.REMOVE, before=wish.properties, origin=wish.origin)
+    size = resource.pack_size(made) if wish.absent else resource.pack_limit
     routes = list(resource.routes(made))
     bucket, single = _slowest(routes, 1000)
     return Writes(
         kind=wish.kind,
         first=" ".join(routes[0]) if routes else "",
-        per_write=resource.pack_limit,
+        per_write=size,
         bucket=bucket,
-        seconds_full=_slowest(routes, math.ceil(1000 / resource.pack_limit))[1],
+        seconds_full=_slowest(routes, math.ceil(1000 / size))[1],
         seconds_single=single,
         undo=str(resource.undo),
     )

@@ -226,6 +226,9 @@ class Members(Resource):
     def pack_key(self, change: Change) -> str:
         return change.key if change.action is Action.REMOVE else f"add {change.key.rsplit('/', 1)[0]}"
 
+    def pack_size(self, change: Change) -> int:
+        return 1 if change.action is Action.REMOVE else self.pack_limit
+
     def request(self, pack: Sequence[Change]) -> Request:
         properties = [change.after or change.before or {} for change in pack]
         group_id = self.context.object_id("group", properties[0]["group"])

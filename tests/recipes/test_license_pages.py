@@ -38,7 +38,24 @@ def reclaim(tenant):
             set_last_seen(here, here.seed.id_of("user", f"rx1-{number:04}@contoso.example"), 120)
 
 
-BEFORE = {"licenses.assign": assign, "licenses.pools": pools, "licenses.reclaim": reclaim}
+def reconcile(tenant):
+    tenant.seed(users=60, licensed=0)
+    with tenant.changed() as here:
+        sku = PRODUCTS["SPE_E3"].id
+        group = here.state.table("groups").in_order()[0]
+        here.state.put("groups", {**group, "assignedLicenses": [{"skuId": sku, "disabledPlans": []}]})
+        for number in (1, 2):
+            user = here.state.get("users", here.seed.id_of("user", f"rx1-{number:04}@contoso.example"))
+            here.state.link("members", group["id"], user["id"])
+            set_states(here, user, [state_of(sku, group["id"], (), 0.0, "CountViolation")])
+
+
+BEFORE = {
+    "licenses.assign": assign,
+    "licenses.pools": pools,
+    "licenses.reclaim": reclaim,
+    "licenses.reconcile": reconcile,
+}
 
 
 @pytest.mark.parametrize("name", BEFORE)
