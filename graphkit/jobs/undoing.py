@@ -50,7 +50,13 @@ async def undo(
         recipe = find_recipe(before["recipe"])
         check_take_over(session, recipe)
         warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-        asked = replace(options or PlanOptions(), org=before["options"]["org"], as_of=before["options"]["as_of"])
+        asked = replace(
+            options or PlanOptions(),
+            org=before["options"]["org"],
+            as_of=before["options"]["as_of"],
+            break_glass=tuple(dict.fromkeys((*before["options"]["break_glass"], *session.settings.break_glass))),
+            protected=session.settings.protected,
+        )
         target = out or new_name(runs_dir, f"undo-{recipe.name}", session.clock.now())
         session.call_itself(target.stem)
         header = header_of(session, recipe, asked)

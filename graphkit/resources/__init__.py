@@ -36,6 +36,7 @@ RESOURCES: Mapping[str, str] = {
     "deviceConfiguration": "graphkit.resources.device_configurations:DeviceConfigurations",
     "deviceManagementConfigurationPolicy": "graphkit.resources.settings_catalog:SettingsCatalogPolicies",
     "group": "graphkit.resources.groups:Groups",
+    "groupPolicyConfiguration.values": "graphkit.resources.group_policies:GroupPolicyValues",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",

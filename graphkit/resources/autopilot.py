@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present, unknown
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present, unknown
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import AuthError, GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
@@ -42,6 +42,8 @@ class AutopilotDevices(Resource):
     pack_limit = CHUNK
     visibility_s = 120.0
     in_flight = 4
+    undo = Undo.IRREVERSIBLE
+    """A registration can be deleted only once it is listed, much later; and its import goes on telling of it."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
