@@ -71,7 +71,8 @@ RECIPE = Recipe(
     summary="Licences in error: processed again where that helps, and advice for the rest",
     permissions=("LicenseAssignment.ReadWrite.All", "User.ReadWrite.All"),
     desired=desired,
-    template="reconcile.yaml",
+    template="reconcile.csv",
+    given_with=("reconcile.yaml",),
     models=(Scope, License),
     rails=(
         "what processing cannot fix is blocked, with what can; apply ends with exit 3 then",
