@@ -129,14 +129,16 @@ class Planner:
 
     async def _compare(self, kind: str) -> None:
         resource = self._resources[kind]
-        for chunk in self._run.wanted_chunks(kind):
-            readings = await resource.read(chunk)
-            changes = [
-                self._needs.settle(change)
-                for wanted, reading in zip(chunk, readings, strict=True)
-                for change in self._differences(resource, wanted, reading)
-            ]
-            self._run.add_changes(await judged(self._rails, resource, changes))
+        for turn in range(resource.turns()):
+            for chunk in self._run.wanted_chunks(kind):
+                items = resource.in_turn(chunk, turn)
+                readings = await resource.read(items)
+                changes = [
+                    self._needs.settle(change)
+                    for wanted, reading in zip(items, readings, strict=True)
+                    for change in self._differences(resource, wanted, reading)
+                ]
+                self._run.add_changes(await judged(self._rails, resource, changes))
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
         for some in chunked(map(self._needs.settle, extras)):
             self._run.add_changes(await judged(self._rails, resource, some))

@@ -23,6 +23,7 @@ INTUNE = (
 """Kinds of Intune policies: each with its assignments, and those that protect apps with them."""
 
 RESOURCES: Mapping[str, str] = {
+    **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
     "administrativeUnit": "graphkit.resources.administrative_units:AdministrativeUnits",
     "authenticationMethod": "graphkit.resources.auth_methods:AuthenticationMethods",
     "autopilotDevice": "graphkit.resources.autopilot:AutopilotDevices",
@@ -46,6 +47,9 @@ RESOURCES: Mapping[str, str] = {
     "guest": "graphkit.resources.guests:Guests",
     "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
     "leaver": "graphkit.resources.leavers:Leavers",
+    "license.reclaim": "graphkit.resources.reclaim:Reclaims",
+    "license.reclaim.person": "graphkit.resources.reclaim:ReclaimedPeople",
+    "license.scope": "graphkit.resources.license_errors:LicenseScopes",
     "managedDevice.retirement": "graphkit.resources.retirements:Retirements",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
     "mover": "graphkit.resources.movers:Movers",
@@ -60,12 +64,13 @@ RESOURCES: Mapping[str, str] = {
     "user": "graphkit.resources.accounts:Accounts",
     "user.deletion": "graphkit.resources.accounts:Deletions",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
+    "user.licenseError": "graphkit.resources.license_errors:LicenseErrors",
+    "user.location": "graphkit.resources.user_locations:UserLocations",
     "user.manager": "graphkit.resources.managers:Managers",
     "user.profile": "graphkit.resources.profiles:Profiles",
     "user.sessions": "graphkit.resources.sessions:Sessions",
     "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
     "workforce": "graphkit.resources.workforce:Workforces",
-    **{f"{kind}{part}": f"graphkit.resources.intune_kinds:{kind}{part}" for kind in INTUNE for part in _PARTS},
 }
 
 
@@ -77,10 +82,14 @@ class ResourceTable(dict[str, Resource]):
         self._context = context
 
     def __missing__(self, kind: str) -> Resource:
-        module, name = RESOURCES[kind].split(":")
-        resource: Resource = getattr(importlib.import_module(module), name)(self._context)
-        self[kind] = resource
+        self[kind] = resource = resource_class(kind)(self._context)
         return resource
+
+
+def resource_class(kind: str) -> type[Resource]:
+    module, name = RESOURCES[kind].split(":")
+    found: type[Resource] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def known_kinds() -> Iterable[str]:

@@ -23,10 +23,12 @@ from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.resources.license_effects import effects_on_members
 from graphkit.resources.people import People
-from graphkit.resources.skus import Skus
+from graphkit.resources.seats import over_org_caps
+from graphkit.resources.skus import Sku, Skus
 from graphkit.resources.users import Users
 
 PAGE = 999
+JOINS = "group.member.joins"
 WORTH_A_LINE = 200
 """People from whom on the two ways to license them are told apart in a plan."""
 
@@ -36,8 +38,9 @@ class Members(Resource):
     key of a ``user`` that the same plan may make). ``resolve`` adds userId.
 
     The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
-    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed); those of
-    the member ``signs_in`` (leave out disabled accounts).
+    included), ``sku`` and ``addons`` (whose seats the members take), ``org`` (whose cap in the registry counts) and
+    ``authoritative`` (members not wanted are removed); those of the member ``signs_in`` (leave out disabled accounts).
+    Whoever moves from one group to another is removed once they have been added.
     """
 
     kind = "group.member"
@@ -56,8 +59,10 @@ class Members(Resource):
         self._people = People(context)
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
+        self._moves = False
 
     async def gather(self, view: PlanView) -> None:
+        self._moves = any(group.rails.get("authoritative") for group in view.wanted("group"))
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
@@ -67,6 +72,10 @@ class Members(Resource):
             if item.rails.get("signs_in") and user.get("accountEnabled") is False:
                 item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
         self.context.snapshot.put("group.member.wanted", ((self._pair(item), 1) for item in items if not item.absent))
+        if self._moves:
+            self._note_joins(
+                item for item in items if not (item.absent or item.blocked) and "userId" in item.properties
+            )
         return problems
 
     async def _known(self, items: Sequence[Desired]) -> list[tuple[Desired, dict[str, Any]]]:
@@ -81,6 +90,14 @@ class Members(Resource):
             elif not reading.known:
                 item.blocked = item.blocked or reading.why
         return found
+
+    def _note_joins(self, items: Iterable[Desired]) -> None:
+        """Which groups somebody is to be in, by their id: before a removal those adds are carried out."""
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        for item in items:
+            keys[item.properties["userId"]].append(item.key)
+        known = self.context.snapshot.get(JOINS, list(keys))
+        self.context.snapshot.put(JOINS, ((user, [*known.get(user, ()), *mine]) for user, mine in keys.items()))
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """Who was seen in a group already need not be looked for in its list."""
@@ -149,11 +166,13 @@ class Members(Resource):
     def _unwanted(self, group: Desired) -> Iterator[Change]:
         pairs = [pair for pair, _ in self.context.snapshot.each(self.kind, f"{group.key}/")]
         wanted = self.context.snapshot.get("group.member.wanted", pairs)
-        for pair in pairs:
-            if pair not in wanted:
-                user_id = pair.rsplit("/", 1)[1]
-                before = {"group": group.key, "user": user_id, "userId": user_id}
-                yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+        leaving = {pair: pair.rsplit("/", 1)[1] for pair in pairs if pair not in wanted}
+        joins = self.context.snapshot.get(JOINS, list(leaving.values()))
+        for pair, user_id in leaving.items():
+            before = {"group": group.key, "user": user_id, "userId": user_id}
+            line = Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+            line.needs = tuple((self.kind, key) for key in joins.get(user_id, ()))
+            yield line
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences by group against licences one by one: twenty people to a write, or one."""
@@ -214,14 +233,20 @@ class Members(Resource):
         skus = Skus(self.context)
         await skus.load()
 
-        def demand() -> Iterator[tuple[str, Origin]]:
-            for wanted in view.wanted(self.kind):
-                group = groups.get(wanted.properties["group"])
-                sku = skus.find(group.rails.get("sku", "")) if group else None
-                if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
-                    yield sku.part_number, wanted.origin
+        gives = {key: list(_given(group, skus)) for key, group in groups.items()}
 
-        return skus.shortages(demand)
+        def taken() -> Iterator[tuple[str, str, Origin]]:
+            for wanted in view.wanted(self.kind):
+                key, holds = wanted.properties["group"], wanted.rails.get("holds", ())
+                for sku in () if wanted.absent else gives.get(key, ()):
+                    if sku.sku_id not in holds:
+                        yield str(groups[key].rails.get("org", "")), sku.part_number, wanted.origin
+
+        reasons = skus.shortages(lambda: ((sku, origin) for _, sku, origin in taken()))
+        if self.context.orgs:
+            more = Counter((org, sku) for org, sku, _ in taken())
+            reasons += await over_org_caps(self.context, skus, more)
+        return reasons
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         if change.action is Action.REMOVE:
@@ -230,6 +255,9 @@ class Members(Resource):
 
     def pack_key(self, change: Change) -> str:
         return change.key if change.action is Action.REMOVE else f"add {change.key.rsplit('/', 1)[0]}"
+
+    def pack_size(self, change: Change) -> int:
+        return 1 if change.action is Action.REMOVE else self.pack_limit
 
     def request(self, pack: Sequence[Change]) -> Request:
         properties = [change.after or change.before or {} for change in pack]
@@ -281,6 +309,13 @@ class Looks:
 
     begun: int = 0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def _given(group: Desired, skus: Skus) -> Iterator[Sku]:
+    """The SKUs that a group hands to its members."""
+    for name in (group.rails.get("sku", ""), *group.rails.get("addons", ())):
+        if sku := skus.find(name):
+            yield sku
 
 
 def _group_of(change: Change) -> str:
