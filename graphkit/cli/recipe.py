@@ -39,7 +39,8 @@ def show(invocation: Invocation, /, name: str) -> None:
         "name": found.name,
         "summary": found.summary,
         "permissions": [*recipes.BASE_PERMISSIONS, *found.permissions],
-        "input": dict(found.columns),
+        "input": dict(found.columns)
+        or {name: each.description for model in found.models for name, each in model.model_fields.items()},
         "template": found.template,
     }
     invocation.output.emit(facts, lambda: _shown(facts))
