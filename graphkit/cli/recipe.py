@@ -40,7 +40,7 @@ def show(invocation: Invocation, /, name: str) -> None:
         "summary": found.summary,
         "permissions": [*recipes.BASE_PERMISSIONS, *found.permissions],
         "input": dict(found.columns)
-        or {name: each.description for model in found.models for name, each in model.model_fields.items()},
+        or {name: each.description or "" for model in found.models for name, each in model.model_fields.items()},
         "template": found.template,
     }
     invocation.output.emit(facts, lambda: _shown(facts))
