@@ -14,6 +14,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"graphkit {__version__}")
         return 0
+    if not given:
+        from graphkit.settings import completion_asked
+
+        if asked := completion_asked():  # a shell calls without arguments
+            from graphkit.cli.completion import answer
+
+            return answer(asked)
     if given in ([], ["-h"], ["--help"]):
         from graphkit.cli.usage import page
 

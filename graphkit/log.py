@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from graphkit.private import make_folder
 from graphkit.redact import redact, without_people
 
 FIELDS = ("run", "step", "bucket", "status", "ms", "request_id")
@@ -128,6 +129,11 @@ def setup(level: str = "warning", format: str = "text", file: Path | None = None
     ours.name = "graphkit"
     ours.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     root.addHandler(ours)
+    guard(level, secrets)
+
+
+def guard(level: str, secrets: Iterable[str] = ()) -> None:
+    """Redact on every handler that is there, where somebody else has set up the logs. ``level`` is for our own."""
     number = getattr(logging, level.upper())
     logging.getLogger("graphkit").setLevel(number)
     for name, quiet in _QUIET.items():
@@ -138,7 +144,7 @@ def setup(level: str = "warning", format: str = "text", file: Path | None = None
 def _open(file: Path | None) -> logging.StreamHandler[Any]:
     if file is None:
         return logging.StreamHandler(sys.stderr)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     file.touch(mode=0o600)
     return logging.FileHandler(file, encoding="utf-8")
 

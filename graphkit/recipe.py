@@ -1,15 +1,17 @@
 """What a recipe is, and finding one by name.
 
 A recipe module holds an input model, the permissions it needs, and a pure function from inputs to desired objects. Its
-module-level ``RECIPE`` says so. Bundles of recipes are packages registered under the entry point group
-``graphkit.recipes``; ``teams.provision`` is the module ``teams/provision.py`` of a bundle.
+module-level ``RECIPE`` says so; that of a report, which only reads, is called ``REPORT``. Bundles of recipes are
+packages registered under the entry point group ``graphkit.recipes``; ``teams.provision`` is the module
+``teams/provision.py`` of a bundle.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -18,14 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from graphkit.engine.change import Desired, Origin
-from graphkit.engine.resource import PlanOptions
+from graphkit.engine.orgs import Orgs
+from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.document import JsonObject, read_document, read_json_documents
 from graphkit.inputs.parted import Parted
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
-from graphkit.inputs.rows import read_rows
+from graphkit.inputs.rows import explain, read_rows
 from graphkit.inputs.source import Source, open_source
 from graphkit.inputs.table import Faults, Row, Table, open_table
+from graphkit.reports.findings import Findings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,14 +39,20 @@ M = TypeVar("M", bound="BaseModel")
 GROUP = "graphkit.recipes"
 FALLBACK = "recipes"
 """The bundle that stands beside graphkit when there is no metadata (source copied into a Function app)."""
+DOCUMENTS = ("yaml", "json", "folder")
+"""Formats of an input that is one document, or many; the others are tables."""
 BASE_PERMISSIONS = ("Organization.Read.All", "User.Read.All", "GroupMember.Read.All")
 """What every plan reads (reference: the least application permissions of the calls)."""
+SAFETY_PERMISSIONS = ("Policy.Read.All", "RoleManagement.Read.Directory")
+"""What proves that no declared break-glass account is locked out."""
 
 
 class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
-    ``rejected`` holds the rows that could not be read as what the recipe wants.
+    ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all. ``orgs`` is
+    the registry against which fields of the type ``Org`` are checked, ``tables`` what was read as a table, and as rows
+    of which model.
     """
 
     def __init__(
@@ -52,20 +62,53 @@ class Inputs:
         *,
         local_map: Source | None = None,
         values: Mapping[str, str] | None = None,
+        orgs: Orgs | None = None,
     ) -> None:
         self.sources = sources
         self.problems = problems
+        self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
+        self.rows_read = 0
+        self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
         self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
 
+    def apart(self) -> tuple[Inputs, Inputs]:
+        """(tables, documents): for a recipe that takes a list and a page of rules beside it."""
+        tables, documents = copy(self), copy(self)
+        tables.sources = [source for source in self.sources if source.format not in DOCUMENTS]
+        documents.sources = [source for source in self.sources if source.format in DOCUMENTS]
+        return tables, documents
+
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""
         for source in self.sources:
-            document = read_document(source, model, self.problems)
+            document = read_document(source, model, self.problems, context=self._known)
             if document is not None:
                 yield source, document
+
+    def settings(self, model: type[M]) -> M:
+        """The one document that was given, or what ``model`` says without one; ``--set`` goes before both."""
+        from pydantic import ValidationError
+
+        given = [document for _, document in self.documents(model)]
+        for source in self.sources[1:]:
+            self.problems.add(source.name, "", "one-too-many", f"{self.sources[0].name} was given already")
+        stated = given[0].model_dump(exclude_unset=True) if given else {}
+        try:
+            return model.model_validate({**stated, **(self._values or {})}, context=self._known)
+        except ValidationError as error:
+            for entry in error.errors(include_url=False):
+                where = ".".join(map(str, entry["loc"]))
+                code, message = explain(entry)
+                self.problems.add("--set", where, code, message)
+        return model.model_construct()
+
+    @property
+    def _known(self) -> Mapping[str, object]:
+        """What validators of fields may ask."""
+        return {"orgs": self.orgs}
 
     def rows(self, model: type[M], key: Callable[[M], object] | None = None) -> Iterator[tuple[Origin, M]]:
         """The valid rows of all tables, ``--map`` applied; ``key`` must be unique among them."""
@@ -74,13 +117,17 @@ class Inputs:
 
     def _tables(self, model: type[BaseModel]) -> Iterator[Table]:
         if self._local_map is None:
-            yield from (open_table(source, self.problems, model) for source in self.sources)
+            yield from (self._table(source, model) for source in self.sources)
             return
         from graphkit.inputs.localmap import open_mapped_table
 
         given: Sequence[Source | None] = self.sources or [None]
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
+
+    def _table(self, source: Source, model: type[BaseModel]) -> Table:
+        self.tables[source.path or Path(source.name)] = (source, model)
+        return open_table(source, self.problems, model)
 
     def rows_beside(
         self,
@@ -98,14 +145,14 @@ class Inputs:
         if not match:
             beside = open_source(source.beside(name), self.problems)
             if beside is not None:
-                yield from self._rows(open_table(beside, self.problems, model), model, None)
+                yield from self._rows(self._table(beside, model), model, None)
             return
         staged = self._staged(source, name, model, frozenset(match))
         if staged is not None:
             table, parted = staged
             for row in parted.of(match):
                 given = {column: cell for column, cell in row.values.items() if cell}
-                yield _origin(table, row), model.model_validate(given)
+                yield _origin(table, row), model.model_validate(given, context=self._known)
 
     def _staged(
         self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]
@@ -115,7 +162,7 @@ class Inputs:
         if place not in self._parted:
             self._parted[place] = None
             beside = open_source(place[0], self.problems)
-            table = open_table(beside, self.problems, model) if beside is not None else None
+            table = self._table(beside, model) if beside is not None else None
             if table is not None and table.columns:
                 missing = sorted(columns - set(table.header))
                 for column in missing:
@@ -136,16 +183,18 @@ class Inputs:
             nonlocal empty
             for row, faults in table.scan():
                 empty = False
+                self.rows_read += 1
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults
 
-        for row, item in read_rows(replace(table, scan=scan), model, self.problems, key=key):
+        for row, item in read_rows(replace(table, scan=scan), model, self.problems, key=key, context=self._known):
             scanned.clear()
             yield row, item
         self._reject(table, scanned)
         if empty:
-            self.problems.warn(f"{table.file}: holds no rows below its header")
+            message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
+            self.problems.add(table.file, "", "no-rows", message)
 
     def _reject(self, table: Table, scanned: list[Row]) -> None:
         """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""
@@ -176,27 +225,84 @@ class Recipe:
     permissions: tuple[str, ...]
     desired: Callable[[Inputs, PlanOptions], Iterator[Desired]]
     template: str
+    given_with: tuple[str, ...] = ()
+    """Further starter files that are inputs of their own, each given with ``-i``."""
     models: tuple[type[BaseModel], ...] = ()
     """The input models: documents first, then rows. Each field has a ``description`` of a few words."""
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """What the input holds: column or key to a few words, for ``recipe show``."""
+    rails: tuple[str, ...] = ()
+    """What stops a plan of this recipe, one line each; the limits that all recipes have go without saying."""
+    trial: PlanOptions | None = field(default_factory=PlanOptions)
+    """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``. None: what the
+    recipe does depends on what it finds, which no starter file can arrange."""
+    builds_on: str = ""
+    """The recipe whose starter file makes what this one's is about."""
     essential: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One way to look at a tenant. It writes nothing: what would is stopped before it leaves.
+
+    ``build`` reads the tenant through the context (``client``, ``clock``, ``snapshot`` for what is too large for
+    memory, ``orgs``, ``options.org``) and returns what it found; rows are read while they are printed. ``permissions``
+    are the least application permissions, ``BASE_PERMISSIONS`` apart. ``models`` holds the model of its settings, if it
+    has any (:meth:`Inputs.settings`), then those of the rows that it may be given.
+    """
+
+    name: str
+    summary: str
+    permissions: tuple[str, ...]
+    build: Callable[[Context, Inputs], Awaitable[Findings]]
+    models: tuple[type[BaseModel], ...] = ()
+    template: str = ""
+    essential: bool = False
+
+
+def base_permissions(break_glass: Sequence[str]) -> tuple[str, ...]:
+    """What every plan reads where these accounts are declared."""
+    return (*BASE_PERMISSIONS, *(SAFETY_PERMISSIONS if break_glass else ()))
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of that name; ``licences.*`` is understood. Raises ``UsageError`` naming the nearest."""
-    canonical = name.replace("licences.", "licenses.", 1) if name.startswith("licences.") else name
+    found = find(name)
+    if isinstance(found, Report):
+        raise UsageError(f"{found.name} is a report", hint=f"graphkit report {found.name.partition('.')[2]}")
+    return found
+
+
+def find_report(name: str) -> Report:
+    """The report of that name, ``reports.`` apart. Raises ``UsageError``."""
+    found = find(name if name.startswith("reports.") else f"reports.{name}")
+    if isinstance(found, Recipe):
+        raise UsageError(f"{found.name} is a recipe", hint=f"graphkit plan {found.name} -i FILE")
+    return found
+
+
+def find(name: str) -> Recipe | Report:
+    """The recipe or report of that name. Raises ``UsageError``."""
+    canonical = ".".join("licenses" if part == "licences" else part for part in name.split("."))
     for bundle in _bundles():
-        recipe = _load(f"{bundle}.{canonical.replace('-', '_')}") if canonical.count(".") == 1 else None
-        if recipe and recipe.name == canonical:
-            return recipe
-    known = [recipe.name for recipe in all_recipes()]
+        found = _load(f"{bundle}.{canonical.replace('-', '_')}") if canonical.count(".") == 1 else None
+        if found and found.name == canonical:
+            return found
+    known = [each.name for each in everything()]
     raise UsageError(f"there is no recipe {name}", hint=f"known recipes: {', '.join(known)}")
 
 
 def all_recipes() -> list[Recipe]:
     """Every recipe of every bundle, by name. Two of one name are an error."""
-    found: dict[str, tuple[Recipe, str]] = {}
+    return [each for each in everything() if isinstance(each, Recipe)]
+
+
+def all_reports() -> list[Report]:
+    """Every report of every bundle, by name. Two of one name are an error."""
+    return [each for each in everything() if isinstance(each, Report)]
+
+
+def everything() -> list[Recipe | Report]:
+    """All recipes and reports, by name. Two of one name are an error."""
+    found: dict[str, tuple[Recipe | Report, str]] = {}
     for bundle in _bundles():
         package = importlib.import_module(bundle)
         for module in pkgutil.walk_packages(package.__path__, f"{bundle}."):
@@ -209,16 +315,18 @@ def all_recipes() -> list[Recipe]:
     return [found[name][0] for name in sorted(found)]
 
 
-def template_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
+def template_of(recipe: Recipe | Report) -> Iterator[tuple[str, str]]:
     """(file name, text) of the starter files: the recipe's template and whatever it names beside itself."""
-    family = recipe.name.partition(".")[0]
+    if not recipe.template:
+        return
+    family, _, stem = recipe.name.partition(".")
     for bundle in _bundles():
+        if _load(f"{bundle}.{family}.{stem.replace('-', '_')}") is not recipe:
+            continue
         folder = files(f"{bundle}.{family}")
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):
-            stem = Path(recipe.template).stem
-            if entry.name.startswith(f"{stem}.") and not entry.name.endswith(".py"):
+            if entry.name.startswith(f"{Path(recipe.template).stem}.") and not entry.name.endswith(".py"):
                 yield entry.name, entry.read_text(encoding="utf-8")
-        return
 
 
 def _bundles() -> list[str]:
@@ -226,12 +334,12 @@ def _bundles() -> list[str]:
     return registered or [FALLBACK]
 
 
-def _load(module: str) -> Recipe | None:
+def _load(module: str) -> Recipe | Report | None:
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and module.startswith(error.name):
             return None
         raise
-    recipe = getattr(found, "RECIPE", None)
-    return recipe if isinstance(recipe, Recipe) else None
+    recipe = getattr(found, "RECIPE", None) or getattr(found, "REPORT", None)
+    return recipe if isinstance(recipe, Recipe | Report) else None

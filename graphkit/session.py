@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphkit import __version__
+from graphkit.auth.app_roles import GRAPH_APP_ID
 from graphkit.auth.methods import identities
 from graphkit.auth.permissions import (
     Permissions,
@@ -31,13 +33,14 @@ if TYPE_CHECKING:
 
     from graphkit.client import GraphClient
     from graphkit.protocol.identity import TokenSource
+    from graphkit.recording import Recorder
     from graphkit.sandbox import SimulatedTenant
     from graphkit.transport.chain import Chain
-    from graphkit.transport.ledger import Board
     from graphkit.transport.tally_file import FileTally
+    from graphkit.transport.use import Use
 
-GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-"""Microsoft Graph itself (https://learn.microsoft.com/graph/permissions-reference)."""
+Around = Callable[["httpx.AsyncBaseTransport"], "httpx.AsyncBaseTransport"]
+
 TENANT_SIZE = "L"
 """More than 500 users: nothing tells the size for certain, and a small tenant says so in its throttling headers."""
 LATENCY_S = 0.05
@@ -70,7 +73,7 @@ class Tenant:
 class Session:
     """One connection, until its context ends. ``budget`` says what may still be written: nothing, at first.
 
-    ``grants`` holds for each app what it was granted; ``None`` where nobody can tell.
+    ``grants`` holds for each app what it was granted; ``None`` where nobody can tell. ``recorder`` is who listens.
     """
 
     settings: Settings
@@ -82,6 +85,7 @@ class Session:
     budget: WriteBudget
     tenant: Tenant
     grants: Mapping[str, frozenset[str] | None]
+    recorder: Recorder | None = None
 
     @property
     def throttled(self) -> int:
@@ -100,7 +104,7 @@ class Session:
     def permissions(self, required: Iterable[str]) -> Permissions:
         """What the recipe needs against what the token gives; of several apps each must have it.
 
-        The simulated tenant permits everything.
+        The simulated tenant and a replay permit everything.
         """
         return together(list(self._compared(frozenset(required)).values()))
 
@@ -113,7 +117,7 @@ class Session:
         return dict(sorted(found.items()))
 
     def _compared(self, required: frozenset[str]) -> dict[str, Permissions]:
-        everything = self.target.kind == "simulated"
+        everything = self.target.kind in ("simulated", "replay")
         return {app: compare(required, required if everything else self.grants[app]) for app in self.apps}
 
 
@@ -131,24 +135,29 @@ async def connect(**flags: Any) -> AsyncIterator[GraphClient]:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, around: Around = lambda wire: wire) -> AsyncIterator[Session]:
     """Everything between a recipe and the wire, assembled and asked who is there.
 
+    ``around`` may put something of its own round the wire: a recorder, a trial.
     Raises ``AuthError`` if no token can be had, ``ServiceError`` if the tenant refuses to say who it is.
     """
     from graphkit.client import GraphClient
+    from graphkit.client.kept import snapshot_path
     from graphkit.transport.chain import build_chain
     from graphkit.transport.wire import Timeouts
 
     target = settings.target
     cloud = cloud_of(target)
-    async with _far_end(settings, target) as (wire, clock, sources, tally):
+    async with (
+        _far_end(settings, target) as (wire, clock, sources, tally),
+        _heard(settings, wire, clock) as (wire, recorder),
+    ):
         budget = WriteBudget.read_only()
         chain = build_chain(
-            wire,
+            around(wire),
             cloud=cloud,
             source=sources,
-            tally=tally,
+            tally=tally if target.kind != "simulated" else None,
             clock=clock,
             budget=budget,
             user_agent=f"graphkit/{__version__}",
@@ -165,25 +174,26 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         try:
             client = GraphClient(chain, cloud=cloud, clock=clock)
             tenant = await _who_is_there(client, sources, target)
-            if tally is not None:
-                tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
+            if target.kind not in ("simulated", "replay"):
+                client.snapshot_file = snapshot_path(settings.cache_dir, f"{target} {tenant.id}", sources[0].name)
+            tally.open(f"{target} {settings.time_scale:g} {tenant.id}")
             grants = {source.name: await _granted(client, source, settings) for source in sources}
             chain.governor.delegated = await _signed_in(sources[0], settings)
-            async with _told(chain, clock, ledger_of(settings), tenant.id, sources[0].name):
-                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants)
+            async with _told(chain, clock, tally, tenant.id, sources[0].name):
+                yield Session(settings, target, cloud, clock, client, chain, budget, tenant, grants, recorder)
         finally:
             await chain.aclose()
 
 
-def ledger_of(settings: Settings) -> Board:
-    """Where runs on this machine tell what they take from which quotas."""
-    from graphkit.transport.ledger import Board
+def uses_now(settings: Settings) -> Sequence[Use]:
+    """What the runs on this machine take from which quotas at this moment."""
+    from graphkit.transport.tally_file import uses_in
 
-    return Board(settings.runs_dir)
+    return uses_in(settings.runs_dir, RealClock().now())
 
 
 @asynccontextmanager
-async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str) -> AsyncIterator[None]:
+async def _told(chain: Chain, clock: Clock, tally: FileTally, tenant: str, app: str) -> AsyncIterator[None]:
     """While the context lasts, others may see what this process takes. On virtual time there are no others."""
     from graphkit.transport import telemetry
 
@@ -195,7 +205,7 @@ async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str)
         wall = RealClock()
         while True:
             await wall.sleep(TOLD_EVERY_S)
-            board.publish(chain.governor.uses(tenant, app))
+            tally.tell(chain.governor.uses(tenant, app))
 
     telemetry.watch(chain.governor)
     telling = asyncio.create_task(keep_telling())
@@ -205,8 +215,28 @@ async def _told(chain: Chain, clock: Clock, board: Board, tenant: str, app: str)
         telling.cancel()
         with suppress(asyncio.CancelledError):
             await telling
-        board.clear()
+        tally.tell(())
         telemetry.unwatch(chain.governor)
+
+
+@asynccontextmanager
+async def _heard(
+    settings: Settings, wire: httpx.AsyncBaseTransport, clock: Clock
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Recorder | None]]:
+    """The wire with a recorder before it, if the settings name a file; what was said is written when the session ends,
+    however it ends.
+    """
+    if settings.record is None:
+        yield wire, None
+        return
+    from graphkit.recording import RecordingTransport, recorder_for
+
+    recorder = recorder_for(settings.record, settings.record_rules)
+    recorder.begin(cloud_of(settings.target).graph_root, clock.now(), settings.break_glass)
+    try:
+        yield RecordingTransport(wire, recorder, clock.now), recorder
+    finally:
+        recorder.save()
 
 
 def cloud_of(target: Target) -> Cloud:
@@ -221,9 +251,16 @@ def cloud_of(target: Target) -> Cloud:
 @asynccontextmanager
 async def _far_end(
     settings: Settings, target: Target
-) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally | None]]:
-    """The wire, the clock that counts there, who we are, and where quota is shared with other processes."""
+) -> AsyncIterator[tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally]]:
+    """The wire, the clock that counts there, who we are, and where quota is shared with other processes.
+
+    A simulated tenant is ours alone, so that there is nothing to share, but much to tell.
+    """
+    if target.kind == "replay":
+        yield _replayed(target, settings)
+        return
     from graphkit.auth.source import make_token_sources
+    from graphkit.transport.tally_file import FileTally
 
     cloud = cloud_of(target)
     if target.kind == "simulated":
@@ -231,12 +268,12 @@ async def _far_end(
 
         tenant, clock = _simulated(target)
         try:
-            yield SandboxTransport(tenant), clock, make_token_sources(settings, cloud, clock), None
+            tally = FileTally(settings.runs_dir, clock.now)
+            yield SandboxTransport(tenant), clock, make_token_sources(settings, cloud, clock), tally
         finally:
             tenant.close()
         return
     from graphkit.transport.network import make_wire
-    from graphkit.transport.tally_file import FileTally
 
     clock = RealClock(settings.time_scale)
     sources = make_token_sources(settings, cloud, clock)
@@ -244,6 +281,21 @@ async def _far_end(
     proxy = settings.proxy_for(host) or None
     tally = FileTally(settings.runs_dir, clock.common)
     yield make_wire(settings.wire, verify=settings.ssl_context(), proxy=proxy), clock, sources, tally
+
+
+def _replayed(
+    target: Target, settings: Settings
+) -> tuple[httpx.AsyncBaseTransport, Clock, Sequence[TokenSource], FileTally]:
+    """Neither network nor credentials: whatever the settings hold of them, nobody looks at it here."""
+    from graphkit.auth.source import FixedSource
+    from graphkit.protocol.identity import Token
+    from graphkit.recording import ReplayTransport, player_for
+    from graphkit.transport.tally_file import FileTally
+
+    player = player_for(target.cassette)
+    clock = VirtualClock(player.now)
+    tally = FileTally(settings.runs_dir, clock.now)
+    return ReplayTransport(player, clock.sleep), clock, [FixedSource("replay", Token("replay", math.inf))], tally
 
 
 def _simulated(target: Target) -> tuple[SimulatedTenant, Clock]:

@@ -30,6 +30,7 @@ AUTH_METHODS = (
     "device-code",
     "access-token",
 )
+REPLAY = "replay:"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
@@ -47,11 +48,12 @@ _USER_INFO = re.compile(r"//[^/]*@")
 class Target:
     """What a command talks to.
 
-    ``name`` is the cloud's name, ``simulated``, or the loopback address without a trailing slash. ``state`` is the
-    file that keeps the simulated tenant, ``virtual_time`` whether its time jumps instead of passing.
+    ``name`` is the cloud's name, ``simulated``, the loopback address without a trailing slash, or ``replay:`` and the
+    cassette's path. ``state`` is the file that keeps the simulated tenant, ``virtual_time`` whether time jumps instead
+    of passing.
     """
 
-    kind: Literal["cloud", "simulated", "loopback"]
+    kind: Literal["cloud", "simulated", "loopback", "replay"]
     name: str
     state: Path | None = None
     virtual_time: bool = False
@@ -60,6 +62,11 @@ class Target:
     def url(self) -> str:
         """The loopback root; empty for the other kinds."""
         return self.name if self.kind == "loopback" else ""
+
+    @property
+    def cassette(self) -> Path:
+        """The file to replay; of a target of that kind only."""
+        return Path(self.name.removeprefix(REPLAY))
 
     def __str__(self) -> str:
         return self.name
@@ -200,6 +207,12 @@ def _identity(table: Mapping[str, object], base: Path) -> Identity:
     return Identity(client_id, **{proofs[0]: read(table[proofs[0]], base)})
 
 
+def _watched(value: object, base: Path) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a table of recipes, such as "licenses.pools" = ["pools.yaml"]')
+    return {str(name): tuple(str(base / path) for path in _list(paths, base)) for name, paths in value.items()}
+
+
 def _limits(value: object, _: Path) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise ValueError("must be a table of numbers")
@@ -224,6 +237,41 @@ def loopback_url(value: object, _: Path = Path(), *, schemes: tuple[str, ...] = 
 def _loopback_https(value: object, base: Path) -> str:
     # azure-identity and MSAL both refuse an authority without TLS.
     return loopback_url(value, base, schemes=("https",))
+
+
+_QUEUES = re.compile(
+    # The endpoints of Queue Storage in the public cloud, US Government and 21Vianet
+    # (learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure).
+    r"https://[a-z0-9]{3,24}\.queue\.core\.(?:windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)/?",
+    re.ASCII,
+)
+
+
+def _queues(value: object, base: Path) -> str:
+    text = _text(value, base)
+    if not _QUEUES.fullmatch(text):
+        raise ValueError(
+            f"'{text}' is not the address of an Azure queue service: https://<account>.queue.core.windows.net"
+        )
+    return text.rstrip("/")
+
+
+def _time_span(value: object, base: Path) -> float:
+    """``hh:mm:ss`` as in host.json, or seconds. No limit at all (``-1``) is half an hour to us: slices have an end."""
+    text = str(value).strip()
+    if text == "-1":
+        return 1800.0
+    if not (match := re.fullmatch(r"(\d{1,2}):(\d{2}):(\d{2})", text)):
+        return _seconds(value, base)
+    hours, minutes, seconds = (int(part) for part in match.groups())
+    return _number(hours * 3600 + minutes * 60 + seconds)
+
+
+def _schedule(value: object, base: Path) -> str:
+    text = " ".join(_text(value, base).split())
+    if len(text.split()) != 6:
+        raise ValueError(f"'{text}' is not six fields: second minute hour day month weekday, such as 0 0 2 * * *")
+    return text
 
 
 def _proxy(value: object, base: Path) -> str:
@@ -363,6 +411,35 @@ class Settings:
             read=_list,
         ),
     )
+    drift: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict,
+        metadata=_about(
+            'What graphkit drift compares when no input is given: recipe = files, such as "licenses.pools" = '
+            '["pools.yaml"].',
+            key="drift",
+            read=_watched,
+        ),
+    )
+    protected: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Accounts that no run disables, deletes, or takes licences or memberships from: UPN or id, * for any "
+            "characters; commas between. Break-glass accounts and holders of directory roles are protected anyway.",
+            env="GRAPHKIT_PROTECTED",
+            key="safety.protected",
+            read=_list,
+        ),
+    )
+    take_over: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Permissions with which a tenant can be taken over that the identity may nevertheless hold "
+            "(RoleManagement.ReadWrite.Directory ...; commas between). Any other of them stops a run.",
+            env="GRAPHKIT_TAKE_OVER",
+            key="safety.take_over",
+            read=_list,
+        ),
+    )
     quota_share: float = field(
         default=0.7,
         metadata=_about(
@@ -407,6 +484,16 @@ class Settings:
         default=60.0,
         metadata=_about("Seconds to wait for a free connection.", env="GRAPHKIT_POOL_TIMEOUT", read=_seconds),
     )
+    orgs_file: Path | None = field(
+        default=None,
+        metadata=_about(
+            "The registry of organisations that all recipes share: a CSV file "
+            "(code, name, domain, attribute, caps, status).",
+            env="GRAPHKIT_ORGS",
+            key="orgs.file",
+            read=_path,
+        ),
+    )
     runs_dir: Path = field(
         default_factory=_folder("state"),
         metadata=_about(
@@ -447,6 +534,117 @@ class Settings:
         default=(),
         metadata=_about(
             "Hosts and domains, commas between, to reach without the proxy.", env="NO_PROXY no_proxy", read=_list
+        ),
+    )
+    record: Path | None = field(
+        default=None,
+        metadata=_about(
+            "Record the conversation with the target in this file, in pseudonyms; it must not exist yet.",
+            env="GRAPHKIT_RECORD",
+            key="",
+            read=_path,
+        ),
+    )
+    record_rules: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "What a recording does with fields of your own: FIELD=KIND with commas between, * allowed in FIELD; "
+            "KIND is keep, remove, text, phone or date.",
+            env="GRAPHKIT_RECORD_RULES",
+            read=_list,
+        ),
+    )
+    functions_recipes: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Recipes that the Azure Functions app may run, commas between; empty means none. Functions only, as the "
+            "next ones.",
+            env="GRAPHKIT_FUNCTIONS_RECIPES",
+            key="functions.recipes",
+            read=_list,
+        ),
+    )
+    functions_apply: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether approved runs are applied. Otherwise every run stops at its plan.",
+            env="GRAPHKIT_FUNCTIONS_APPLY",
+            key="",
+            read=_switch,
+        ),
+    )
+    functions_local_runs: bool = field(
+        default=False,
+        metadata=_about(
+            "Accept a runs folder that is not on a mounted share: for development, or a single machine that stays.",
+            env="GRAPHKIT_FUNCTIONS_LOCAL_RUNS",
+            key="functions.local_runs",
+            read=_switch,
+        ),
+    )
+    functions_timeout: float = field(
+        default=1800.0,
+        metadata=_about(
+            "The host's time-out, hh:mm:ss or seconds; a slice of a run ends a minute before. The host's own variable, "
+            "which overrules host.json.",
+            env="AzureFunctionsJobHost__functionTimeout",
+            key="functions.timeout",
+            read=_time_span,
+        ),
+    )
+    functions_drift_dir: Path | None = field(
+        default=None,
+        metadata=_about(
+            "Folder with a subfolder per recipe, named like it, whose files say what should be; the timer compares.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_DIR",
+            key="functions.drift_dir",
+            read=_path,
+        ),
+    )
+    functions_drift_schedule: str = field(
+        default="0 0 2 * * *",
+        metadata=_about(
+            "When the timer fires: second minute hour day month weekday, UTC. Drift is looked for once a day at most.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_SCHEDULE",
+            key="functions.drift_schedule",
+            read=_schedule,
+        ),
+    )
+    functions_drift_enforce: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether what the timer finds is approved at once, within the same rails.",
+            env="GRAPHKIT_FUNCTIONS_DRIFT_ENFORCE",
+            key="",
+            read=_switch,
+        ),
+    )
+    functions_queues: str = field(
+        default="",
+        metadata=_about(
+            "Address of the queue service, reached with the managed identity. The host's own variable.",
+            env="AzureWebJobsStorage__queueServiceUri",
+            key="functions.queues",
+            read=_queues,
+        ),
+    )
+    functions_storage: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "Connection string of the host's storage, for the emulator; in Azure the address above takes its place.",
+            env="AzureWebJobsStorage",
+            key="",
+        ),
+    )
+    functions_sign_in: bool = field(
+        default=False,
+        metadata=_about(
+            "Set by Azure where App Service authentication is on: then every caller needs an app role. Not to be set "
+            "by hand.",
+            env="WEBSITE_AUTH_ENABLED",
+            key="",
+            read=_switch,
         ),
     )
     log_level: str = field(
@@ -625,15 +823,24 @@ def _sources(flags: Mapping[str, Any], env: Mapping[str, str], cwd: Path, proble
         yield _Source(label, _read_toml(label, path, problems), lambda setting: (setting.key,), path.parent)
 
 
+def config_paths(chosen: object = None, cwd: Path | None = None) -> tuple[Path, Path]:
+    """The folder's file (or the one ``chosen`` with ``--config``) and the user's own; the first goes before."""
+    folder = cwd or Path.cwd()
+    own = _path(chosen, folder) if chosen else folder / "graphkit.toml"
+    return own, _folder("config")() / "config.toml"
+
+
+def completion_asked(env: Mapping[str, str] | None = None) -> str:
+    """What a shell's completion script asks for (``bash_complete`` ...); empty in any ordinary call."""
+    return (os.environ if env is None else env).get("_GRAPHKIT_COMPLETE", "")
+
+
 def _config_files(chosen: object, cwd: Path, problems: list[str]) -> Iterator[tuple[str, Path]]:
-    if chosen:
-        path = _path(chosen, cwd)
-        if not path.is_file():
-            problems.append(f"flag --config: no file {chosen}")
-        yield path.name, path
-    else:
-        yield "graphkit.toml", cwd / "graphkit.toml"
-    yield "user config", _folder("config")() / "config.toml"
+    path, users = config_paths(chosen, cwd)
+    if chosen and not path.is_file():
+        problems.append(f"flag --config: no file {chosen}")
+    yield path.name, path
+    yield "user config", users
 
 
 # --- files ---
@@ -729,16 +936,22 @@ def _flatten(table: Mapping[str, object], keys: set[str], prefix: str = "") -> I
 # --- the target ---
 
 
-def parse_target(text: str) -> Target:
-    """A cloud's name, ``simulated`` or a loopback address as a target. Raises ``ValueError``."""
+def parse_target(text: str, base: Path = Path()) -> Target:
+    """A cloud's name, ``simulated``, a loopback address, or ``replay:FILE`` (relative to ``base``) as a target.
+
+    Raises ``ValueError``.
+    """
     name = text.strip()
+    if name.lower().startswith(REPLAY) and len(name) > len(REPLAY):
+        path = _path(name[len(REPLAY) :], base.resolve())
+        return Target("replay", f"{REPLAY}{path}", virtual_time=True)
     if name.lower() in CLOUD_NAMES:
         return Target("cloud", name.lower())
     if name.lower() == "simulated":
         return Target("simulated", "simulated")
     if "://" in name:
         return Target("loopback", loopback_url(name))
-    raise ValueError(f"'{name}' is neither {', '.join(CLOUD_NAMES)}, simulated, nor a loopback address")
+    raise ValueError(f"'{name}' is neither {', '.join(CLOUD_NAMES)}, simulated, replay:FILE, nor a loopback address")
 
 
 def _resolve_target(
@@ -749,7 +962,7 @@ def _resolve_target(
     target = Target("cloud", "global")
     try:
         if flags.get("target"):
-            target = parse_target(str(flags["target"]))
+            target = parse_target(str(flags["target"]), cwd)
             origins["target"] = "flag --target"
         elif asked:
             target = parse_target(values[asked])
@@ -760,10 +973,12 @@ def _resolve_target(
     if simulated_only and target.kind != "simulated":
         problems.append(f"flag {' and '.join(simulated_only)}: only for --target simulated")
     # In process the simulated tenant has a clock of its own, which the folder's setting leaves alone.
+    if target.kind == "replay" and values.get("record"):
+        problems.append(f"{origins['record']}: a replay is not recorded: it is a recording")
     if "time_scale" in (values.get("limits") or {}) and target.kind == "cloud":
         problems.append(f"{origins['limits']}: time_scale is only for loopback targets; this target is {target}")
     state = _path(flags["state"], cwd) if flags.get("state") else None
-    values["target"] = Target(target.kind, target.name, state, bool(flags.get("virtual_time")))
+    values["target"] = Target(target.kind, target.name, state, target.virtual_time or bool(flags.get("virtual_time")))
     values["graph_url"] = target.url
     if target.kind == "cloud":
         values["cloud"] = target.name

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,10 @@ OTHERS = ("IDENTITY_ENDPOINT", "MSI_ENDPOINT", "SSL_CERT_FILE", "REQUESTS_CA_BUN
 def clean_environment(tmp_path, monkeypatch):
     """Nothing of the person or machine that runs the tests reaches them: no credentials, no proxy, no home."""
     for name in list(os.environ):
-        if name.startswith(("AZURE_", "GRAPHKIT_")) or name in (*PROXIES, *OTHERS):
+        if name.startswith(("AZURE_", "AzureWebJobs", "AzureFunctions", "GRAPHKIT_", "WEBSITE_")) or name in (
+            *PROXIES,
+            *OTHERS,
+        ):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
@@ -128,6 +132,13 @@ class StoredTenant:
     def look(self) -> SimulatedTenant:
         """The tenant as its file has it now; close it."""
         return SimulatedTenant.open(self.path, _Still(stored_time(self.path) or 0.0))
+
+    @contextmanager
+    def changed(self) -> Iterator[SimulatedTenant]:
+        """The same, to put something into its state by hand, which is in the file afterwards."""
+        with closing(self.look()) as tenant:
+            yield tenant
+            tenant.keep()
 
     def log(self) -> list:
         """Every write that the tenant committed, in order."""

@@ -11,12 +11,10 @@ from hatchling.builders.wheel import WheelBuilder
 from graphkit import recipe
 
 ROOT = Path(__file__).parent.parent
-DEVICES = (
-    *("app-protection", "autopilot", "compliance", "hardening", "org-scope", "policies", "update-rings", "updates"),
-)
 ALL = {
-    *(f"devices.{name}" for name in DEVICES),
-    *("identity.conditional-access", "licenses.assign", "licenses.pools", "teams.provision"),
+    f"{path.parent.name}.{path.stem.replace('_', '-')}"
+    for path in (ROOT / "recipes").glob("*/*.py")
+    if "\nRECIPE = Recipe(" in path.read_text(encoding="utf-8")
 }
 
 

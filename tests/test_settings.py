@@ -481,13 +481,13 @@ def test_the_manual_has_one_row_for_each_setting_and_no_other():
 
 def test_the_example_lists_exactly_the_settings_that_exist():
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    assert re.findall(r"^#([A-Z_]+)=", text, re.M) == [setting.env[0] for setting in SETTINGS if setting.env]
+    assert re.findall(r"^#([A-Za-z_]+)=", text, re.M) == [setting.env[0] for setting in SETTINGS if setting.env]
     assert parse_dotenv(text) == ({}, [])
 
 
 def test_the_example_uncommented_is_accepted(here):
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
-    private(here / ".env", re.sub(r"^#(?=[A-Z_]+=)", "", text, flags=re.M))
+    private(here / ".env", re.sub(r"^#(?=[A-Za-z_]+=)", "", text, flags=re.M))
     assert load({}, env={}, cwd=here).target.kind == "loopback"
 
 

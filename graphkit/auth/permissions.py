@@ -9,7 +9,13 @@ from typing import Any
 from graphkit.auth.claims import read_claims
 
 TAKE_OVER = frozenset(
-    {"AppRoleAssignment.ReadWrite.All", "Application.ReadWrite.All", "RoleManagement.ReadWrite.Directory"}
+    {
+        "AppRoleAssignment.ReadWrite.All",
+        "Application.ReadWrite.All",
+        "RoleAssignmentSchedule.ReadWrite.Directory",
+        "RoleEligibilitySchedule.ReadWrite.Directory",
+        "RoleManagement.ReadWrite.Directory",
+    }
 )
 """Permissions with which an app can give itself any other: whoever holds its credentials holds the tenant."""
 

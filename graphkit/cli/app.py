@@ -49,9 +49,12 @@ root = Root(
 )
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; whatever goes wrong is told, never raised."""
-    invocation = Invocation()
+def run(arguments: Sequence[str], invocation: Invocation | None = None) -> int:
+    """Run a command line and return its exit code; whatever goes wrong is told, never raised.
+
+    An ``invocation`` holds what is given already, as by the command inside which this one runs.
+    """
+    invocation = invocation or Invocation()
     _speak_utf8()
     try:
         # Not root.main, which has ideas of its own about closed pipes.

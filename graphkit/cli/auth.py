@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from graphkit import auth, recipe
+from graphkit.auth.app_roles import GRAPH_APP_ID, app_roles, azure_cli, powershell
+from graphkit.auth.permissions import TAKE_OVER
 from graphkit.cli.invocation import Invocation, tell
 from graphkit.cli.options import Group
 from graphkit.reports import text
@@ -54,10 +56,15 @@ def logout(invocation: Invocation, /) -> None:
 
 @command.command("permissions")
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@click.option("--for-identity", is_flag=True, help="The app roles to grant to a managed identity, and how. Offline.")
 @click.pass_obj
-def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
+def permissions(invocation: Invocation, /, recipes: tuple[str, ...], for_identity: bool) -> None:
     """What each RECIPE needs, against what the token gives."""
-    wanted = [recipe.find_recipe(name) for name in recipes]
+    wanted = [recipe.find(name) for name in recipes]
+    if for_identity:
+        facts = to_grant(wanted, cloud_of(invocation.settings.target).graph_root)
+        invocation.output.emit(facts, lambda: _told(facts))
+        return
 
     async def ask(session: Session) -> list[dict[str, Any]]:
         return [compared(session, each) for each in wanted]
@@ -66,9 +73,35 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...]) -> None:
     invocation.output.emit(rows, lambda: _shown(rows))
 
 
-def compared(session: Session, wanted: recipe.Recipe) -> dict[str, Any]:
+def to_grant(wanted: Sequence[recipe.Recipe | recipe.Report], graph_root: str) -> dict[str, Any]:
+    """The app roles that the recipes need between them, no more, and the commands that grant them to an identity."""
+    names = {*recipe.BASE_PERMISSIONS, *(name for each in wanted for name in each.permissions)}
+    roles = app_roles(names)
+    return {
+        "recipes": [each.name for each in wanted],
+        "resource": GRAPH_APP_ID,
+        "roles": [role._asdict() for role in roles],
+        "takeOver": sorted(TAKE_OVER & names),
+        "azureCli": azure_cli(roles, graph_root),
+        "powershell": powershell(roles),
+    }
+
+
+def _told(facts: dict[str, Any]) -> Iterator[str]:
+    yield f"app roles of Microsoft Graph ({facts['resource']}) for {', '.join(facts['recipes'])}:"
+    for role in facts["roles"]:
+        yield f"  {role['id']}  {role['name']}"
+    if facts["takeOver"]:
+        yield f"  ! {', '.join(facts['takeOver'])}: whoever holds this identity can take over the tenant"
+    for title, lines in (("with the Azure CLI", facts["azureCli"]), ("with PowerShell", facts["powershell"])):
+        yield ""
+        yield f"# {title}, as someone who may grant them (Privileged Role Administrator)"
+        yield from lines
+
+
+def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
     """One recipe's permissions, granted, missing and in excess."""
-    required = sorted({*recipe.BASE_PERMISSIONS, *wanted.permissions})
+    required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
     found = session.permissions(required)
     return {
         "recipe": wanted.name,

@@ -20,6 +20,7 @@ from graphkit.cli.auth import compared
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
 from graphkit.errors import GraphkitError
+from graphkit.private import make_folder
 from graphkit.protocol.identity import TokenSource
 from graphkit.recipe import all_recipes
 from graphkit.reports import text
@@ -119,7 +120,7 @@ def _trust(settings: Settings) -> Check:
 
 def _runs_folder(folder: Path) -> Check:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         advice = "choose another with GRAPHKIT_RUNS_DIR"
@@ -174,8 +175,21 @@ def _permissions(session: Session) -> Iterator[Check]:
     if not all(row["known"] for row in rows):
         yield Check("permissions", WARN, "the token does not say what it permits", "refused requests will tell")
         return
+    yield _beyond_need(session, {name for row in rows for name in row["required"]})
     for row in rows:
         missing = ", ".join(row["missing"])
         advice = f"graphkit auth permissions {row['recipe']}" if missing else ""
         state = WARN if missing else OK
         yield Check(f"permissions for {row['recipe']}", state, f"missing: {missing}" if missing else "all", advice)
+
+
+def _beyond_need(session: Session, needed: set[str]) -> Check:
+    """What no recipe needs is a risk for nothing; some of it is the keys to the tenant."""
+    found = session.permissions(needed)
+    unnamed = sorted(set(found.take_over) - set(session.settings.take_over))
+    if unnamed:
+        advice = "plans and runs stop with it: take it away, or name it in GRAPHKIT_TAKE_OVER"
+        return Check("permissions to take over the tenant", WARN, ", ".join(unnamed), advice)
+    if found.excess:
+        return Check("permissions that no recipe needs", WARN, ", ".join(found.excess), "take them away")
+    return Check("permissions that no recipe needs", OK, "none")

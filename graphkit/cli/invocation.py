@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from graphkit.cli.output import Output
 
 if TYPE_CHECKING:
+    from graphkit.recording import Player
     from graphkit.session import Session
     from graphkit.settings import Settings
 
 T = TypeVar("T")
 
-_SETTINGS = ("target", "state", "config", "virtual_time", "log_format", "log_file")
+_SETTINGS = ("target", "state", "config", "virtual_time", "log_format", "log_file", "record", "record_rules")
 _LEVELS = ("warning", "info", "debug")
 
 
@@ -31,6 +33,7 @@ class Invocation:
     given: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     go_on: str = ""
+    _player: Player | None = None
 
     @property
     def quiet(self) -> bool:
@@ -78,7 +81,28 @@ class Invocation:
             async with open_session(self.settings) as session:
                 return await work(session)
 
-        return clock.run(main(), virtual=self.settings.target.virtual_time)
+        with self._replaying():
+            return clock.run(main(), virtual=self.settings.target.virtual_time)
+
+    @contextmanager
+    def _replaying(self) -> Iterator[None]:
+        """The sessions of one command are one conversation: each goes on where the one before stopped.
+
+        Raises ``Unmatched`` if something was asked in vain, whatever became of the command: no reading is to be trusted
+        then.
+        """
+        if self.settings.target.kind != "replay":
+            yield
+            return
+        from graphkit.recording import player_for, shared
+
+        path = self.settings.target.cassette
+        player = self._player = self._player or player_for(path)
+        try:
+            with shared(path, player=player):
+                yield
+        finally:
+            player.raise_if_unmatched()
 
     def target_flags(self) -> str:
         """What to add to a command so that it talks to the same target."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from graphkit.cli.output import FORMATS, compile_query
-from graphkit.cli.text import Duration
+from graphkit.cli.text import Duration, WaitFor
 
 if TYPE_CHECKING:
     from graphkit.cli.invocation import Invocation
@@ -98,7 +98,7 @@ def _day(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 _INPUT: tuple[Decorator, ...] = (
     click.option("-i", "--input", "inputs", multiple=True, metavar="FILE|DIR|-", help="What is wanted. Repeatable."),
-    click.option("--input-format", metavar="FORMAT", help="csv, jsonl, json or yaml; needed for -."),
+    click.option("--input-format", metavar="FORMAT", help="csv, tsv, xlsx, jsonl, json or yaml; needed for -."),
     click.option("--map", "map_file", metavar="FILE", help="How local files become the recipe's columns."),
     click.option(
         "--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE", help="A value for the map."
@@ -136,6 +136,14 @@ _LIMITS: tuple[Decorator, ...] = (
                  help="The same for deletions."),
 )  # fmt: skip
 
+_UNDOING: tuple[Decorator, ...] = (
+    click.option("--only", multiple=True, metavar="KEY", help="Only this object, and what is below it. Repeatable."),
+    click.option("--allow-irreversible", is_flag=True, help="Allow what could not be undone in turn."),
+    click.option("--allow-privileged", is_flag=True,
+                 help="Allow writes to groups and accounts that hold directory roles."),
+    click.option("--confirm", default="", metavar="DOMAIN", help="The tenant's domain, for what binds all of it."),
+)  # fmt: skip
+
 _KEEPING: tuple[Decorator, ...] = (
     click.option("--out", metavar="FILE", help="The run file; default: a new one in the runs folder."),
 )
@@ -143,8 +151,19 @@ _KEEPING: tuple[Decorator, ...] = (
 _APPLYING: tuple[Decorator, ...] = (
     click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
     click.option("--deadline", type=Duration(), metavar="TIME", help="Stop after so long (90s, 30m, 6h); resumable."),
+    click.option("--canary", type=click.IntRange(0), default=0, metavar="N",
+                 help="Send N changes first, read them back, and go on only if none failed."),
+    click.option("--max-failures", type=click.IntRange(0, 100), default=5, show_default=True, metavar="PERCENT",
+                 help="Stop when more of the last 200 outcomes failed; resumable."),
+    click.option("--wait", type=WaitFor(), metavar="effective[=TIME]",
+                 help="Wait until what was accepted is effective, 30m at most unless said otherwise."),
     click.option("--results", metavar="FILE", help="The input rows with their outcomes; default: beside the run file."),
     click.option("--html", metavar="FILE", help="Write a report for the browser, too."),
+)  # fmt: skip
+
+_LOWER: tuple[Decorator, ...] = tuple(
+    click.option(name, type=click.IntRange(0), metavar="N", help="Go on only if the plan keeps to this lower limit.")
+    for name in ("--max-changes", "--max-removals", "--max-deletes")
 )
 
 
@@ -164,9 +183,32 @@ def plan_options(function: F) -> F:
     return _with_all(function, _INPUT, _CHOICES, _LIMITS, _KEEPING)
 
 
+def undo_options(function: F) -> F:
+    """What is to be undone, within which limits, and how that is carried out."""
+    return _with_all(function, _UNDOING, _LIMITS, _KEEPING, _APPLYING)
+
+
 def apply_options(function: F) -> F:
     """How a plan is carried out."""
     return _with_all(function, _APPLYING)
+
+
+def resume_options(function: F) -> F:
+    """How a run that was begun is carried on."""
+    return _with_all(function, _APPLYING, _LOWER)
+
+
+def report_options(function: F) -> F:
+    """What a report takes: settings and rows, whom it is about, and where it goes."""
+    further = (
+        click.option("--org", default="", metavar="CODE", help="Only what belongs to this organisation."),
+        click.option("--as-of", default="", callback=_day, metavar="DATE", help="Report as of this day (YYYY-MM-DD)."),
+        click.option("--html", metavar="FILE", help="Write a page for the browser, too."),
+        click.option("--out-dir", metavar="DIR", help="Write each table as CSV, too; evidence by organisation."),
+    )
+    given = click.option("--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE",
+                         help="A setting of the report; goes before those of the file.")  # fmt: skip
+    return _with_all(function, (*_INPUT[:2], given), further)
 
 
 def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Asked:
@@ -192,4 +234,5 @@ def asked_for(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Ask
         values=given["values"],
         out=Path(given["out"]) if given.get("out") else None,
         stdin=sys.stdin.buffer if "-" in inputs else None,
+        orgs_file=invocation.settings.orgs_file,
     )

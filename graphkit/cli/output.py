@@ -35,6 +35,11 @@ class Output:
         return self.format == "table" and self._query is None
 
     @property
+    def queried(self) -> bool:
+        """Is only a part of the answer wanted, which must be known as a whole first?"""
+        return self._query is not None
+
+    @property
     def streams(self) -> bool:
         """Can rows be printed one by one?"""
         return self.format == "jsonl" and self._query is None
@@ -162,13 +167,13 @@ def write_csv(data: Any) -> None:
 
 def write_rows(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """CSV, a row at a time. No cell runs in a spreadsheet, and on a terminal none steers it."""
-    from graphkit.reports.results import safe
+    from graphkit.inputs.cells import guarded
     from graphkit.reports.text import printable
 
     shown = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
-    writer.writerow([shown(safe(name)) for name in names])
-    writer.writerows([shown(safe(cell(row.get(name)))) for name in names] for row in rows)
+    writer.writerow([shown(guarded(name)) for name in names])
+    writer.writerows([shown(guarded(cell(row.get(name)))) for name in names] for row in rows)
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]], *, scalars: bool) -> list[str]:

@@ -16,9 +16,9 @@ from graphkit.clock import Clock, RealClock
 from graphkit.protocol import quota
 from graphkit.protocol.bucket import Bucket
 from graphkit.reports import text
-from graphkit.session import TENANT_SIZE, ledger_of
+from graphkit.session import TENANT_SIZE, uses_now
 from graphkit.settings import Settings
-from graphkit.transport.ledger import Ledger, Use
+from graphkit.transport.use import Use
 
 DRAW_EVERY_S = 1.0
 Row = dict[str, Any]
@@ -35,11 +35,10 @@ def command(invocation: Invocation, /, words: Sequence[str], used: bool, watch: 
     WORD limits the list to buckets in whose name it occurs, such as teams, writes or intune.devices.
     """
     rows = [row for row in published(invocation.settings) if all(_names(row, word) for word in words)]
-    ledger = ledger_of(invocation.settings)
     if watch:
-        _watch(invocation, rows, ledger, RealClock())
+        _watch(invocation, rows, RealClock())
         return
-    invocation.output.emit(*_answer(invocation.settings, rows, ledger, used=used))
+    invocation.output.emit(*_answer(invocation.settings, rows, used=used))
 
 
 def published(settings: Settings) -> list[Row]:
@@ -68,9 +67,9 @@ def _names(row: Row, word: str) -> bool:
     return word.lower() in f"{row['bucket']} {row['title']}".lower()
 
 
-def _answer(settings: Settings, rows: Sequence[Row], ledger: Ledger, *, used: bool) -> tuple[Row, Text]:
+def _answer(settings: Settings, rows: Sequence[Row], *, used: bool) -> tuple[Row, Text]:
     named = {row["bucket"]: row for row in rows}
-    uses = [use for use in ledger.read() if use.bucket in named]
+    uses = [use for use in uses_now(settings) if use.bucket in named]
     taken = {use.bucket for use in uses}
     shown = [row for row in rows if row["bucket"] in taken] if used else rows
     binding = max(uses, key=lambda use: use.waiting, default=None)
@@ -135,12 +134,12 @@ def _plain(number: float) -> int | float:
     return int(number) if float(number).is_integer() else number
 
 
-def _watch(invocation: Invocation, rows: Sequence[Row], ledger: Ledger, wall: Clock) -> None:
+def _watch(invocation: Invocation, rows: Sequence[Row], wall: Clock) -> None:
     import asyncio
 
     async def draw() -> None:
         while True:
-            answer, lines = _answer(invocation.settings, rows, ledger, used=True)
+            answer, lines = _answer(invocation.settings, rows, used=True)
             if invocation.output.is_table and sys.stdout.isatty():
                 click.clear()
             invocation.output.emit(answer, lines)

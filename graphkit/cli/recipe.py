@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphkit import recipe as recipes
 from graphkit.cli.invocation import Invocation
-from graphkit.cli.options import Group
+from graphkit.cli.options import Group, asked_for, plan_options
+from graphkit.cli.output import to_json, write
 from graphkit.cli.starter import put
+from graphkit.errors import UsageError
 from graphkit.reports import text
+
+if TYPE_CHECKING:
+    from graphkit.inputs.described import Described
+    from graphkit.jobs.describing import Description, Writes
+
+WIDEST = 100
+"""Characters of a description."""
 
 
 @click.group("recipe", cls=Group)
@@ -23,8 +33,8 @@ def command() -> None:
 @command.command("list")
 @click.pass_obj
 def list_recipes(invocation: Invocation) -> None:
-    """Every recipe with its summary."""
-    found = recipes.all_recipes()
+    """Every recipe and report with its summary."""
+    found = recipes.everything()
     rows = [{"name": each.name, "summary": each.summary} for each in found]
     invocation.output.emit(rows, lambda: text.pairs({each.name: each.summary for each in found}))
 
@@ -33,27 +43,57 @@ def list_recipes(invocation: Invocation) -> None:
 @click.argument("name")
 @click.pass_obj
 def show(invocation: Invocation, /, name: str) -> None:
-    """What the recipe NAME takes and which permissions it needs."""
-    found = recipes.find_recipe(name)
-    facts = {
-        "name": found.name,
-        "summary": found.summary,
-        "permissions": [*recipes.BASE_PERMISSIONS, *found.permissions],
-        "input": dict(found.columns)
-        or {name: each.description or "" for model in found.models for name, each in model.model_fields.items()},
-        "template": found.template,
-    }
-    invocation.output.emit(facts, lambda: _shown(facts))
+    """What NAME takes, which permissions it needs, what it writes, and what that costs."""
+    from graphkit.jobs.describing import description_of
+
+    found = description_of(recipes.find(name))
+    invocation.output.emit(found.to_json(), lambda: _shown(found))
 
 
-def _shown(facts: dict[str, Any]) -> Iterator[str]:
-    yield f"{facts['name']}: {facts['summary']}"
+def _shown(found: Description) -> Iterator[str]:
+    yield f"{found.name}: {found.summary}"
+    yield from _input(found)
+    if found.writes:
+        yield ""
+        yield "writes"
+        cells = [[row.kind, row.first, str(row.per_write), row.bucket, _time(row), row.undo] for row in found.writes]
+        headings = ["kind", "a new one", "per write", "quota bucket", "1,000 take", "undo"]
+        yield from (f"  {line}" for line in text.table(headings, cells))
+        yield "  undo: R can be taken back, C within 30 days, X cannot"
     yield ""
-    yield "input"
-    yield from (f"  {line}" for line in text.pairs(facts["input"]))
+    yield "rails"
+    yield from (f"  {rail}" for rail in found.rails)
     yield ""
-    yield f"permissions: {', '.join(facts['permissions'])}"
-    yield f"start with:  graphkit recipe template {facts['name']} DIR"
+    yield f"permissions: {', '.join((*recipes.BASE_PERMISSIONS, *found.permissions))}"
+    if found.template:
+        yield f"start with:  graphkit recipe template {found.name} DIR"
+
+
+def _input(found: Description) -> Iterator[str]:
+    for title, rows in found.inputs:
+        yield ""
+        yield title
+        cells = [[row.path, row.kind, _need(row), row.meaning] for row in rows]
+        yield from (f"  {line}" for line in text.table(["name", "holds", "", "meaning"], cells, widest=WIDEST))
+
+
+def _time(row: Writes) -> str:
+    """With full writes, and with one change in each."""
+    least, most = text.duration(row.seconds_full), text.duration(row.seconds_single)
+    return least if least == most else f"{least} to {most}"
+
+
+def _need(row: Described) -> str:
+    return "required" if row.required else f"default {row.default}" if row.default else ""
+
+
+@command.command("schema")
+@click.argument("name")
+def schema(name: str) -> None:
+    """JSON Schema of the input of NAME, for editors and other checkers."""
+    from graphkit.jobs.describing import schema_of
+
+    write(to_json(schema_of(recipes.find(name)), indent=2) + "\n")
 
 
 @command.command("template")
@@ -62,6 +102,79 @@ def _shown(facts: dict[str, Any]) -> Iterator[str]:
 @click.pass_obj
 def template(invocation: Invocation, /, name: str, folder: str) -> None:
     """Write starter inputs for the recipe NAME into DIR; what is there already stays."""
-    files = recipes.template_of(recipes.find_recipe(name))
-    written = [put(Path(folder) / file, content) for file, content in files]
+    written = [put(Path(folder) / file, content) for file, content in _starters(recipes.find(name))]
     invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
+
+
+def _starters(found: recipes.Recipe | recipes.Report) -> Iterator[tuple[str, str]]:
+    """The starter files; a table takes no comments, so that a file beside it says what its columns hold."""
+    files = dict(recipes.template_of(found))
+    if not files:
+        raise UsageError(f"{found.name} needs no input", hint=f"graphkit recipe show {found.name}")
+    yield from files.items()
+    if found.template.endswith(".csv"):
+        from graphkit.jobs.describing import description_of
+
+        name = Path(found.template).stem
+        yield f"{name}.columns.txt", "".join(f"{line}\n" for line in _input(description_of(found)))
+
+
+@command.command("new")
+@click.argument("name")
+@click.argument("folder", default=".", metavar="[DIR]")
+@click.pass_obj
+def new(invocation: Invocation, /, name: str, folder: str) -> None:
+    """Write a recipe NAME (family.name) to start from: module, starter file, test and page; what is there stays."""
+    from graphkit.cli.scaffold import scaffold
+
+    written = [put(path, content) for path, content in scaffold(name, Path(folder))]
+    invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
+
+
+@command.command("test")
+@click.argument("name")
+@click.option("--steps", type=click.IntRange(1), default=12, show_default=True, metavar="N",
+              help="Break the run off at N of its writes at most.")  # fmt: skip
+@click.option("--keep", metavar="DIR", help="Keep runs and tenants in this folder, which must not exist yet.")
+@plan_options
+@click.pass_obj
+def test(invocation: Invocation, /, name: str, steps: int, keep: str | None, **given: Any) -> int:
+    """What must hold of any recipe, tried with NAME's starter file (or the input given) on a simulated tenant.
+
+    It is planned twice, applied, planned again, broken off at every write and resumed, carried out under faults, held
+    to the permissions that it declares, and undone. With -i, give what the input needs (--allow-beta ...), too.
+    """
+    from graphkit.trials import run_trials
+
+    found = recipes.find(name)
+    asked = asked_for(invocation, name, given) if given["inputs"] else None
+    inputs = tuple(str(Path(each).resolve()) for each in asked.inputs) if asked else ()
+    options = asked.options if asked else None
+    rows = []
+    with _folder(keep) as folder:
+        for trial in run_trials(found, folder, inputs=inputs, options=options, steps=steps):
+            invocation.say(f"{VERDICTS[trial.passed]:<7} {trial.name}{': ' if trial.told else ''}{trial.told}")
+            rows.append({"trial": trial.name, "passed": trial.passed, "told": trial.told})
+    invocation.output.emit(rows, lambda: [_verdict(rows)])
+    return 1 if any(row["passed"] is False for row in rows) else 0
+
+
+VERDICTS = {True: "ok", False: "FAILED", None: "left out"}
+
+
+def _verdict(rows: list[dict[str, Any]]) -> str:
+    counts = {passed: sum(row["passed"] is passed for row in rows) for passed in VERDICTS}
+    return f"{counts[True]} ok, {counts[False]} failed, {counts[None]} left out"
+
+
+@contextmanager
+def _folder(keep: str | None) -> Iterator[Path]:
+    if keep is None:
+        from graphkit.trials import scratch
+
+        with scratch() as folder:
+            yield Path(folder)
+        return
+    if Path(keep).exists():
+        raise UsageError(f"{keep} exists already", hint="name a new folder")
+    yield Path(keep)

@@ -18,7 +18,7 @@ from graphkit.reports import text
 
 COLUMNS = (
     "action", "kind", "key", "before", "after", "note", "file", "place",
-    "status", "object_id", "code", "message", "request_id",
+    "status", "object_id", "code", "message", "request_id", "effective",
 )  # fmt: skip
 
 
@@ -31,6 +31,11 @@ def command(invocation: Invocation, /, run: str, html: str | None) -> None:
 
     As JSON: the plan's object with its items; as JSON lines: the plan's own lines, which its digest covers.
     """
+    show_run(invocation, run, html)
+
+
+def show_run(invocation: Invocation, run: str, html: str | None) -> None:
+    """Print the run, and write the page if one is asked for."""
     output = invocation.output
     with opened(Path(run)) as file:
         facts = facts_of(summarise(file))

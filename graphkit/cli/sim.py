@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from graphkit import clock
 from graphkit.cli.invocation import Invocation
@@ -19,12 +20,14 @@ from graphkit.sandbox import (
     Entry,
     Seed,
     SimulatedTenant,
+    adopt,
     differences,
     furnish,
     instant,
     load_scenario,
     make_authority,
     scenarios,
+    seed_after,
     serve,
     stored_time,
 )
@@ -264,14 +267,30 @@ def _units(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dic
 )
 @click.option("--domain", default="contoso.example", show_default=True, help="The verified domain.")
 @click.option("--dice", type=int, default=1, show_default=True, help="Equal dice fall equally.")
+@click.option(
+    "--from",
+    "cassette",
+    type=click.Path(path_type=Path),
+    metavar="CASSETTE",
+    help="As the tenant was that a recording read, before it wrote; in place of all other options.",
+)
 @click.pass_obj
 def seed_tenant(
-    invocation: Invocation, /, groups: int, policies: bool, seats: dict[str, int], **chosen: int | str
+    invocation: Invocation,
+    /,
+    groups: int,
+    policies: bool,
+    seats: dict[str, int],
+    cassette: Path | None,
+    **chosen: int | str,
 ) -> None:
     """Make a tenant and keep it in --state FILE, which must not exist yet."""
     path = _state_file(invocation)
     if path.exists():
         raise UsageError(f"{path} exists already; a tenant is never seeded over another")
+    if cassette:
+        _seed_from(invocation, path, cassette)
+        return
     products = {"skus": tuple(seats), "seats": seats} if seats else {}
     try:
         seed = Seed(**chosen, **products)  # type: ignore[arg-type]  # click has made each what its option says
@@ -281,6 +300,34 @@ def seed_tenant(
         furnish(tenant, groups=groups, policies=policies)
     made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
     invocation.output.emit({**made, "devices": seed.devices, "groups": groups * len(seed.codes)})
+
+
+def _seed_from(invocation: Invocation, path: Path, cassette: Path) -> None:
+    """A cassette tells when it was recorded, too: the tenant lives at that time."""
+    from graphkit.recording import read, what_was_there
+
+    _refuse_further_options()
+    recorded = read(cassette)
+    before = what_was_there(recorded)
+    with closing(
+        SimulatedTenant.open(path, _Still(recorded.header.started), seed=seed_after(before.objects))
+    ) as tenant:
+        adopt(tenant, before.objects, before.links)
+        made = {"tenant": tenant.tenant_id, "domain": tenant.seed.domain}
+    counts = {name: len(found) for name, found in sorted(before.objects.items()) if name != "organization"}
+    invocation.output.emit({**made, **counts, "links": len(before.links)})
+
+
+def _refuse_further_options() -> None:
+    context = click.get_current_context()
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name not in (None, "cassette") and isinstance(option, click.Option) and option.expose_value
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)}: --from takes everything from the cassette")
 
 
 @command.command("endpoints")

@@ -10,16 +10,23 @@ COMMANDS = {
     "show": "What a run would do, or did",
     "apply": "Carry out a plan",
     "resume": "Go on with a run that stopped",
-    "runs": "The runs on this machine",
+    "drift": "What the tenant no longer holds as the inputs ask for it",
+    "runs": "The runs on this machine: list, export, compare, purge",
+    "report": "Licences, MFA, patching ... as they are, or how a run ended",
+    "undo": "Take back what a run did",
     "quota": "Microsoft's limits, our share of them, and what is used now",
     "graph": "Single requests to Microsoft Graph, over the same transport",
+    "record": "Run a command and record what it says to Graph, in pseudonyms",
     "sim": "The simulated tenant: serve, seed, spoil, read and compare it",
+    "config": "Settings: what counts, where it comes from, how to set it",
     "doctor": "Check the set-up, and say what to do",
+    "bundle": "A file for support, without secrets and without people",
+    "completion": "Completion of commands in bash, zsh and fish",
 }
 """A verb is ``command`` in the module of its name, imported when it is asked for."""
 
 OPTIONS = {
-    "-t, --target TARGET": "global, usgov, usgov-dod, china, simulated, or a loopback address",
+    "-t, --target TARGET": "a cloud (global ...), simulated, a loopback address, replay:FILE",
     "--state FILE": "keep the simulated tenant in this file",
     "--virtual-time": "let the simulated tenant's time jump instead of pass",
     "--config FILE": "read this file instead of ./graphkit.toml",
@@ -36,7 +43,7 @@ OPTIONS = {
 EXIT_CODES = {
     0: "done, or nothing to do",
     1: "error",
-    2: "changes found (plan --detailed-exitcode)",
+    2: "changes or drift found (plan --detailed-exitcode, drift)",
     3: "partly failed; resumable",
     4: "sign-in or consent",
     5: "usage or input",

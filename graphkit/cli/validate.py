@@ -16,10 +16,13 @@ from graphkit.errors import InputErrors
 @click.command("validate", cls=Command)
 @click.argument("recipe")
 @input_options
+@click.option("--fix", is_flag=True, help="Write a corrected copy of each table beside it: NAME.fixed.csv.")
 @click.pass_obj
-def command(invocation: Invocation, /, recipe: str, **given: Any) -> int:
+def command(invocation: Invocation, /, recipe: str, fix: bool, **given: Any) -> int:
     """Check the inputs of RECIPE without asking the tenant; every error at once."""
-    found = jobs.validate(asked_for(invocation, recipe, given))
+    found = jobs.validate(asked_for(invocation, recipe, given), fix=fix)
+    for copy in found.fixed:
+        invocation.say(f"wrote {copy.path}: {copy.rows:,} rows, {copy.cells:,} cells put right")
     for warning in found.warnings:
         invocation.say(f"warning: {warning}")
     if found.errors and invocation.output.is_table:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 import msgspec
 
@@ -14,14 +15,17 @@ from graphkit.client.listing import Listing
 from graphkit.client.partition import PartitionedListing
 from graphkit.client.refusal import service_error
 from graphkit.clock import Clock
+from graphkit.errors import UsageError
 from graphkit.protocol import odata
 from graphkit.protocol.clouds import Cloud
-from graphkit.protocol.message import Effect, Idempotency, Request, Response, Stage
+from graphkit.protocol.message import Downloading, Effect, Idempotency, Request, Response, Stage
 from graphkit.protocol.routes import parse
 
 if TYPE_CHECKING:
     import httpx
     from msgraph import GraphServiceClient
+
+    from graphkit.client.snapshot import DeltaSnapshot
 
 Params = Mapping[str, str | int | bool]
 Page = list[dict[str, Any]]
@@ -74,10 +78,11 @@ class GraphClient:
         self._chain = chain
         self.cloud = cloud
         self.clock = clock
+        self.snapshot_file: Path | None = None
 
-    async def send(self, request: Request) -> Response:
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The final answer to one request, whatever its status."""
-        return await self._chain.send(request)
+        return self._chain.send(request)
 
     async def batch(self, requests: Sequence[Request]) -> Answers:
         """All of them at once, in any order on the wire; answers or exceptions in the order of ``requests``."""
@@ -160,6 +165,14 @@ class GraphClient:
             request = _read_request(path, params, headers, version)
         return Changes(self._chain, request, origin=self.cloud.graph_root, resumed=bool(link))
 
+    def snapshot(self) -> DeltaSnapshot:
+        """What was kept of this tenant by this app, in ``snapshot_file``; in memory where none is given, as for a
+        simulated tenant. Raises ``UsageError`` while another process has it."""
+        from graphkit.client.kept import open_kept
+        from graphkit.client.snapshot import DeltaSnapshot
+
+        return open_kept(self.snapshot_file) if self.snapshot_file else DeltaSnapshot()
+
     async def create(self, path: str, body: Any, **how: Unpack[WriteOptions]) -> Any:
         """POST to a collection; the object created. ``how`` as in :meth:`write`."""
         return await self.write("POST", path, body, **how)
@@ -203,6 +216,23 @@ class GraphClient:
             commutative=commutative,
         )
         return await self._ask(request)
+
+    async def download(self, path: str, into: BinaryIO, *, version: str = "v1.0") -> None:
+        """A report's file: ``path`` is that of a report that redirects to it, or the link that an export job gives.
+
+        One link is followed, without our token and only to hosts that the cloud's record names. Raises
+        ``ServiceError``, ``UntrustedDestination`` or ``ConnectionFailed``; what ``into`` holds then is of no use.
+        """
+        link = path
+        if path.startswith("/"):
+            request = Request(method="GET", path=path, version=version)
+            response = await self._chain.send(request)
+            link = response.headers.get("location", "")
+            if response.status != 302 or not link:
+                raise service_error(request, response)
+        if not isinstance(self._chain, Downloading):
+            raise UsageError("this client has no way to fetch a file")
+        await self._chain.download(link, into)
 
     @cached_property
     def transport(self) -> httpx.AsyncBaseTransport:

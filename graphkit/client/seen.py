@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 _SMALLEST = 1024
 _FULL = 0.7
@@ -27,19 +28,23 @@ class Seen:
 
     def add(self, text: str) -> bool:
         """Whether it is new."""
-        mark = hash(text) or 1
-        table = self._table
-        mask = len(table) - 1
-        place = mark & mask
-        while found := table[place]:
-            if found == mark:
-                return False
-            place = (place + 1) & mask
-        table[place] = mark
-        self._count += 1
-        if self._count > self._limit:
+        return self.add_all((text,))[0]
+
+    def add_all(self, texts: Sequence[str]) -> list[bool]:
+        """Which of them are new, each in its turn."""
+        while self._count + len(texts) > self._limit:
             self._grow()
-        return True
+        table, new = self._table, []
+        mask = len(table) - 1
+        for text in texts:
+            mark = hash(text) or 1
+            place = mark & mask
+            while (found := table[place]) and found != mark:
+                place = (place + 1) & mask
+            table[place] = mark
+            new.append(not found)
+        self._count += sum(new)
+        return new
 
     def _grow(self) -> None:
         old = self._table

@@ -34,6 +34,8 @@ APPLICATION_ID = 0x676B7331  # "gks1"
 FORMAT = 1
 MOST_RESYNCS = 2
 """Full rounds that may be cut short by the service, each by the next, before it is given up."""
+PROOF_S = 600.0
+"""Seconds for which a round proves what is not there. Somebody may have made it since."""
 CHUNK = 500
 
 _TABLES = """
@@ -134,12 +136,15 @@ class DeltaSnapshot:
         return [other for (other,) in rows]
 
     def read_at(self, path: str) -> float | None:
-        """When the last round that reached its end began, in seconds since the epoch; ``None`` if none did.
-
-        What is older than a few minutes is no reason to remove anything.
-        """
+        """When the last round that reached its end began, in seconds since the epoch; ``None`` if none did."""
         row = self._db.execute("SELECT read_at FROM source WHERE name = ?", (path,)).fetchone()
         return row[0] if row else None
+
+    def proves(self, path: str, now: float) -> bool:
+        """May something be concluded, a removal above all, from what the collection does not hold? ``now`` is in
+        seconds since the epoch. Otherwise what is missing is unknown, not absent."""
+        at = self.read_at(path)
+        return at is not None and 0 <= now - at <= PROOF_S
 
     def close(self) -> None:
         self._db.close()

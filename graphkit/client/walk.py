@@ -7,6 +7,7 @@ too old sends the walk back to the first page, and a link that leads elsewhere i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -90,15 +91,13 @@ class Walk:
             request = following(self._first, page.next_link)
 
     def _fresh(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        add, fresh = self._seen.add, []
-        for item in items:
-            item_id = item.get("id")
-            if not isinstance(item_id, str):
-                self._nameless = True
-                fresh.append(item)
-            elif add(item_id):
-                fresh.append(item)
-        return fresh
+        ids = [item_id for item in items if isinstance(item_id := item.get("id"), str)]
+        new = self._seen.add_all(ids)
+        if len(ids) < len(items):
+            self._nameless = True
+            told = iter(new)
+            return [item for item in items if not isinstance(item.get("id"), str) or next(told)]
+        return items if all(new) else list(compress(items, new))
 
     def _start_again(self) -> None:
         if self._nameless:

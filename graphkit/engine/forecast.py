@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from graphkit.engine.packing import packs
 from graphkit.engine.resource import Resource
 from graphkit.engine.runfile import RunFile
 from graphkit.protocol import quota
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """Two ways to the same end: the one that a plan takes, and the one that it does not.
+
+    Each is named for the reader and costs ``writes`` of a ``route`` (method, path).
+    """
+
+    chosen: str
+    route: tuple[str, str]
+    writes: int
+    other: str
+    other_route: tuple[str, str]
+    other_writes: int
+
+
+def weighed(alternative: Alternative, share: float, apps: int = 1) -> str:
+    """What the two would take, in a sentence for whoever reads the plan."""
+    chosen = _earliest(alternative.route, alternative.writes, share, apps)
+    other = _earliest(alternative.other_route, alternative.other_writes, share, apps)
+    return (
+        f"{alternative.chosen}: {alternative.writes:,} writes, {_long(chosen)} at least; "
+        f"{alternative.other}: {alternative.other_writes:,} writes, {_long(other)}"
+    )
+
+
+def _earliest(route: tuple[str, str], writes: int, share: float, apps: int) -> float:
+    totals = {charge.bucket: charge.amount * writes for charge in quota.charges(*route)}
+    return max((float(row["seconds"]) for row in quota.forecast(totals, share, apps=apps)), default=0.0)
+
+
+def _long(seconds: float) -> str:
+    """``16.6 h``, ``48 min``, ``30 s``: long enough to compare by."""
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{math.ceil(seconds)} s"
 
 
 def forecast(run: RunFile, resources: Mapping[str, Resource], share: float, apps: int = 1) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
-"""One writer at a time, by a lock of the operating system that dies with its process."""
+"""One holder at a time, by a lock of the operating system that dies with its process."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from graphkit.errors import RunFileError
+from graphkit.errors import InUse
 from graphkit.transport.locking import lock_now
+
+_LONGEST = 65_536
 
 
 class FileLock:
@@ -19,30 +22,39 @@ class FileLock:
         self._handle = handle
 
     @classmethod
-    def acquire(cls, path: Path) -> FileLock:
+    def beside(cls, path: Path) -> FileLock:
         """Lock ``path`` through a small file beside it. SQLite's own locks on the file itself stay out of the way.
 
-        Raises ``RunFileError`` if another process holds it.
+        Raises ``InUse`` if another process holds it, saying which one, since when.
         """
-        beside = path.with_name(path.name + ".lock")
+        lock = path.with_name(path.name + ".lock")
+        try:
+            return cls.acquire(lock, f"process {os.getpid()}")
+        except BlockingIOError:
+            who = f"{holder(lock) or 'process unknown'} since {since(lock)}"
+            raise InUse(f"{path} is in use by another graphkit ({who})", hint="wait until it ends") from None
+
+    @classmethod
+    def acquire(cls, path: Path, told: str) -> FileLock:
+        """Lock the file ``path``, made for that purpose, and leave ``told`` there for whoever comes too late.
+
+        Raises ``BlockingIOError`` if another process holds it.
+        """
         while True:
-            handle = os.open(beside, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
+            handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
             try:
                 lock_now(handle)
             except OSError as error:
-                holder = os.pread(handle, 100, 1).decode("ascii", "replace").strip() if hasattr(os, "pread") else ""
                 os.close(handle)
-                raise RunFileError(
-                    f"{path} is in use by another graphkit (process {holder or 'unknown'})", hint="wait until it ends"
-                ) from error
-            if _is_still(handle, beside):
+                raise BlockingIOError(str(path)) from error
+            if _is_still(handle, path):
                 break
             # Its last holder removed it between our opening and our locking.
             os.close(handle)
-        # The first byte is what Windows locks; the rest may be read by whoever comes too late.
+        # The first byte is what Windows locks; the rest may be read by all.
         os.truncate(handle, 0)
-        os.write(handle, f" {os.getpid()}".encode())
-        return cls(beside, handle)
+        os.write(handle, b" " + told.encode())
+        return cls(path, handle)
 
     def release(self) -> None:
         if sys.platform == "win32":
@@ -53,6 +65,25 @@ class FileLock:
             # Unlinked while held: nobody can lock a file that is about to vanish.
             self._path.unlink(missing_ok=True)
             os.close(self._handle)
+
+
+def holder(path: Path) -> str:
+    """What the holder of a lock file left there; empty if it is gone."""
+    try:
+        with path.open("rb", buffering=0) as stream:
+            stream.seek(1)
+            return stream.read(_LONGEST).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def since(path: Path) -> str:
+    """When the lock file was taken, to the second, in UTC."""
+    try:
+        taken = path.stat().st_mtime
+    except OSError:
+        return "just now"
+    return datetime.fromtimestamp(taken, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _is_still(handle: int, path: Path) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from graphkit.engine.change import Change
+from graphkit.engine.change import Change, Result
 from graphkit.engine.resource import Resource
 
 Pack = list[Change]
+Ended = tuple[Change, Result]
 
 
 def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Iterator[Pack]:
-    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_limit``."""
+    """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_size``."""
     pack: Pack = []
     key = ("", "")
     limit = 0
@@ -22,7 +23,7 @@ def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Itera
             yield pack
             pack = []
         if not pack:
-            key, limit = own, resource.pack_limit
+            key, limit = own, resource.pack_size(change)
         pack.append(change)
     if pack:
         yield pack

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.forecast import forecast
-from graphkit.engine.rails import broken_rails
+from graphkit.engine.forecast import forecast, weighed
+from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import CHUNK, RunFile
 from graphkit.errors import InputErrors, InputProblem
@@ -34,13 +34,17 @@ class Planned(NamedTuple):
 
 
 class Planner:
-    """Fills one run file. ``resources`` maps a kind to its noun."""
+    """Fills one run file. ``resources`` maps a kind to its noun; ``rails`` judge every change besides."""
 
-    def __init__(self, run: RunFile, resources: Mapping[str, Resource], context: Context) -> None:
+    def __init__(
+        self, run: RunFile, resources: Mapping[str, Resource], context: Context, rails: Sequence[Rail] = ()
+    ) -> None:
         self._run = run
+        self._rails = rails
         self._resources = resources
         self._context = context
-        self._planned: dict[tuple[str, str], Planned] = {}
+        self._needs = PlannedNeeds(run)
+        self._orgs_of: dict[str, str] = {}
 
     async def plan(
         self, wishes: Iterable[Desired], problems: list[InputProblem], *, quota_share: float, apps: int = 1
@@ -51,10 +55,10 @@ class Planner:
         ``InputErrors`` with all of them, unless the options say to skip invalid rows and each is a single row or entry.
         """
         for chunk in chunked(wishes):
-            problems += self._run.stage(chunk)
+            problems += self._run.stage(self._fenced(chunk))
         for kind in self._kinds():
             async for further in self._resources[kind].expand(self._run):
-                problems += self._run.stage(further)
+                problems += self._run.stage(self._fenced(further))
         kinds = self._kinds()
         for kind in kinds:
             await self._resources[kind].gather(self._run)
@@ -63,12 +67,14 @@ class Planner:
         self._drop_invalid(problems)
         for kind in kinds:
             await self._compare(kind)
-        reasons = [*broken_rails(self._run, self._context.options), *self._removals_on_bad_ground(problems)]
-        for kind in kinds:
-            reasons += await self._resources[kind].guard(self._run)
+        against = await objections(self._run, self._resources, self._context, self._rails)
+        reasons = [*against, *self._removals_on_bad_ground(problems)]
+        found = (self._resources[kind].alternative(self._run) for kind in kinds)
+        self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         self._run.seal(
+            remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
             cost=forecast(self._run, self._resources, quota_share, apps),
@@ -77,6 +83,15 @@ class Planner:
     def _kinds(self) -> list[str]:
         """Every kind that is wanted, in plan order."""
         return sorted(self._run.wanted_kinds(), key=lambda kind: (self._resources[kind].rank, kind))
+
+    def _fenced(self, items: Sequence[Desired]) -> Sequence[Desired]:
+        """What belongs to another organisation than ``--org`` is blocked."""
+        if org := self._context.options.org:
+            for item in items:
+                if item.rails.get("org"):
+                    self._orgs_of.setdefault(item.key, str(item.rails["org"]))
+                item.blocked = item.blocked or outside(item, org, self._orgs_of)
+        return items
 
     def _status(self, reasons: Sequence[str]) -> str:
         if reasons:
@@ -116,32 +131,74 @@ class Planner:
         resource = self._resources[kind]
         for chunk in self._run.wanted_chunks(kind):
             readings = await resource.read(chunk)
-            self._run.add_changes(
-                self._in_plan(change)
+            changes = [
+                self._needs.settle(change)
                 for wanted, reading in zip(chunk, readings, strict=True)
                 for change in self._differences(resource, wanted, reading)
-            )
+            ]
+            self._run.add_changes(await judged(self._rails, resource, changes))
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        self._run.add_changes(self._in_plan(change) for change in extras)
+        for some in chunked(map(self._needs.settle, extras)):
+            self._run.add_changes(await judged(self._rails, resource, some))
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
         """Unknown plans nothing, and neither does what the recipe itself has blocked."""
         why = wanted.blocked or (f"it could not be read: {reading.why}" if not reading.known else "")
         if not why:
-            return resource.diff(wanted, reading)
+            return resource.removal(wanted, reading) if wanted.absent else resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
 
-    def _in_plan(self, change: Change) -> Change:
+
+async def judged(rails: Sequence[Rail], resource: Resource, changes: list[Change]) -> list[Change]:
+    """What the rails leave alone is blocked, and says why."""
+    if not rails:
+        return changes
+    places = [place for place, change in enumerate(changes) if change.action.writes]
+    pairs = [(changes[place], resource.touches(changes[place])) for place in places]
+    for rail in rails if pairs else ():
+        for index, why in (await rail.judge(pairs)).items():
+            change = changes[places[index]]
+            note = f"{change.note}; {why}" if change.action is Action.BLOCKED else why
+            changes[places[index]] = Change(
+                kind=change.kind, key=change.key, action=Action.BLOCKED, note=note, origin=change.origin
+            )
+    return changes
+
+
+async def objections(
+    run: RunFile, resources: Mapping[str, Resource], context: Context, rails: Sequence[Rail]
+) -> list[str]:
+    """Why the plan in ``run`` as a whole must not be applied, each reason once."""
+    options = context.options
+    reasons = [*broken_rails(run, options), *unconfirmed(run, resources, options, context.domain)]
+    if not options.accept_impact:
+        reasons += context.sizes.shrunk()
+    kinds = sorted({*run.counts_by_kind(), *run.wanted_kinds()}, key=lambda kind: (resources[kind].rank, kind))
+    for kind in kinds:
+        reasons += await resources[kind].guard(run)
+    for rail in rails:
+        reasons += await rail.reasons(run)
+    return list(dict.fromkeys(reasons))
+
+
+class PlannedNeeds:
+    """What the lines of one plan need of each other. A line is asked about once all that it may need is in the run."""
+
+    def __init__(self, run: RunFile) -> None:
+        self._run = run
+        self._planned: dict[tuple[str, str], Planned] = {}
+
+    def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        needs = [(need, self._find_planned(need)) for need in change.needs]
+        needs = [(need, self._find(need)) for need in change.needs]
         why = next((planned.blocked for _, planned in needs if planned.blocked), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         live = tuple(need for need, planned in needs if planned.writes)
         return change if live == change.needs else replace(change, needs=live)
 
-    def _find_planned(self, need: tuple[str, str]) -> Planned:
+    def _find(self, need: tuple[str, str]) -> Planned:
         if need not in self._planned:
             self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
         return self._planned[need]

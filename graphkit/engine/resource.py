@@ -9,22 +9,29 @@ The life of an object, in the order in which the engine calls:
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
-7. ``request``  one write for one pack of changes
+7. ``request``  one write for one pack of changes; ``answers`` says what became of each
 8. ``look``     after an answer that settles nothing: is it as wished?
+9. ``inverse``  once it is to be undone: the change that takes it back
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
-from graphkit.engine.change import Action, Change, Desired, Reading, Undo
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Pace, Reading, Undo, Verdict
+from graphkit.engine.orgs import Orgs
+from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Effect, Request, Response
+from graphkit.protocol.touch import Touch
+
+if TYPE_CHECKING:
+    from graphkit.engine.forecast import Alternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,7 @@ class PlanOptions:
     max_removals: int | None = None
     max_deletes: int = 0
     break_glass: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 class PlanView(Protocol):
@@ -74,7 +82,9 @@ class Context:
 
     ``object_ids`` maps (kind, key) to the id of objects known or created; ``created`` maps those that this run itself
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
-    took over, of the kinds that are ``recorded``.
+    took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
+    ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
+    ``remarks`` are sentences for whoever reads the plan.
     """
 
     client: GraphClient
@@ -84,6 +94,10 @@ class Context:
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    orgs: Orgs = field(default_factory=Orgs)
+    domain: str = ""
+    sizes: Sizes = field(default_factory=Sizes)
+    remarks: list[str] = field(default_factory=list)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -109,8 +123,14 @@ class Resource:
     in_flight: ClassVar[int] = 0
     """How many packs may be between reading again and the answer; 0 leaves it to the engine. For kinds of which the
     service admits so few in a second that many would wait long, and what was read of them grow old."""
+    goes_with: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of container with whose deletion an object of this kind is gone, so that it need not be removed itself."""
+    pace: ClassVar[Pace] = Pace.AT_ONCE
+    """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
+    privileged: ClassVar[str] = ""
+    """Why every write of this kind needs ``--allow-privileged``: "gives an application a credential"."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -135,13 +155,32 @@ class Resource:
         """The changes that lead from ``reading`` to ``wanted``: at least one, a noop included."""
         raise NotImplementedError(self.kind)
 
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself."""
+        there = reading.value is not None
+        action = Action.REMOVE if there else Action.NOOP
+        before = dict(wanted.properties) if there else None
+        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)]
+
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
         return ()
 
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """The other way to the same end that this plan does not take, where the difference is worth a line."""
+        return None
+
     async def guard(self, view: PlanView) -> list[str]:
         """Reasons why the whole plan must not be applied."""
         return []
+
+    def tenant_wide(self, change: Change) -> str:
+        """What a change binds in the whole tenant ("the naming policy"), which asks for ``--confirm``; else empty."""
+        return ""
+
+    def touches(self, change: Change) -> Touch:
+        """Whom a change concerns, for the safety rails; from the names of its properties unless a kind knows better."""
+        return touched(change, self.context, self.privileged)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         """(method, path) of the writes that one pack costs, for the forecast; ids may be any placeholder."""
@@ -150,6 +189,10 @@ class Resource:
     def pack_key(self, change: Change) -> str:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
+
+    def pack_size(self, change: Change) -> int:
+        """How many like this one fit into one write."""
+        return self.pack_limit
 
     def effect(self, pack: Sequence[Change]) -> Effect:
         """What a pack does, as the guard at the wire counts it."""
@@ -162,6 +205,21 @@ class Resource:
     def request(self, pack: Sequence[Change]) -> Request:
         """The write for this pack, its ``effect`` apart."""
         raise NotImplementedError(self.kind)
+
+    async def clear_the_way(self, pack: Sequence[Change]) -> None:
+        """What the service wants to have done before it takes ``request``, which it is part of and counts with.
+
+        Called each time, with the intent on disk; it may be repeated, and what came of it shows in the answer to
+        ``request``.
+        """
+
+    def settles_late(self, change: Change) -> bool:
+        """Is a create whose answer was lost only known not to have been executed when ``visibility_s`` has passed?"""
+        return not self.refuses_twins
+
+    async def answers(self, pack: Sequence[Change], response: Response) -> Sequence[Response]:
+        """What an accepted request came to, for each change: where one answer speaks of many, or only of work begun."""
+        return [response] * len(pack)
 
     async def identify(self, change: Change, response: Response) -> str:
         """The id of the object that an accepted change made or touched; empty if nobody says.
@@ -185,6 +243,61 @@ class Resource:
             return reading.value is None
         return all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
 
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Of changes that were accepted: has the service carried them out? One verdict each; unread is pending.
+
+        The default takes for effective what is read as it was wished.
+        """
+        readings = await self.read([as_desired(change) for change in changes])
+        return [
+            EFFECTIVE if self.settled(change, reading) else PENDING
+            for change, reading in zip(changes, readings, strict=True)
+        ]
+
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """Is the object still what the plan saw? What is to go was seen whole, ``before`` being a wish for it."""
+        if change.action in _TAKING_AWAY:
+            return self._is_as(change, reading)
+        return self.before_image(reading) == change.before
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        """Is the object still what ``change``, which was carried out, has made of it?"""
+        return self.settled(change, reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """What takes ``change`` back, which made or touched ``object_id``. The undo's planner adds what it needs.
+
+        The default swaps before and after, and the actions with them; of an update it sets back what was set.
+        """
+        before, after = change.before or {}, change.after or {}
+        back = replace(change, action=INVERSE[change.action], before=None, after=None, needs=(), note="", seq=0)
+        if back.action is Action.UPDATE:
+            back.after = {**after, **{name: before[name] for name in after if name in before}}
+        elif back.action in _TAKING_AWAY:
+            back.before = {**after, "id": object_id} if object_id else after
+        else:
+            back.after = before
+        back.undo = self.undo
+        return back
+
+    def _is_as(self, change: Change, reading: Reading) -> bool:
+        """Is it there, the very object meant, and just as ``change.before`` describes it?"""
+        if reading.value is None:
+            return False
+        known, found = (change.before or {}).get("id"), reading.value.get("id")
+        same = not known or not found or known == found
+        return same and all(step.action is Action.NOOP for step in self.diff(as_desired(change), reading))
+
+
+_TAKING_AWAY = (Action.REMOVE, Action.DELETE)
+INVERSE = {
+    Action.CREATE: Action.DELETE,
+    Action.DELETE: Action.CREATE,
+    Action.ADD: Action.REMOVE,
+    Action.REMOVE: Action.ADD,
+    Action.UPDATE: Action.UPDATE,
+}
+
 
 def as_desired(change: Change) -> Desired:
     """A planned change seen as a wish again, ids included."""
@@ -195,6 +308,58 @@ def as_desired(change: Change) -> Desired:
         properties=dict(change.after or change.before or {}),
         needs=change.needs,
     )
+
+
+def touched(change: Change, context: Context, privileged: str = "") -> Touch:
+    """Whom a change concerns, as its properties are usually called: userId or user, group or groupId, accountEnabled.
+
+    A group or team that is still to be made is ``group:<key>``.
+    """
+    before, after = change.before or {}, change.after or {}
+    image = {**before, **after}
+    own = change.kind in ("user", "group") and image.get("id")
+    user = image.get("userId") or (own if change.kind == "user" else None) or image.get("user")
+    enabled = after.get("accountEnabled")
+    gone = change.action in (Action.REMOVE, Action.DELETE)
+    member = change.kind in ("group.member", "team.member")
+    power = "makes a group that may hold directory roles" if after.get("isAssignableToRole") else ""
+    return Touch(
+        users=(str(user).lower(),) if user else (),
+        groups=tuple(_groups(image, own if change.kind == "group" else None, context)),
+        harm=_harm(change),
+        joins=member and not gone,
+        leaves=(member and gone) or (change.kind == "group" and gone),
+        enabled=enabled if isinstance(enabled, bool) and enabled != before.get("accountEnabled") else None,
+        account=change.kind == "user" or change.kind.startswith("user.authentication"),
+        privileged=privileged or power,
+        rule="membershipRule" in after and after["membershipRule"] != before.get("membershipRule"),
+        policy=change.kind in ("conditionalAccessPolicy", "namedLocation"),
+    )
+
+
+def _groups(image: dict[str, Any], own: object, context: Context) -> Iterator[str]:
+    for name in ("groupId", "teamId"):
+        if isinstance(image.get(name), str):
+            yield image[name].lower()
+    if own:
+        yield str(own).lower()
+    for name in ("group", "team"):
+        key = image.get(name)
+        if isinstance(key, str):
+            yield str(context.object_ids.get(("group", key)) or f"group:{key}").lower()
+
+
+def _harm(change: Change) -> str:
+    """What a change takes from somebody, in a word."""
+    before, after = change.before or {}, change.after or {}
+    if change.action is Action.DELETE:
+        return "deletes"
+    if change.action is Action.REMOVE:
+        return f"removes a {change.kind} of"
+    if after.get("accountEnabled") is False and before.get("accountEnabled") is not False:
+        return "disables"
+    off = set(after.get("disabledPlans") or ()) - set(before.get("disabledPlans") or ())
+    return "turns off licensed plans of" if change.action is Action.UPDATE and off else ""
 
 
 _FIELD = {

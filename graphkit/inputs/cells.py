@@ -12,6 +12,9 @@ MAX_CELL = 32 * 1024
 FORMULA_STARTS = "=+-@\t\r\n＝＋－＠"
 """Where a spreadsheet would see a formula; our CSV files carry an apostrophe before them (CWE-1236)."""
 
+SPOILT = "#ERROR! "
+"""How the text of a cell begins that could not be read; what follows says why."""
+
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]\d+")
 _TEXT_FORMULA = re.compile(r'="([^"]*)"')
 _SPREADSHEET_ERROR = re.compile(r"#(?:N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|GETTING_DATA|#+)")
@@ -25,6 +28,14 @@ def strip_apostrophe(text: str) -> str:
     """
     bare = text.lstrip("'")
     return text[1:] if bare != text and bare[:1] and bare[0] in FORMULA_STARTS else text
+
+
+def guarded(cell: str) -> str:
+    """The cell with one apostrophe before it if a spreadsheet would run it, or would once an apostrophe is gone.
+
+    :func:`strip_apostrophe` is the exact inverse (OWASP, CSV injection).
+    """
+    return f"'{cell}" if cell.lstrip("'").startswith(tuple(FORMULA_STARTS)) else cell
 
 
 def are_plain(cells: Iterable[str]) -> bool:
@@ -43,6 +54,8 @@ def are_plain(cells: Iterable[str]) -> bool:
 def clean(cell: str) -> str:
     """The value a person meant. Raises ValueError with the reason when the spreadsheet has destroyed it."""
     text = cell.strip()
+    if text.startswith(SPOILT):
+        raise ValueError(text.removeprefix(SPOILT))
     if len(text) > MAX_CELL:
         raise ValueError(f"longer than {MAX_CELL} characters: is a quotation mark left open?")
     wrapped = _TEXT_FORMULA.fullmatch(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,9 @@ def parse_document(source: Source, problems: Problems) -> Any:
     return None if text is None else _parse(source, text, problems)
 
 
-def read_document(source: Source, model: type[M], problems: Problems) -> M | None:
+def read_document(
+    source: Source, model: type[M], problems: Problems, *, context: Mapping[str, object] | None = None
+) -> M | None:
     """The document as a ``model``, or None with every problem by its path (and line, for YAML)."""
     from pydantic import ValidationError
 
@@ -44,7 +46,7 @@ def read_document(source: Source, model: type[M], problems: Problems) -> M | Non
     if text is None or value is None:
         return None
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=context)
     except ValidationError as error:
         told = dict.fromkeys(_told(source, text, value, entry) for entry in error.errors(include_url=False))
         for where, code, message in told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Canonical columns by heading, in lower case with single underscores. Where a heading means different things to
 # different recipes, the first column that the recipe has is taken.
@@ -54,11 +54,13 @@ _BRACKETED = re.compile(r".*\[(\w+)\]\s*(?:required|optional)?\s*", re.IGNORECAS
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """``places``: canonical column to index of its cell; ``ignored``: headings no column was found for."""
+    """``places``: canonical column to index of its cell; ``ignored``: headings no column was found for; ``aliased``:
+    columns that were found by another name."""
 
     places: dict[str, int]
     ignored: list[str]
     problems: list[str]
+    aliased: set[str] = field(default_factory=set)
 
 
 def match_header(header: Sequence[str], known: Collection[str]) -> Match:
@@ -78,6 +80,7 @@ def match_header(header: Sequence[str], known: Collection[str]) -> Match:
             match.problems.append(f"{first!r} and {header[index].strip()!r} both mean {column}: remove one of them")
         else:
             match.places[column] = index
+            match.aliased.add(column)
     return match
 
 

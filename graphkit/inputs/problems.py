@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphkit.errors import InputErrors, InputProblem
@@ -17,10 +18,12 @@ class Problems:
     """A list that readers add to and never raise from; the caller ends with :meth:`raise_if_any`.
 
     ``found`` holds the problems in the order of the input, ``warnings`` one line each for what is odd but harmless,
-    ``opened`` by its name everything that was opened: what the plan is bound to.
+    ``opened`` by its name everything that was opened: what the plan is bound to. ``within`` is the only folder from
+    which files may be opened, where somebody else wrote the inputs; names are then relative to it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, within: Path | None = None) -> None:
+        self.within = within
         self.found: list[InputProblem] = []
         self.warnings: list[str] = []
         self.total = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,12 +25,13 @@ def read_rows(
     problems: Problems,
     *,
     key: Callable[[M], object] | None = None,
+    context: Mapping[str, object] | None = None,
 ) -> Iterator[tuple[Row, M]]:
     """Each valid row with its model; what is wrong with the others goes to ``problems``.
 
     Empty cells count as not given, so that defaults apply. With ``key``, a row whose key an earlier row had is
     reported with both numbers and left out; keys compare without regard to case and otherwise exactly. Memory is
-    bounded: seen keys live as digests in a temporary database.
+    bounded: seen keys live as digests in a temporary database. ``context`` is what the fields' validators may ask.
     """
     from pydantic import ValidationError
 
@@ -38,7 +39,7 @@ def read_rows(
     for row, faults in table.scan():
         given = {column: value for column, value in row.values.items() if value}
         try:
-            item = model.model_validate(given)
+            item = model.model_validate(given, context=context)
         except ValidationError as error:
             for column, code, message in _errors(error, faults):
                 problems.add(row.file, row.number, code, f"{column}: {message}" if column else message)

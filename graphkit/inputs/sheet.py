@@ -14,6 +14,9 @@ from graphkit.inputs.strict_json import parse_json
 from graphkit.inputs.text import Malformed, read_text, sniff_encoding
 
 MAX_ROWS = 5_000_000
+MAX_COLUMNS = 1_000
+MAX_LINE = 4 * 1024 * 1024
+"""Characters of one line of JSON. Cells of CSV are limited by their own length and the number of columns."""
 HEAD = 64 * 1024
 DELIMITERS = ",;\t"
 
@@ -38,9 +41,20 @@ def open_sheet(source: Source, problems: Problems) -> Sheet | None:
     if source.format == "folder":
         problems.add(source.name, "", "not-a-table", "is a folder: name the file that holds the rows")
         return None
+    sheet = _open(source, problems)
+    if sheet is not None and len(sheet.header) > MAX_COLUMNS:
+        message = f"has {len(sheet.header):,} columns, at most {MAX_COLUMNS:,} are read: leave out those not needed"
+        problems.add(source.name, "", "too-wide", message)
+        return None
+    return sheet
+
+
+def _open(source: Source, problems: Problems) -> Sheet | None:
     try:
         if source.format == "csv":
             return _open_csv(source, problems)
+        if source.format == "xlsx":
+            return _open_workbook(source, problems)
         if source.format == "jsonl":
             return _object_sheet(source, lambda report: _json_lines(source, report), problems)
         objects = _list_of(_parse(source))
@@ -141,6 +155,29 @@ def _text(source: Source, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(source.open(), encoding=encoding, errors="strict", newline="")
 
 
+# --- workbooks
+
+
+def _open_workbook(source: Source, problems: Problems) -> Sheet | None:
+    from graphkit.inputs.workbook import open_workbook
+
+    book = open_workbook(source)
+    if book.others:
+        problems.warn(f"{source.name}: only the sheet {book.sheet} is read, not {', '.join(book.others)}")
+    header = _header_of(book.records(Problems()))
+    if header is None:
+        problems.add(source.name, "", "empty-file", f"the sheet {book.sheet} holds no header row")
+        return None
+    width = len(header.cells)
+
+    def records() -> Iterator[Record]:
+        for number, cells in _below(header, book.records(problems)):
+            # Cells behind the last one that holds something are not in the file.
+            yield number, cells + [""] * (width - len(cells))
+
+    return Sheet(source.name, header.cells, records)
+
+
 # --- JSON lines, and lists in JSON and YAML
 
 
@@ -165,7 +202,11 @@ def _json_lines(source: Source, problems: Problems) -> Iterator[tuple[int, Any]]
     if encoding is None:
         return
     with _text(source, encoding) as text:
-        for number, line in enumerate(text, start=1):
+        for number, line in enumerate(iter(lambda: text.readline(MAX_LINE), ""), start=1):
+            if len(line) >= MAX_LINE:
+                message = f"longer than {MAX_LINE:,} characters; nothing below was read"
+                problems.add(source.name, number, "too-long", message)
+                return
             if line.strip():
                 try:
                     yield number, parse_json(line)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 import weakref
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, BinaryIO, Literal, cast, get_args
+from typing import IO, BinaryIO, Literal
 
 from graphkit.inputs.problems import Problems
 
-Format = Literal["csv", "jsonl", "json", "yaml", "folder"]
+Format = Literal["csv", "xlsx", "jsonl", "json", "yaml", "folder"]
 
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -28,8 +29,20 @@ SUFFIXES: dict[str, Format] = {
     ".yml": "yaml",
 }
 DOCUMENTS = frozenset(suffix for suffix, form in SUFFIXES.items() if form in ("json", "yaml"))
-SPREADSHEETS = {".xlsx", ".xlsm", ".xls", ".ods"}
+GIVEN: dict[str, Format] = {
+    "csv": "csv",
+    "tsv": "csv",
+    "xlsx": "xlsx",
+    "jsonl": "jsonl",
+    "json": "json",
+    "yaml": "yaml",
+}
+"""What ``--input-format`` may say."""
+FORMATS = "csv, tsv, xlsx, jsonl, json or yaml"
+SPREADSHEETS = {".xls", ".xlsb", ".ods"}
 STDIN = "-"
+MAX_BYTES = 4 * 1024 * 1024 * 1024
+"""Of one input. Five million rows of a staff list are a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -81,7 +94,7 @@ def open_source(
 ) -> Source | None:
     """``-i FILE|DIR|-`` as a :class:`Source`, noted in ``problems.opened``; or None with the reason in ``problems``.
 
-    ``input_format`` (csv, jsonl, json, yaml) is needed for ``-`` and overrules a file's suffix.
+    ``input_format`` (a key of ``GIVEN``) is needed for ``-`` and overrules a file's suffix.
     """
     source = _open_source(given, problems, input_format, stdin)
     if source is not None:
@@ -93,22 +106,31 @@ def _open_source(
     given: str | os.PathLike[str], problems: Problems, input_format: str | None, stdin: BinaryIO | None
 ) -> Source | None:
     name = os.fspath(given)
-    if input_format is not None and input_format not in get_args(Format)[:4]:
-        problems.add(name, "", "unknown-format", f"{input_format} is not a format: use csv, jsonl, json or yaml")
+    if input_format is not None and input_format not in GIVEN:
+        problems.add(name, "", "unknown-format", f"{input_format} is not a format: use {FORMATS}")
         return None
     if name == STDIN:
         return _from_stdin(problems, input_format, stdin)
-    path = Path(name)
+    path = Path(name) if problems.within is None else problems.within / name
+    if problems.within is not None:
+        inside = path.resolve()
+        if not inside.is_relative_to(problems.within.resolve()):
+            problems.add(name, "", "file-outside", "is not among the files that were given")
+            return None
+        name = inside.relative_to(problems.within.resolve()).as_posix()
     if not path.exists():
         problems.add(name, "", "file-not-found", "there is no such file or folder")
         return None
     if path.is_dir():
         return Source(name, path, "folder")
-    chosen = cast("Format | None", input_format) or _format_of(path, problems)
+    chosen = GIVEN[input_format] if input_format else _format_of(path, problems)
     if chosen is None:
         return None
     if not os.access(path, os.R_OK):
         problems.add(name, "", "file-unreadable", "the file may not be read by you")
+        return None
+    if path.stat().st_size > MAX_BYTES:
+        problems.add(name, "", "too-large", f"larger than {MAX_BYTES // 2**30} GB: split the file")
         return None
     return Source(name, path, chosen)
 
@@ -116,7 +138,7 @@ def _open_source(
 def _format_of(path: Path, problems: Problems) -> Format | None:
     suffix = path.suffix.lower()
     if suffix in SPREADSHEETS:
-        problems.add(str(path), "", "spreadsheet", f"{suffix[1:].upper()} is not read yet: save the sheet as CSV UTF-8")
+        problems.add(str(path), "", "spreadsheet", f"{suffix[1:].upper()} is not read: save it as XLSX or CSV UTF-8")
     elif suffix not in SUFFIXES:
         known = " ".join(SUFFIXES)
         message = f"the suffix {suffix or '(none)'} tells no format: use one of {known}, or --input-format"
@@ -126,11 +148,25 @@ def _format_of(path: Path, problems: Problems) -> Format | None:
 
 def _from_stdin(problems: Problems, input_format: str | None, stdin: BinaryIO | None) -> Source | None:
     if input_format is None or stdin is None:
-        problems.add("stdin", "", "unknown-format", "- needs --input-format csv, jsonl, json or yaml")
+        problems.add("stdin", "", "unknown-format", f"- needs --input-format {FORMATS}")
         return None
     # A nameless file of this process: planning reads its inputs twice, and a pipe can be read once.
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
-    shutil.copyfileobj(stdin, spool)
-    source = Source("stdin", None, cast(Format, input_format), spool)
+    if not _spooled(stdin, spool):
+        spool.close()
+        problems.add("stdin", "", "too-large", f"larger than {MAX_BYTES // 2**30} GB: split it")
+        return None
+    source = Source("stdin", None, GIVEN[input_format], spool)
     weakref.finalize(source, spool.close)
     return source
+
+
+def _spooled(stdin: BinaryIO, spool: IO[bytes]) -> bool:
+    """All of it, or False as soon as it is too much."""
+    left = MAX_BYTES
+    while chunk := stdin.read(1024 * 1024):
+        left -= len(chunk)
+        if left < 0:
+            return False
+        spool.write(chunk)
+    return True

@@ -63,6 +63,11 @@ def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Ta
     if sheet is None:
         return _empty(source.name, problems)
     match = match_header(sheet.header, set(model.model_fields))
+    renamed = [
+        f"{sheet.header[place].strip()} as {name}" for name, place in match.places.items() if name in match.aliased
+    ]
+    if renamed:
+        problems.warn(f"{source.name}: read {', '.join(renamed)}")
     if match.ignored:
         problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(match.ignored)}")
     required = [name for name, field in model.model_fields.items() if field.is_required()]

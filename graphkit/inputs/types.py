@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 from graphkit.inputs.lookalike import check_key
 
@@ -17,6 +18,18 @@ class InputModel(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
 
 
+class DocumentModel(InputModel):
+    """Base of those that a whole YAML or JSON file is held against, though nothing in it is nested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a type is called in the manual: ``Annotated[str, Says("user principal name")]``."""
+
+    words: str
+
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(\d{1,2})/(\d{1,2})/(\d{4})")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -40,6 +53,25 @@ def _check_org(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9]{1,9}", text):
         raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
     return text
+
+
+def _read_guid(text: str) -> str:
+    if not _GUID.fullmatch(text.lower()):
+        raise ValueError("is not an id such as 11111111-2222-3333-4444-555555555555")
+    return text.lower()
+
+
+def _check_registered(code: str, info: ValidationInfo) -> str:
+    """Against the registry, where one was read (``context["orgs"]``, a ``graphkit.engine.orgs.Orgs``)."""
+    orgs = (info.context or {}).get("orgs")
+    if not orgs:
+        return code
+    org = orgs.get(code)
+    if org is None:
+        raise ValueError("is not in the registry of organisations")
+    if not org.open:
+        raise ValueError("is closed, as the registry of organisations says")
+    return code
 
 
 def _split(value: Any) -> Any:
@@ -74,18 +106,40 @@ def _read_day(value: Any) -> Any:
         raise ValueError(f"is not a day of the calendar ({error})") from None
 
 
+def iso_day(text: str) -> str:
+    """``31/03/2026`` as ``2026-03-31``. Raises ValueError."""
+    day: date = _read_day(text)
+    return day.isoformat()
+
+
 Key = Annotated[str, Field(min_length=1), AfterValidator(check_key)]
 """Text that identifies something: no invisible characters, no mixed alphabets."""
 
-Upn = Annotated[str, AfterValidator(_check_upn)]
-Org = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org)]
-Flag = Annotated[bool, BeforeValidator(_read_flag)]
+TenantId = Annotated[str, AfterValidator(_read_guid), Says("id of a tenant")]
+"""In lower case."""
+
+Upn = Annotated[str, AfterValidator(_check_upn), Says("user principal name")]
+
+AnyOrg = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org), Says("organisation code")]
+"""An organisation's code, be it open, closed or not registered: where something is taken away."""
+
+Org = Annotated[AnyOrg, AfterValidator(_check_registered)]
+"""The code of an organisation that may get something: registered and open, where there is a registry."""
+
+Flag = Annotated[
+    bool,
+    BeforeValidator(_read_flag),
+    Says("true or false"),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"enum": [*_WORDS, 1, 0]}]}),
+]
 """true, yes, 1, false, no or 0, in any case."""
 
-Day = Annotated[date, BeforeValidator(_read_day)]
+Day = Annotated[date, BeforeValidator(_read_day), Says("date"), WithJsonSchema({"type": "string"})]
 """YYYY-MM-DD or DD/MM/YYYY."""
 
-TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_LISTED = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]})
+
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split), Says("texts, separated by ;"), _LISTED]
 """Items separated by ``;``, or a YAML list."""
 
-UpnList = Annotated[tuple[Upn, ...], BeforeValidator(_split)]
+UpnList = Annotated[tuple[Upn, ...], BeforeValidator(_split), Says("user principal names, separated by ;"), _LISTED]

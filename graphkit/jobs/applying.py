@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Action
+from graphkit.engine.claim import claimed
+from graphkit.engine.course import Breaker
+from graphkit.engine.effect import settle_effects
+from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
-from graphkit.engine.resource import Context, PlanOptions, total_effect
+from graphkit.engine.rails import broken_rails
+from graphkit.engine.resource import Context, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import Blocked, GraphkitError, RunFileError, WrongTenant
+from graphkit.errors import Blocked, GraphkitError, RunFileError
+from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
+from graphkit.jobs.permitted import check_base, check_take_over
+from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
+from graphkit.jobs.timing import LAST_S, nothing_sent_after
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
 from graphkit.resources import ResourceTable
+from graphkit.safety.sentry import Sentry
+from graphkit.safety.states import KIND
 from graphkit.session import Session
 
 FRESH = ("ready", "empty")
 BEGUN = ("applying", "interrupted", "finished")
-LAST_S = 10.0
-"""Seconds before a deadline, but a twentieth of the time given at most, in which nothing new is sent: what is under way
-may end, and the books are closed."""
 
 
 async def apply(
@@ -35,54 +46,76 @@ async def apply(
     path: Path,
     *,
     resume: bool = False,
+    retry: bool = True,
     deadline: float | None = None,
     results: Path | None = None,
     observer: Callable[[Progress], None] = lambda _: None,
+    worker: str = "",
+    manner: Manner = USUAL,
+    brake: Brake | None = None,
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
-    ``deadline`` is a time of ``session.clock``; the run stops in time for it. Raises ``RunFileError`` if the plan is
-    damaged, expired, consumed or not begun, ``WrongTenant`` if the session is for another tenant or app, ``Blocked`` if
-    a rail stopped the plan, and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then
-    ``resume`` goes on.
+    ``retry`` says whether a resume tries again what failed: a run that is carried out slice by slice would else spend
+    each slice on its failures. ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker``
+    names this process where other hosts can reach the run file too: it then takes the run over from whoever works on
+    it (:mod:`graphkit.engine.lease`) instead of locking it on this machine. ``manner`` adds caution; who pulls
+    ``brake`` stops the run in an orderly way.
+
+    Raises ``RunFileError`` if the plan is damaged, expired, consumed or not begun, ``InUse`` if a process of this
+    machine works on it or on the same objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the
+    session is for another tenant or app, ``Blocked`` if a rail stopped the plan or it does not keep to a lower limit,
+    and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
-    with RunFile.open(path, write=True) as run:
+    with RunFile.open(path, write=True, shared=bool(worker)) as run:
         run.verify()
         header = run.header()
         _check(session, run, header, resume=resume)
-        check_permissions(session, find_recipe(header["recipe"]))
+        check_limits(run, manner.limits)
+        manner = replace(manner, canary=manner.canary or header.get("canary", 0))
+        recipe = find_recipe(header["recipe"])
+        check_take_over(session, recipe)
+        check_permissions(session, recipe)
+        check_base(session, recipe)
         session.call_itself(path.stem)
-        run.set_header(status="applying")
-        if resume:
-            run.retry_failed()
         written = results or path.with_suffix(".results.csv")
-        try:
-            with _nothing_sent_after(session, deadline) as last:
-                await _apply(session, run, header, last, observer)
-        except BaseException as error:
-            if isinstance(error, GraphkitError):
-                error.hint = error.hint or f"graphkit resume {path}"
-            # What stopped the run is to be told, even if the disk takes nothing more.
-            with suppress(RunFileError, OSError):
-                _close_books(run, written)
-            raise
-        _close_books(run, written)
-        return summarise(run, throttled=session.throttled, results=written)
+        with _alone(session, run, header, worker) as others_may_send:
+            run.set_header(status="applying", canary=manner.canary)
+            if resume and retry:
+                run.retry_failed()
+            try:
+                with nothing_sent_after(session, deadline) as last:
+                    await _apply(session, run, manner, brake or Brake(), last, observer, others_may_send)
+            except BaseException as error:
+                if isinstance(error, GraphkitError):
+                    error.hint = error.hint or f"graphkit resume {path}"
+                # What stopped the run is to be told, even if the disk takes nothing more.
+                with suppress(RunFileError, OSError):
+                    _close_books(run, written)
+                raise
+            _close_books(run, written)
+        return summarise(run, throttled=session.throttled, results=written, awaited=manner.wait_s is not None)
 
 
 @contextmanager
-def _nothing_sent_after(session: Session, deadline: float | None) -> Iterator[float]:
-    """Tells the transport, and the time after which nothing new is sent."""
-    if deadline is None:
-        yield math.inf
-        return
-    left = deadline - session.clock.now()
-    left -= min(LAST_S, max(0.0, left) / 20)
-    session.chain.deadline = session.clock.monotonic() + left
-    try:
-        yield session.clock.now() + left
-    finally:
-        session.chain.deadline = math.inf
+def _alone(session: Session, run: RunFile, header: dict[str, Any], worker: str) -> Iterator[bool]:
+    """Hold the run and what it writes; tells whether whoever sent for it before may still be at it."""
+    target = session.target
+    where = f"{target} {target.state.resolve() if target.state else ''} {session.tenant.id}"
+    kinds = [kind for kind, actions in run.counts_by_kind().items() if _writes(actions)]
+    if worker or (target.kind == "simulated" and target.state is None):
+        kinds = []  # of several hosts the lease decides; a simulated tenant without a file is this process's own
+    with claimed(session.settings.runs_dir / "applying", where, kinds, org=header["options"]["org"], run=run.path):
+        lease = Lease.take(run, worker or f"process {os.getpid()}", session.clock.now())
+        try:
+            yield bool(worker) and lease.left_open
+        finally:
+            with suppress(RunFileError):
+                lease.release()
+
+
+def _writes(actions: dict[str, int]) -> bool:
+    return any(count for action, count in actions.items() if Action(action).writes)
 
 
 def _close_books(run: RunFile, results: Path) -> None:
@@ -93,18 +126,39 @@ def _close_books(run: RunFile, results: Path) -> None:
 async def _apply(
     session: Session,
     run: RunFile,
-    header: dict[str, Any],
+    manner: Manner,
+    brake: Brake,
     last: float,
     observer: Callable[[Progress], None],
+    others_may_send: bool,
 ) -> None:
-    options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
+    options = planned_options(run)
+    if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
+        raise Blocked(reasons, hint="plan again")
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         _allow(session, run)
+        session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
         try:
-            await Applier(run, resources, context, session.budget, deadline=last, observer=observer).apply()
+            applier = Applier(
+                run,
+                resources,
+                context,
+                session.budget,
+                deadline=last,
+                observer=observer,
+                breaker=Breaker(manner.failed_share),
+                canary=manner.canary,
+                brake=brake,
+                others_may_send=others_may_send,
+            )
+            with brake.heard_by(lambda: _hurry(session)):
+                await applier.apply()
+                if manner.wait_s is not None:
+                    until = min(session.clock.now() + manner.wait_s, last)
+                    await settle_effects(run, resources, session.clock, until, brake)
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(
@@ -112,7 +166,19 @@ async def _apply(
             )
     finally:
         session.budget.allow_nothing()
+        session.chain.deadline = math.inf
+        session.chain.sentry = None
         snapshot.close()
+
+
+def _hurry(session: Session) -> None:
+    """What waits for its quota is to wait no more; what is on the wire may be answered."""
+    session.chain.deadline = min(session.chain.deadline, session.clock.monotonic() + LAST_S)
+
+
+def _mended(run: RunFile) -> set[str]:
+    """The policies that the run is going to change."""
+    return {str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes}
 
 
 def _allow(session: Session, run: RunFile) -> None:
@@ -133,20 +199,7 @@ def _allow(session: Session, run: RunFile) -> None:
 
 
 def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bool) -> None:
-    if header["tenant"] != session.tenant.id:
-        raise WrongTenant(
-            f"{run.path} was planned for tenant {header['tenant']}, and this is {session.tenant.shown}",
-            hint="sign in to the tenant of the plan, or plan again here",
-        )
-    if header["target"] != str(session.target):
-        raise WrongTenant(f"{run.path} was planned against {header['target']}, not {session.target}")
-    if header["apps"] != session.apps:
-        several = len(header["apps"]) > 1
-        raise WrongTenant(
-            f"{run.path} was planned with the app{'s' if several else ''} {', '.join(header['apps'])}, "
-            f"not {', '.join(session.apps)}",
-            hint=f"apply with the same app registration{'s' if several else ''}, or plan again",
-        )
+    check_place(session, run)
     status = header["status"]
     if header["blocked"]:
         raise Blocked(header["blocked"], hint="change the input or the limits named, and plan again")
@@ -159,7 +212,3 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         )
     if not resume and session.clock.now() > header["expires"]:
         raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
-
-
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.problems import Problems
@@ -18,8 +19,10 @@ from graphkit.recipe import Inputs
 class Asked:
     """A recipe by name and its inputs as given on the command line or in a queue message.
 
-    ``values`` are those of ``--set`` for the ``--map`` file; ``out`` is where the run file goes (default: a new name in
-    the runs folder). Raises ``UsageError`` if there is no input at all.
+    ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
+    (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
+    folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
+    all, unless it is for a report, which can do without.
     """
 
     recipe: str
@@ -30,16 +33,35 @@ class Asked:
     values: Mapping[str, str] = field(default_factory=dict)
     out: Path | None = None
     stdin: BinaryIO | None = None
+    orgs_file: Path | None = None
+    for_report: bool = False
+    within: Path | None = None
 
     def __post_init__(self) -> None:
-        if not (self.inputs or self.map_file):
+        if not (self.inputs or self.map_file or self.for_report):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
 
+    def problems(self) -> Problems:
+        """Where whatever is wrong with these inputs goes."""
+        return Problems(within=self.within)
+
     def open(self, problems: Problems) -> Inputs:
-        """The inputs, ready to be read; what cannot be opened goes to ``problems``."""
+        """The inputs, ready to be read; what cannot be opened goes to ``problems``, what is wrong with the registry
+        too."""
         opened = (
             open_source(given, problems, input_format=self.input_format, stdin=self.stdin) for given in self.inputs
         )
         sources = [source for source in opened if source is not None]
         local_map = open_source(self.map_file, problems) if self.map_file else None
-        return Inputs(sources, problems, local_map=local_map, values=self.values)
+        return Inputs(sources, problems, local_map=local_map, values=self.values, orgs=self._orgs(problems))
+
+    def _orgs(self, problems: Problems) -> Orgs:
+        source = open_source(self.orgs_file, problems) if self.orgs_file else None
+        if source is None:
+            return Orgs()
+        from graphkit.inputs.orgs import read_orgs
+
+        orgs = read_orgs(source, problems)
+        if self.options.org and orgs and orgs.get(self.options.org) is None:
+            problems.add(source.name, "", "unknown-org", f"--org {self.options.org}: is not in this registry")
+        return orgs

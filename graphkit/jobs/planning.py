@@ -7,21 +7,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.change import Desired
 from graphkit.engine.ledger import Ledger
 from graphkit.engine.plan import Planner, chunked
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
+from graphkit.engine.sizes import Sizes
 from graphkit.engine.snapshot import Snapshot
-from graphkit.errors import InputProblem, MissingPermission
-from graphkit.inputs.problems import Problems
+from graphkit.errors import InputProblem, MissingPermission, UsageError
 from graphkit.jobs.asked import Asked
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
-from graphkit.recipe import Inputs, Recipe, find_recipe
+from graphkit.jobs.timing import nothing_sent_after
+from graphkit.private import is_open_to_all, make_folder
+from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
+from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
+
+if TYPE_CHECKING:
+    from graphkit.inputs.fixing import Fixed
 
 EXPIRES_AFTER_H = 24
 """How long a plan may wait for its first apply."""
@@ -29,10 +36,13 @@ EXPIRES_AFTER_H = 24
 Say = Callable[[str], None]
 
 
-def validate(asked: Asked) -> Validated:
-    """Everything that can be checked without the tenant. Sends nothing."""
+def validate(asked: Asked, *, fix: bool = False) -> Validated:
+    """Everything that can be checked without the tenant. Sends nothing.
+
+    With ``fix``, a corrected copy of each table is written beside it. Raises ``UsageError`` where that cannot be.
+    """
     recipe = find_recipe(asked.recipe)
-    problems = Problems()
+    problems = asked.problems()
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
@@ -46,29 +56,54 @@ def validate(asked: Asked) -> Validated:
             places.add((item.origin.file, item.origin.place))
     errors = tuple(dict.fromkeys(problems.found))
     bad = {(error.file, error.where) for error in errors}
-    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings))
+    fixed = _fixed(asked, inputs) if fix else ()
+    return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings), fixed=fixed)
 
 
-async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None) -> Summary:
+def _fixed(asked: Asked, inputs: Inputs) -> tuple[Fixed, ...]:
+    from graphkit.inputs.fixing import write_fixed
+
+    if asked.map_file:
+        raise UsageError(
+            "--fix does not go with --map: the map's own files are put right one by one", hint="leave --map out"
+        )
+    if not inputs.tables:
+        raise UsageError("--fix puts tables right, and no table was read")
+    written = (write_fixed(source, model) for source, model in inputs.tables.values())
+    return tuple(each for each in written if each is not None)
+
+
+async def plan(
+    session: Session, asked: Asked, *, runs_dir: Path, say: Say = lambda _: None, deadline: float | None = None
+) -> Summary:
     """Plan against the tenant that ``session`` is connected to. Sends no write.
 
-    Raises ``InputErrors`` with everything wrong at once, and leaves no run file behind then; a plan that a rail stops
-    is kept, with status ``blocked``.
+    ``deadline`` is a time of ``session.clock``. Raises ``InputErrors`` with everything wrong at once,
+    ``DeadlineReached`` if the plan was not complete in time, and leaves no run file behind then; a plan that a rail
+    stops is kept, with status ``blocked``.
     """
     recipe = find_recipe(asked.recipe)
-    warnings = check_permissions(session, recipe)
-    problems = Problems()
+    check_take_over(session, recipe)
+    warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
+    problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
-    asked = replace(asked, options=replace(asked.options, as_of=asked.options.as_of or today))
+    options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
+    asked = replace(asked, options=options)
     inputs = asked.open(problems)
-    path = asked.out or _new_name(runs_dir, recipe.name, session.clock.now())
+    path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
-    run = RunFile.create(path, _header(session, recipe, asked))
+    make_folder(path.parent)
+    if is_open_to_all(path.parent):
+        problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
+    run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
-            await _fill(session, run, _staged(run, recipe, inputs, asked.options), problems, asked.options)
+            with nothing_sent_after(session, deadline):
+                await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
             run.set_header(warnings=[*warnings, *problems.warnings])
+            if session.recorder:
+                session.recorder.add_inputs(problems.opened.values())
             return summarise(run)
     except BaseException:
         # An unfinished plan is of no use to anyone and may hold personal data.
@@ -78,7 +113,12 @@ async def plan(session: Session, asked: Asked, *, runs_dir: Path, say: Say = lam
 
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
-    yield from recipe.desired(inputs, options)
+    wanted = 0
+    for wish in recipe.desired(inputs, options):
+        wanted += 1
+        yield wish
+    if not (wanted or inputs.problems.found):
+        _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
@@ -87,21 +127,43 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
     run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
 
 
+def _remark_on_nothing(inputs: Inputs, org: str) -> None:
+    """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
+    if org:
+        inputs.problems.warn(f"nothing in the input belongs to --org {org}")
+    elif not inputs.rows_read:
+        name = inputs.sources[0].name if inputs.sources else ""
+        inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
+
+
 async def _fill(
-    session: Session, run: RunFile, wishes: Iterator[Desired], problems: Problems, options: PlanOptions
+    session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
     snapshot = Snapshot()
     try:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
-        context = Context(session.client, session.clock, snapshot, options, ours=ours)
-        planner = Planner(run, ResourceTable(context), context)
-        found: list[InputProblem] = problems.found
+        sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
+        context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs, sizes=sizes)
+        context.domain = session.tenant.domain
+        rails = standard_rails(context)
+        planner = Planner(run, ResourceTable(context), context, rails)
+        found: list[InputProblem] = inputs.problems.found
         await planner.plan(wishes, found, quota_share=session.settings.quota_share, apps=len(session.apps))
+        for rail in rails:
+            inputs.problems.warnings += rail.warnings()
+        if not any(sizes.shrunk()) or options.accept_impact:
+            sizes.keep()
     finally:
         snapshot.close()
 
 
-def check_permissions(session: Session, recipe: Recipe) -> list[str]:
+def _remembered_as(session: Session) -> str:
+    """The tenant by a name that no other has: simulated ones and those of test servers may share an id."""
+    target = session.target
+    return f"{session.tenant.id} {'' if target.kind == 'cloud' else target} {target.state or ''}".strip()
+
+
+def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
     """Warnings about what the token may not do. Raises ``MissingPermission`` where the recipe is useless without."""
     known = session.permissions(recipe.permissions)
     if not known.known:
@@ -111,10 +173,11 @@ def check_permissions(session: Session, recipe: Recipe) -> list[str]:
             f"{recipe.name} needs {', '.join(_named(session, recipe))}, which this identity was not granted",
             hint=f"graphkit auth permissions {recipe.name} shows all of them",
         )
-    return [f"{name} was not granted; writes that need it will be refused" for name in _named(session, recipe)]
+    refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
+    return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
 
 
-def _named(session: Session, recipe: Recipe) -> list[str]:
+def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     """What is missing; with several apps, for which of them."""
     lacking = session.lacking(recipe.permissions)
     if len(session.apps) == 1:
@@ -122,9 +185,10 @@ def _named(session: Session, recipe: Recipe) -> list[str]:
     return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
 
 
-def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
+def header_of(session: Session, recipe: Recipe, chosen: PlanOptions) -> dict[str, Any]:
+    """What binds a new run, and when it was made and expires."""
     now = session.clock.now()
-    options = asdict(asked.options)
+    options = asdict(chosen)
     limits = {name: options.pop(name) for name in ("max_changes", "max_removals", "max_deletes")}
     return {
         "recipe": recipe.name,
@@ -139,7 +203,8 @@ def _header(session: Session, recipe: Recipe, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _new_name(folder: Path, recipe: str, now: float) -> Path:
+def new_name(folder: Path, recipe: str, now: float) -> Path:
+    """A path that is free: ``<UTC time>-<recipe>-<6 characters>.run``."""
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
     taken = 0
     while True:

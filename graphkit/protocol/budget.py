@@ -146,8 +146,7 @@ def _effect_of_post(request: Request) -> Effect:
 
 
 def _bound_members(request: Request) -> int:
-    key = "members@odata.bind"
-    return _count(request.body, key) if request.body and key.encode() in request.body else 0
+    return _count(request.body, "members@odata.bind") if request.body and b"members@odata.bind" in request.body else 0
 
 
 def _count(body: bytes | None, key: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
@@ -150,3 +150,10 @@ class Stage(Protocol):
     """
 
     async def send(self, request: Request) -> Response: ...
+
+
+@runtime_checkable
+class Downloading(Protocol):
+    """A whole chain: it can fetch the file behind a pre-authenticated link, too."""
+
+    async def download(self, link: str, into: BinaryIO) -> None: ...

@@ -1,16 +1,18 @@
-"""A plan or a run as one self-contained page: no script, nothing fetched, every value escaped."""
+"""A plan, a run or a report as one self-contained page: no script, nothing fetched, every value escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Action, Change, Result
+from graphkit.private import open_private
+from graphkit.reports.findings import Cell, Findings, Section, cell_text
 from graphkit.reports.text import ENDED_BADLY, SIGNS, Lines, differences, duration, place
 
 LISTED = 2_000
@@ -45,14 +47,44 @@ def write_html(path: Path, facts: Mapping[str, Any], lines: Lines) -> None:
 
     ``facts`` is the object that ``plan -o json`` prints, with ``outcomes`` once there are some.
     """
+    _write(path, _render(facts, lines))
+
+
+def write_findings(path: Path, facts: Mapping[str, Any], findings: Findings) -> None:
+    """The same for a report; ``facts`` is the object that it prints as JSON, without its sections."""
+    page = _environment({"cell": cell_text}).get_template("findings.html.j2")
+    sections = (_Listed(section) for section in findings.sections)
+    _write(path, page.generate(facts=facts, sections=sections, style=_style()))
+
+
+class _Listed:
+    """What is shown of a section, read while the page is written, and how much is not."""
+
+    def __init__(self, section: Section) -> None:
+        self.title = section.title
+        self.columns = section.columns
+        self._rows = iter(section.rows())
+        self._more: int | None = None
+
+    @property
+    def shown(self) -> Iterator[Sequence[Cell]]:
+        return islice(self._rows, LISTED)
+
+    def more(self) -> int:
+        if self._more is None:
+            self._more = sum(1 for _ in self._rows)
+        return self._more
+
+
+def _write(path: Path, pieces: Iterable[str]) -> None:
     partial = path.with_name(path.name + ".part")
-    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    handle = open_private(partial)
     with open(handle, "w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(_render(facts, lines))
+        stream.writelines(pieces)
     partial.replace(path)
 
 
-def _render(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
+def _environment(filters: Mapping[str, Any]) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -62,11 +94,18 @@ def _render(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "place": place, "differences": differences}
+    environment.filters |= filters
+    return environment
+
+
+def _render(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
+    environment = _environment({"duration": duration, "place": place, "differences": differences})
     kinds, bad = _collect(lines)
     page = environment.get_template("run.html.j2")
     actions = [action for action in Action if any(counts.get(action) for counts in facts["kinds"].values())]
-    return page.generate(facts=facts, kinds=kinds, bad=bad, actions=actions, signs=SIGNS, listed=LISTED, style=_style())
+    yield from page.generate(
+        facts=facts, kinds=kinds, bad=bad, actions=actions, signs=SIGNS, listed=LISTED, style=_style()
+    )
 
 
 def _style() -> Any:

@@ -31,9 +31,12 @@ def printable(text: str) -> str:
     return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii") for mark in text)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Columns as wide as they need to be; numbers to the right."""
-    cells = [[_cut(printable(f"{value:,}" if isinstance(value, int) else str(value))) for value in row] for row in rows]
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, widest: int = WIDEST) -> Iterator[str]:
+    """Columns as wide as they need to be, ``widest`` at most; numbers to the right."""
+    cells = [
+        [_cut(printable(f"{value:,}" if isinstance(value, int) else str(value)), widest) for value in row]
+        for row in rows
+    ]
     widths = [max(len(line[at]) for line in [list(headers), *cells]) for at in range(len(headers))]
     right = [bool(rows) and all(isinstance(row[at], int) for row in rows) for at in range(len(headers))]
     for line in [list(headers), *cells]:
@@ -85,7 +88,9 @@ def summary(facts: Mapping[str, Any]) -> Iterator[str]:
 def headline(facts: Mapping[str, Any]) -> str:
     tenant = facts["tenant"]
     domain = f" ({tenant['domain']})" if tenant.get("domain") else ""
-    return printable(f"{facts['recipe']} for {tenant.get('name') or tenant.get('id', '')}{domain}: {facts['status']}")
+    undo = "undo of " if facts.get("undoes") else ""
+    whom = f"{tenant.get('name') or tenant.get('id', '')}{domain}"
+    return printable(f"{undo}{facts['recipe']} for {whom}: {facts['status']}")
 
 
 def cost(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -97,6 +102,8 @@ def cost(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def remarks(facts: Mapping[str, Any]) -> Iterator[str]:
+    for remark in facts.get("remarks", ()):
+        yield f"note: {printable(remark)}"
     for warning in facts["warnings"]:
         yield f"warning: {printable(warning)}"
     for reason in facts["blocked"]:
@@ -147,6 +154,8 @@ def differences(change: Change) -> Iterator[tuple[str, str, str]]:
 def outcome_lines(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
     """How a run ended: the counts, and everything that did not end well with its row and the service's own words."""
     yield counted(facts["outcomes"])
+    if facts.get("effective"):
+        yield f"  effective: {counted(facts['effective'])}"
     if facts.get("leftOut"):
         yield f"  input rows left out as invalid: {facts['leftOut']:,}; the results file names them"
     for change, result in lines:
@@ -170,5 +179,5 @@ def one_failure(change: Change, result: Result) -> Iterator[str]:
     yield f"      {printable(said + trace)}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+def _cut(text: str, widest: int = WIDEST) -> str:
+    return text if len(text) <= widest else text[: widest - 1] + "…"

@@ -153,6 +153,11 @@ class PolicyAssignments(Resource):
         whole = after.get("mode") == AUTHORITATIVE
         return reading.known and live == (_in_order(own) if whole else _merged(own, live))
 
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        """Nothing more and nothing less: a target that somebody added since is not to go with ours."""
+        live = (reading.value or {}).get("targets") or []
+        return reading.known and live == self._bound((change.after or {}).get("targets", []))
+
     def inverse(self, change: Change, object_id: str) -> Change:
         """The set as it was, as a whole."""
         before = {"targets": (change.before or {}).get("targets", [])}

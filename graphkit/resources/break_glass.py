@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphkit.engine.resource import Context
-from graphkit.protocol.odata import segment
-from graphkit.resources.reading import read_list
+from graphkit.resources.memberships import read_membership
 from graphkit.resources.references import find_groups, find_users
 from graphkit.resources.users import GUID
 
@@ -25,7 +24,8 @@ NOTHING_DECLARED = (
 
 @dataclass(frozen=True, slots=True)
 class BreakGlass:
-    """One declared account or group. ``groups`` are all that an account is in, nested ones included.
+    """One declared account or group. ``groups`` are all that an account is in, nested ones included,
+    but for what hangs on a dynamic group: its rule could take the account out at any time.
 
     ``why`` says what could not be looked up; then nothing counts as excluding it.
     """
@@ -77,10 +77,8 @@ async def find_break_glass(context: Context, names: Sequence[str]) -> list[Break
 
 
 async def _account(context: Context, name: str, user_id: str) -> BreakGlass:
-    """With its groups as the service tells them."""
-    path = f"/users/{segment(user_id)}/transitiveMemberOf/microsoft.graph.group?$select=id"
-    reading = await read_list(context.client, path)
-    if reading.value is None:
-        return BreakGlass(name, user_id.lower(), why=f"its groups could not be read: {reading.why or 'not found'}")
-    groups = frozenset(str(group["id"]).lower() for group in reading.value["value"])
-    return BreakGlass(name, user_id.lower(), groups=groups)
+    """With the groups that it is in as the service tells them, those apart that a rule may take it out of."""
+    membership = await read_membership(context, user_id)
+    if membership.why:
+        return BreakGlass(name, user_id.lower(), why=membership.why)
+    return BreakGlass(name, user_id.lower(), groups=membership.solid)

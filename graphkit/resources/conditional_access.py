@@ -67,6 +67,9 @@ _FINDERS: Mapping[str, Callable[[Context, Iterable[str]], Awaitable[Found]]] = {
 }
 
 
+TIME_BASED = {"authenticationType": "primaryAndSecondaryAuthentication", "frequencyInterval": "timeBased"}
+
+
 class ConditionalAccessPolicies(NamedObjects):
     """``properties`` as Graph has them, names in place of ids until ``resolve``.
 
@@ -204,10 +207,15 @@ class ConditionalAccessPolicies(NamedObjects):
             yield f"{there} policies are there and {new} would be made: a tenant holds at most {MAX_POLICIES}"
 
     def sent(self, body: dict[str, Any]) -> dict[str, Any]:
-        """``clientAppTypes`` is never null, and its default not to be relied on in a change of the conditions."""
-        if not body.get("conditions"):
-            return body
-        return {**body, "conditions": {"clientAppTypes": ["all"], **body["conditions"]}}
+        """``clientAppTypes`` is never null; its default, and those of a sign-in frequency, are not to be relied on in a
+        change of what holds them."""
+        sent = dict(body)
+        if body.get("conditions"):
+            sent["conditions"] = {"clientAppTypes": ["all"], **body["conditions"]}
+        sessions = body.get("sessionControls") or {}
+        if sessions.get("signInFrequency"):
+            sent["sessionControls"] = {**sessions, "signInFrequency": {**TIME_BASED, **sessions["signInFrequency"]}}
+        return sent
 
 
 def references(policy: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:

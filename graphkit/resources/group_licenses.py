@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present
-from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Pace, Reading, Verdict, present
+from graphkit.engine.resource import Context, PlanView, Resource, as_desired
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_effects import effects_on_groups
 from graphkit.resources.reading import read_each
 from graphkit.resources.skus import Skus
 
@@ -28,6 +29,7 @@ class GroupLicenses(Resource):
     kind = "group.license"
     rank = 1
     visibility_s = 120.0
+    pace = Pace.LATER
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -45,10 +47,20 @@ class GroupLicenses(Resource):
         return problems
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        groups = [item.properties["group"] for item in items]
-        ids = {group: self.context.object_ids.get(("group", group), "") for group in groups}
         # A group that this run has just made holds no licence yet, and replicas may not even show it.
-        ask = [group for group in ids if ids[group] and ("group", group) not in self.context.created]
+        new = {key for kind, key in self.context.created if kind == "group"}
+        return await self._read(
+            items, [item.properties["group"] for item in items if item.properties["group"] not in new]
+        )
+
+    async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
+        """By then a new group may hold what this run has given it."""
+        items = [as_desired(change) for change in pack]
+        return await self._read(items, [item.properties["group"] for item in items])
+
+    async def _read(self, items: Sequence[Desired], groups: Iterable[str]) -> Sequence[Reading]:
+        ids = {group: self.context.object_ids.get(("group", group), "") for group in groups}
+        ask = [group for group in ids if ids[group]]
         paths = [f"/groups/{segment(ids[group])}?$select=id,assignedLicenses" for group in ask]
         found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
         return [_of_sku(found.get(item.properties["group"], ABSENT), item.properties["skuId"]) for item in items]
@@ -72,16 +84,20 @@ class GroupLicenses(Resource):
             )
         ]
 
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        return await effects_on_groups(self.context, changes)
+
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/groups/{id}/assignLicense")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after = change.after or {}
-        group = self.context.object_id("group", after["group"])
+        properties = after or change.before or {}
+        group = self.context.object_id("group", properties["group"])
         body = {
-            "addLicenses": [{"skuId": after["skuId"], "disabledPlans": after["disabledPlans"]}],
-            "removeLicenses": [],
+            "addLicenses": [{name: after[name] for name in ("skuId", "disabledPlans")}] if after else [],
+            "removeLicenses": [] if after else [properties["skuId"]],
         }
         return Request(
             method="POST",

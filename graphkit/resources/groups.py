@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Reading
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present
 from graphkit.engine.resource import PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
-from graphkit.protocol.odata import keyed, segment
+from graphkit.protocol.odata import keyed, literal, query, segment
 from graphkit.resources.owners import resolve_owners, user_link
 from graphkit.resources.reading import differing, read_each
+from graphkit.resources.recycling import deletion, restoring
 from graphkit.resources.users import users_matching
 
 COMPARED = ("displayName", "description", "visibility")
@@ -40,6 +41,9 @@ class Groups(Resource):
     kind = "group"
     rank = 0
     visibility_s = 120.0
+    # Deleted groups, security groups by now included, can be restored for 30 days
+    # (https://learn.microsoft.com/graph/api/group-delete), with members, owners and, where there is one, the team.
+    undo = Undo.WINDOW
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
         """Members that a rule describes (``rails["filter"]``, a ``$filter`` on /users), as of now."""
@@ -55,10 +59,24 @@ class Groups(Resource):
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         paths = [f"{keyed('groups', 'uniqueName', item.key)}?$select={SELECT}" for item in items]
         readings = await read_each(self.context.client, paths)
+        await self._find_namesakes(items, readings)
         for item, reading in zip(items, readings, strict=True):
             if reading.value:
                 self.context.object_ids[self.kind, item.key] = str(reading.value["id"])
         return readings
+
+    async def _find_namesakes(self, items: Sequence[Desired], readings: list[Reading]) -> None:
+        """A mailNickname belongs to one Microsoft 365 group only: who has it already is the one, or is in the way."""
+        ask = [
+            at
+            for at, (item, reading) in enumerate(zip(items, readings, strict=True))
+            if reading == ABSENT and UNIFIED in item.properties.get("groupTypes", ())
+        ]
+        filters = [f"mailNickname eq {literal(items[at].properties['mailNickname'])}" for at in ask]
+        paths = [f"/groups{query({'$filter': each, '$select': SELECT})}" for each in filters]
+        for at, found in zip(ask, await read_each(self.context.client, paths), strict=True):
+            same = [each for each in (found.value or {}).get("value") or () if UNIFIED in each["groupTypes"]]
+            readings[at] = present(same[0]) if same else found if not found.known else ABSENT
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin, needs=wanted.needs)
@@ -73,21 +91,42 @@ class Groups(Resource):
             line.note = f"{wanted.key} is the uniqueName of a group that is not a Microsoft 365 group ({found['id']})"
         else:
             line.before = self.before_image(reading)
-            if differing(wanted.properties, found, (name for name in COMPARED if name in wanted.properties)):
+            if str(found.get("uniqueName") or "").casefold() != wanted.key.casefold():
+                self._take_over(line, found)
+            elif differing(wanted.properties, found, (name for name in COMPARED if name in wanted.properties)):
                 line.action = Action.UPDATE
         return [line]
+
+    def _take_over(self, line: Change, found: dict[str, Any]) -> None:
+        """A group of that mailNickname without our uniqueName, which can be given once
+        (https://learn.microsoft.com/graph/api/group-update)."""
+        named = found.get("uniqueName")
+        line.action = Action.UPDATE if self.context.options.adopt and not named else Action.BLOCKED
+        line.note = f"{line.key} is the mailNickname of a group that graphkit did not make ({found['id']})"
+        if named:
+            line.note += f", and its uniqueName is {named}"
+        elif line.action is Action.BLOCKED:
+            line.note += "; --adopt takes it over"
 
     def before_image(self, reading: Reading) -> dict[str, Any] | None:
         if reading.value is None:
             return None
-        return {name: reading.value.get(name) for name in ("id", *COMPARED)}
+        return {name: reading.value.get(name) for name in ("id", *COMPARED, "uniqueName")}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        return [("PATCH", "/groups/{id}")]
+        if change.action is Action.DELETE:
+            return [("DELETE", "/groups/{id}")]
+        restored = change.action is Action.CREATE and "id" in (change.after or {})
+        return [("POST", "/directory/deletedItems/{id}/restore") if restored else ("PATCH", "/groups/{id}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after = change.after or {}
+        before = change.before or {}
+        if change.action is Action.DELETE:
+            return deletion(f"/groups/{segment(before['id'])}")
+        if change.action is Action.CREATE and "id" in after:
+            return restoring("/directory/deletedItems", after["id"], target=f"group:{change.key}")
         if change.action is Action.CREATE:
             body = {name: value for name, value in after.items() if name not in ("uniqueName", "ownerIds")}
             idempotency = Idempotency.CONVERGENT
@@ -103,8 +142,9 @@ class Groups(Resource):
                 idempotency=idempotency,
                 target=f"group:{change.key}",
             )
-        before = change.before or {}
         body = {name: after[name] for name in differing(after, before, (name for name in COMPARED if name in after))}
+        if after.get("uniqueName") and not before.get("uniqueName"):
+            body["uniqueName"] = after["uniqueName"]
         return Request(
             method="PATCH",
             path=f"/groups/{segment(before['id'])}",

@@ -7,6 +7,7 @@ Twenty are added by one ``PATCH /groups/{id}`` with ``members@odata.bind``: one 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,28 +15,36 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present, unknown
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Verdict, present, unknown
+from graphkit.engine.forecast import Alternative
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_effects import effects_on_members
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
 PAGE = 999
+WORTH_A_LINE = 200
+"""People from whom on the two ways to license them are told apart in a plan."""
 
 
 class Members(Resource):
     """``properties``: group (key of a ``group``), user (userPrincipalName or id). ``resolve`` adds userId.
 
     The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
-    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed).
+    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed); those of
+    the member ``signs_in`` (leave out disabled accounts).
     """
 
     kind = "group.member"
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
+    goes_with = frozenset({"group"})
+    # Where the group gives licences.
+    pace = Pace.PERHAPS_LATER
     # The service itself refuses to add a member twice, and that answer is read back.
     rechecked = False
 
@@ -52,7 +61,9 @@ class Members(Resource):
         found, problems = await self._users.resolve(items)
         for item, user in found:
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
-        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items))
+            if item.rails.get("signs_in") and user.get("accountEnabled") is False:
+                item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
+        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items if not item.absent))
         return problems
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
@@ -114,6 +125,26 @@ class Members(Resource):
                 before = {"group": group.key, "user": user_id, "userId": user_id}
                 yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
 
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """Licences by group against licences one by one: twenty people to a write, or one."""
+        pools = {group.key for group in view.wanted("group") if group.rails.get("sku")}
+        added = Counter(
+            _group_of(change)
+            for change in view.changes(self.kind)
+            if change.action is Action.ADD and _group_of(change) in pools
+        )
+        people = sum(added.values())
+        if people < WORTH_A_LINE:
+            return None
+        return Alternative(
+            chosen="licences by group",
+            route=("PATCH", "/groups/{id}"),
+            writes=sum(math.ceil(count / self.pack_limit) for count in added.values()),
+            other="one by one",
+            other_route=("POST", "/users/{id}/assignLicense"),
+            other_writes=people,
+        )
+
     async def guard(self, view: PlanView) -> list[str]:
         groups = {group.key: group for group in view.wanted("group")}
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
@@ -155,8 +186,9 @@ class Members(Resource):
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for wanted in view.wanted(self.kind):
-                sku = skus.find(groups[wanted.properties["group"]].rails.get("sku", "")) if groups else None
-                if sku and sku.sku_id not in wanted.rails.get("holds", ()):
+                group = groups.get(wanted.properties["group"])
+                sku = skus.find(group.rails.get("sku", "")) if group else None
+                if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
                     yield sku.part_number, wanted.origin
 
         return skus.shortages(demand)
@@ -191,6 +223,9 @@ class Members(Resource):
 
     async def identify(self, change: Change, response: Response) -> str:
         return str((change.after or change.before or {})["userId"])
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        return await effects_on_members(self.context, changes)
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         (group,) = {(change.after or change.before or {})["group"] for change in pack}

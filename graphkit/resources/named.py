@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present, unknown
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present, unknown
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.errors import InputProblem
-from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.protocol.schema import StructuredType, Version, canonical, schema
 from graphkit.resources.reading import differing, read_list
+from graphkit.resources.recycling import deletion, restoring
 
 STALE_S = 15.0
 """How old a list may be that stands for reading an object again. The service admits one request a second in all, so
@@ -42,6 +43,8 @@ class NamedObjects(Resource):
     visibility_s = 120.0
     refuses_twins = False
     in_flight = 4
+    # Deleted ones can be restored for 30 days (https://learn.microsoft.com/graph/api/resources/policydeletableitem).
+    undo = Undo.WINDOW
     recorded = True
 
     def __init__(self, context: Context) -> None:
@@ -73,6 +76,9 @@ class NamedObjects(Resource):
                 at = self.context.clock.monotonic()
                 reading = await read_list(self.context.client, self.path, version)
                 self._lists[version] = (at, reading)
+                if reading.known:
+                    count = len((reading.value or {}).get("value", ()))
+                    self.context.sizes.note(f"the {self.noun} list ({version})", count)
         return reading
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
@@ -144,14 +150,30 @@ class NamedObjects(Resource):
         form = canonical(_replaced(body, ids), self.type_name, version_of(properties))
         return {**form, "api": properties["api"]} if "api" in properties else form
 
+    def inverse(self, change: Change, object_id: str) -> Change:
+        """An update is taken back as a whole: what it brought in addition goes again."""
+        back = super().inverse(change, object_id)
+        if change.action is Action.UPDATE:
+            kept = {name: value for name, value in (change.after or {}).items() if name == "api"}
+            back.after = {**{name: value for name, value in (change.before or {}).items() if name != "id"}, **kept}
+        return back
+
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.DELETE:
+            return [("DELETE", f"{self.path}/{{id}}")]
         return [("POST", self.path) if change.action is Action.CREATE else ("PATCH", f"{self.path}/{{id}}")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
         after, before = self.bound(change.after or {}), change.before or {}
-        version = version_of(after)
+        version = version_of(change.after or change.before or {})
         after.pop("api", None)
+        if change.action is Action.DELETE:
+            return deletion(f"{self.path}/{segment(before['id'])}", version)
+        if change.action is Action.CREATE and "id" in (change.after or {}):
+            folder, _, name = self.path.rpartition("/")
+            deleted = f"{folder}/deletedItems/{name}"
+            return restoring(deleted, (change.after or {})["id"], target=f"{self.kind}:{change.key}", version=version)
         if change.action is Action.CREATE:
             return Request(
                 method="POST",
@@ -172,6 +194,10 @@ class NamedObjects(Resource):
             version=version,
             idempotency=Idempotency.CONVERGENT,
         )
+
+    async def identify(self, change: Change, response: Response) -> str:
+        """What comes back out of the recycle bin keeps its id."""
+        return str((change.after or {}).get("id") or "") or await super().identify(change, response)
 
     def sent(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body with what the service insists on."""

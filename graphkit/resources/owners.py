@@ -17,6 +17,7 @@ from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.reading import list_below
+from graphkit.resources.recycling import deletion
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
 
@@ -30,6 +31,7 @@ class Owners(Resource):
     kind = "group.owner"
     rank = 1
     visibility_s = 120.0
+    goes_with = frozenset({"group"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -59,12 +61,16 @@ class Owners(Resource):
         )
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
+        if change.action is Action.REMOVE:
+            return [("DELETE", "/groups/{id}/owners/{owner}/$ref")]
         return [("POST", "/groups/{id}/owners/$ref")]
 
     def request(self, pack: Sequence[Change]) -> Request:
         (change,) = pack
-        after = change.after or {}
+        after = change.after or change.before or {}
         group_id = self.context.object_id("group", after["group"])
+        if change.action is Action.REMOVE:
+            return deletion(f"/groups/{segment(group_id)}/owners/{segment(after['userId'])}/$ref")
         return Request(
             method="POST",
             path=f"/groups/{segment(group_id)}/owners/$ref",

@@ -6,16 +6,21 @@ disabledPlans, so those are read, merged and written (https://learn.microsoft.co
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present
+from graphkit.engine.forecast import Alternative
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.members import WORTH_A_LINE, Members
 from graphkit.resources.reading import read_each
 from graphkit.resources.skus import Skus
 from graphkit.resources.users import Users
@@ -87,13 +92,52 @@ class UserLicenses(Resource):
         before = self.before_image(reading)
         action = Action.ADD
         if before is not None:
-            merged = sorted({*before["disabledPlans"], *after["disabledPlans"]})
+            exact = wanted.properties.get("exact")
+            merged = sorted({*([] if exact else before["disabledPlans"]), *after["disabledPlans"]})
             action = Action.NOOP if merged == before["disabledPlans"] else Action.UPDATE
             after["disabledPlans"] = merged
+            after.update({"exact": True} if exact else {})
         why = _obstacle(wanted, before) if action.writes else ""
         if why:
             return [Change(kind=self.kind, key=key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
         return [Change(kind=self.kind, key=key, action=action, before=before, after=after, origin=wanted.origin)]
+
+    def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
+        """Only what was given directly can be taken directly; the plans that are off come back as they were."""
+        for line in super().removal(wanted, reading):
+            line.key = f"{wanted.properties['user'].lower()}/{wanted.properties['sku']}"
+            if line.before is not None and reading.value:
+                if reading.value.get("inherited"):
+                    line.action, line.before = Action.BLOCKED, None
+                    line.note = f"{wanted.properties['user']} holds it through a group: take them out of that group"
+                else:
+                    line.before["disabledPlans"] = reading.value["disabledPlans"]
+            yield line
+
+    def left_as_written(self, change: Change, reading: Reading) -> bool:
+        """With exactly these plans turned off; the merge of a wish with what is there would hide a difference."""
+        return self.settled(_exactly(change), reading)
+
+    def inverse(self, change: Change, object_id: str) -> Change:
+        back = super().inverse(change, "")
+        return _exactly(back) if back.action is Action.UPDATE else back
+
+    def alternative(self, view: PlanView) -> Alternative | None:
+        """Licences one by one against a group for each product, into which twenty people go with one write."""
+        adds = [change.key for change in view.changes(self.kind) if change.action is Action.ADD]
+        products = Counter(key.rpartition("/")[2] for key in adds)
+        people = len({key.rpartition("/")[0] for key in adds})
+        if people < WORTH_A_LINE:
+            return None
+        return Alternative(
+            chosen="licences one by one",
+            route=("POST", "/users/{id}/assignLicense"),
+            writes=people,
+            other="by group, with licenses.pools",
+            other_route=("PATCH", "/groups/{id}"),
+            # For each group, one write makes it and another gives it its licence.
+            other_writes=sum(math.ceil(count / Members.pack_limit) + 2 for count in products.values()),
+        )
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
@@ -112,17 +156,23 @@ class UserLicenses(Resource):
         return change.key.rsplit("/", 1)[0]
 
     def request(self, pack: Sequence[Change]) -> Request:
-        licences = [change.after or {} for change in pack]
+        licences = [change.after for change in pack if change.after]
+        removed = [change.before["skuId"] for change in pack if change.before and change.action is Action.REMOVE]
         body = {
             "addLicenses": [{"skuId": each["skuId"], "disabledPlans": each["disabledPlans"]} for each in licences],
-            "removeLicenses": [],
+            "removeLicenses": removed,
         }
         return Request(
             method="POST",
-            path=f"/users/{segment(licences[0]['userId'])}/assignLicense",
+            path=f"/users/{segment((pack[0].after or pack[0].before or {})['userId'])}/assignLicense",
             body=msgspec.json.encode(body),
             idempotency=Idempotency.CONVERGENT,
         )
+
+
+def _exactly(change: Change) -> Change:
+    """Plans that the user has turned off besides are turned on again."""
+    return replace(change, after={**change.after, "exact": True}) if change.after else change
 
 
 def _reading(item: Desired, users: dict[str, Reading]) -> Reading:

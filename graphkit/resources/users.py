@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
+from graphkit.client.partition import PARALLEL, WORTH_IT
 from graphkit.engine.change import ABSENT, Desired, Origin, Reading, present
 from graphkit.engine.resource import Context
 from graphkit.errors import InputErrors, InputProblem, ServiceError
@@ -18,7 +19,7 @@ PAGE = 999
 FEW = 200
 """Up to this many are asked for one by one without first asking how many there are."""
 PAGE_S = 0.5
-"""Seconds a page takes, each waiting for the one before."""
+"""Seconds a page takes, each waiting for the one before, in as many walks as a large tenant is divided into."""
 READS_PER_S = 800.0
 """Reads a second under the resource unit quota of a large tenant (learn.microsoft.com/graph/throttling-limits)."""
 
@@ -74,12 +75,16 @@ class Users:
         if self._snapshot.is_complete(self._kind) or count <= FEW:
             return
         total = await self._total()
-        if total is not None and count / READS_PER_S < total / PAGE * PAGE_S:
+        if total is not None and count / READS_PER_S < seconds_for_all(total):
             return
-        # Whoever is missing counts as no user of the tenant, and as no member of an authoritative group.
-        users = self._context.client.list("/users", params={"$select": self._select, "$top": str(PAGE)}).proved()
+        # Whoever is missing counts as no user of the tenant, and as no member of an authoritative group: what comes in
+        # parts is complete only if it is as many as the service counts.
+        users = self._context.client.list_partitioned("/users", params={"$select": self._select, "$top": str(PAGE)})
+        count = 0
         async for page in users.pages():
+            count += len(page)
             self._snapshot.put(self._kind, _by_name(page))
+        self._context.sizes.note("the users of the tenant", count)
         self._snapshot.mark_complete(self._kind)
 
     def _path(self, key: str) -> str:
@@ -93,14 +98,21 @@ class Users:
         return int(count)
 
 
+def seconds_for_all(total: int) -> float:
+    """How long it takes to read so many users from the first to the last, about."""
+    return total / PAGE * PAGE_S / (PARALLEL if total > WORTH_IT * PAGE else 1)
+
+
 async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIterator[list[dict[str, Any]]]:
     """Pages of the users that a ``$filter`` selects; kept in the snapshot too.
 
     Raises ``InputErrors`` if the service does not understand the filter.
     """
     params = {"$filter": rule, "$select": SELECT, "$top": str(PAGE)}
+    count = 0
     try:
         async for page in context.client.pages("/users", params=params):
+            count += len(page)
             context.snapshot.put("user", _by_name(page))
             yield page
     except ServiceError as error:
@@ -108,6 +120,7 @@ async def users_matching(context: Context, rule: str, origin: Origin) -> AsyncIt
             raise
         message = f"filter: {rule!r} is refused by the service: {error.service_message}"
         raise InputErrors([InputProblem(origin.file, origin.place, "bad-filter", message)]) from error
+    context.sizes.note(f"the users that match {rule}", count)
 
 
 def _by_name(users: Iterable[dict[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -16,6 +16,7 @@ from graphkit.sandbox.memory.diff import Difference, differences
 from graphkit.sandbox.memory.log import Entry
 from graphkit.sandbox.memory.state import stored_time
 from graphkit.sandbox.scenarios import Scenario, load_scenario, scenario_names, scenarios
+from graphkit.sandbox.seeding.adopt import adopt, seed_after
 from graphkit.sandbox.seeding.furnish import furnish
 from graphkit.sandbox.seeding.seed import Seed
 from graphkit.sandbox.tenant import Clock, SimulatedTenant
@@ -32,6 +33,7 @@ __all__ = [
     "Scenario",
     "Seed",
     "SimulatedTenant",
+    "adopt",
     "differences",
     "furnish",
     "instant",
@@ -39,6 +41,7 @@ __all__ = [
     "make_authority",
     "scenario_names",
     "scenarios",
+    "seed_after",
     "serve",
     "stored_time",
 ]

@@ -346,6 +346,10 @@ class SimulatedTenant:
             self._commit(call.now, call, decided or strikes.told(reply.status))
         return reply
 
+    def keep(self) -> None:
+        """Commit what was put into ``state`` by hand, for tests and demonstrations; no write is logged."""
+        self._commit(self.clock.now())
+
     def _commit(self, now: float, call: Call | None = None, told: tuple[int, bool] = (0, False)) -> None:
         """Everything that was changed, in one transaction, before anybody is told."""
         state = self.state

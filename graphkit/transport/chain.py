@@ -6,11 +6,13 @@ With several identities there is one governor, batcher and auth for each, and th
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import httpx
 
 from graphkit.clock import Clock
+from graphkit.errors import UsageError
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import TokenSource
@@ -18,9 +20,10 @@ from graphkit.protocol.message import Request, Response, Stage
 from graphkit.protocol.quota import Bucket
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import SLOTS, Batcher
+from graphkit.transport.download import Downloads
 from graphkit.transport.fleet import Fleet, Ship
 from graphkit.transport.governor import PARK_AFTER, Governor, MakeMeter
-from graphkit.transport.guard import Guard
+from graphkit.transport.guard import Guard, Sentry
 from graphkit.transport.meter import Meter
 from graphkit.transport.retry import Hook, Retry
 from graphkit.transport.tally import SCOPES, TalliedMeter, Tally
@@ -30,12 +33,21 @@ from graphkit.transport.wire import Timeouts, Wire
 class Chain:
     """The whole transport as one stage. ``budget`` may be replaced, as when a plan turns into its application."""
 
-    def __init__(self, guard: Guard, retry: Retry, fleet: Fleet, governor: Governor | Fleet, wire: Wire) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        retry: Retry,
+        fleet: Fleet,
+        governor: Governor | Fleet,
+        wire: Wire,
+        downloads: Downloads | None = None,
+    ) -> None:
         self._guard = guard
         self._retry = retry
         self._fleet = fleet
         self.governor = governor
         self._wire = wire
+        self._downloads = downloads
 
     @property
     def budget(self) -> WriteBudget:
@@ -59,6 +71,15 @@ class Chain:
         return self.governor.throttled
 
     @property
+    def sentry(self) -> Sentry | None:
+        """What looks at each write just before it leaves, if anything does."""
+        return self._guard.sentry
+
+    @sentry.setter
+    def sentry(self, sentry: Sentry | None) -> None:
+        self._guard.sentry = sentry
+
+    @property
     def deadline(self) -> float:
         """A reading of the clock's ``monotonic`` after which nothing is sent; infinite if there is none.
 
@@ -70,8 +91,15 @@ class Chain:
     def deadline(self, at: float) -> None:
         self.governor.deadline = self._retry.deadline = at
 
-    async def send(self, request: Request) -> Response:
-        return await self._guard.send(request)
+    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+        # Handed on as it is: each coroutine around a coroutine is paid for at every turn.
+        return self._guard.send(request)
+
+    async def download(self, link: str, into: BinaryIO) -> None:
+        """The file behind a pre-authenticated link; see :class:`Downloads`."""
+        if self._downloads is None:
+            raise UsageError("this chain ends where no file can be fetched")
+        await self._downloads.fetch(link, into, user_agent=self.user_agent)
 
     async def aclose(self) -> None:
         """Cancel what is under way and close the connections."""
@@ -130,7 +158,8 @@ def build_chain(
     renew = fleet.renew if several else first.auth.renew
     retry = Retry(following, clock, renew=renew, hooks=hooks, chance=chance, park_after=park_after)
     guard = Guard(retry, graph_root=cloud.graph_root, budget=budget)
-    return Chain(guard, retry, fleet, fleet if several else first.governor, edge)
+    downloads = Downloads(wire, cloud=cloud, clock=clock, timeouts=timeouts)
+    return Chain(guard, retry, fleet, fleet if several else first.governor, edge, downloads)
 
 
 def _meters(app: str, tenant_wide: dict[str, Meter], tally: Tally | None, clock: Clock) -> MakeMeter:

@@ -15,7 +15,7 @@ from graphkit.protocol.message import Request, Response
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import Batcher
 from graphkit.transport.governor import Governor
-from graphkit.transport.ledger import Use
+from graphkit.transport.use import Use
 from graphkit.transport.utilisation import Utilisation
 
 

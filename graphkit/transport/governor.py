@@ -19,8 +19,8 @@ from graphkit.protocol.message import Request, Response, Stage
 from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
-from graphkit.transport.ledger import Use
 from graphkit.transport.meter import Meter
+from graphkit.transport.use import Use
 from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 from urllib.parse import unquote
 
-from graphkit.errors import ConnectionFailed, Stopped, UntrustedDestination, UsageError
+from graphkit.errors import Blocked, ConnectionFailed, Stopped, UntrustedDestination, UsageError
 from graphkit.protocol.budget import WriteBudget, effect_of, is_read
 from graphkit.protocol.message import READ_METHODS, Request, Response, Stage
+
+
+class Sentry(Protocol):
+    """Looks at each write just before it leaves. Sends it on, or raises ``Blocked`` and sends nothing."""
+
+    async def send(self, request: Request, send: Callable[[Request], Awaitable[Response]]) -> Response: ...
 
 
 class Guard:
@@ -19,6 +27,7 @@ class Guard:
         self._following = following
         self._origin = graph_root + "/"
         self.budget = budget
+        self.sentry: Sentry | None = None
 
     async def send(self, request: Request) -> Response:
         self._check_address(request.path)
@@ -27,8 +36,9 @@ class Guard:
         effect = effect_of(request)
         self.budget.spend(effect)
         try:
-            response = await self._following.send(request)
-        except (ConnectionFailed, Stopped):
+            send = self._following.send
+            response = await (self.sentry.send(request, send) if self.sentry else send(request))
+        except (Blocked, ConnectionFailed, Stopped):
             self.budget.refund(effect)
             raise
         if 400 <= response.status < 500:

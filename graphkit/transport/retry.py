@@ -127,7 +127,7 @@ class Retry:
 
     async def send(self, request: Request) -> Response:
         target = self._turns.target(request)
-        if target:
+        if target and not self._turns.taken(target, request.commutative):
             await self._turns.take(target, request.commutative)
         try:
             # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.

@@ -8,19 +8,22 @@ requests go. Whoever dies takes no more with it than the lot it held: the time o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from graphkit.protocol.quota import Bucket
 from graphkit.transport.meter import Meter
+from graphkit.transport.use import Use
 
 LOT_S = 2.0
 """A lot is what went in so many seconds of late, within its bounds."""
 KEPT_S = 5.0
 """So long after its time a place may still be used. Then it is lost, and a lot must not be larger than is used."""
 SCOPES = frozenset({"app", "tenant", "app+tenant"})
-"""What is worth sharing. The counters of single teams and channels are many, and two runs seldom meet at one."""
+"""What is shared. The counters of single teams and channels are thousands, each asked for a few times, and a tally is
+written anew at each reservation; two runs seldom meet at one, and where they do, the service's 429 stops just that one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Tally(Protocol):
 
     def stop(self, name: str, until: float, free: float, now: float) -> None:
         """The service closed the counter for everybody until ``until``; places are free from ``free`` on."""
+        ...
+
+    def tell(self, uses: Sequence[Use]) -> None:
+        """What this process takes now from which quotas, for whoever asks; nothing once it ends. Never raises."""
         ...
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from graphkit.engine.change import Desired, Origin
@@ -37,6 +37,9 @@ WINDOWS_NEEDS = ("os_floor", "bitlocker", "secure_boot")
 ENCRYPTION = frozenset(PLATFORMS) - {"iOS"}
 """Platforms whose policies know storageRequireEncryption (v1.0 metadata; beta models)."""
 _VERSION = re.compile(r"\d{1,5}(\.\d{1,5}){0,3}", re.ASCII)
+
+
+FLOOR_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "integer"}}]}
 
 
 def _read_floor(value: Any) -> Any:
@@ -80,7 +83,7 @@ class Policy(InputModel):
         default=None, description="organisation code; for --org, and first word of the new policy's name"
     )
     platform: Annotated[str, AfterValidator(_check_platform)] = Field(description=f"one of {', '.join(PLATFORMS)}")
-    os_floor: Annotated[list[str], BeforeValidator(_read_floor)] | None = Field(
+    os_floor: Annotated[list[str], BeforeValidator(_read_floor), WithJsonSchema(FLOOR_SCHEMA)] | None = Field(
         default=None,
         validate_default=True,
         description="lowest version; for Windows four numbers, or several branches as {branch: build} (beta)",
@@ -185,7 +188,13 @@ def _policy(
         "max_pct": max_pct,
     }
     ours = {"recipe": NAME, "once": ["displayName", RULES], **api}
-    yield Desired(kind=KIND, key=policy.key, origin=origin, properties={**created, **ours}, rails={"impact": impact})
+    yield Desired(
+        kind=KIND,
+        key=policy.key,
+        origin=origin,
+        properties={**created, **ours},
+        rails={"impact": impact, "org": policy.org},
+    )
     below = {"policy": policy.key, **api}
     yield Desired(kind=f"{KIND}.actions", key=policy.key, origin=origin, properties={"actions": actions, **below})
     yield from assignment(KIND, policy.key, policy.assign, origin, options, api)
@@ -224,4 +233,9 @@ RECIPE = Recipe(
     desired=desired,
     template="compliance.yaml",
     models=(Policies,),
+    rails=(
+        "what only Graph's beta has needs allow_beta",
+        "two live policies with one marker: that policy is blocked",
+        "more of an organisation's devices below the floor than max_impact_pct need --accept-impact",
+    ),
 )

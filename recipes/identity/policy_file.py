@@ -30,11 +30,11 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 class Location(InputModel):
     """IP ranges or countries under one name."""
 
-    key: Key
-    name: str = ""
-    ip_ranges: list[Cidr] = Field(default_factory=list)
-    trusted: Flag = False
-    countries: list[Country] = Field(default_factory=list)
+    key: Key = Field(description="what policies of this file call it")
+    name: str = Field(default="", description="displayName; default: key")
+    ip_ranges: list[Cidr] = Field(default_factory=list, description="ranges such as 203.0.113.0/24")
+    trusted: Flag = Field(default=False, description="mark the ranges as trusted")
+    countries: list[Country] = Field(default_factory=list, description="two-letter codes, in place of ranges")
 
     @property
     def display_name(self) -> str:
@@ -69,31 +69,33 @@ class Location(InputModel):
 class Whom(InputModel):
     """Users, groups and directory roles by name or id; users also All, None, GuestsOrExternalUsers."""
 
-    users: TextList = ()
-    groups: TextList = ()
-    roles: TextList = ()
+    users: TextList = Field(default=(), description="by name or id; also All, None, GuestsOrExternalUsers")
+    groups: TextList = Field(default=(), description="by name or id")
+    roles: TextList = Field(default=(), description="directory roles by name or id")
 
 
 class Apps(InputModel):
     """Applications by name or appId, or All, None, Office365, MicrosoftAdminPortals."""
 
-    include: TextList = ()
-    exclude: TextList = ()
+    include: TextList = Field(default=(), description="by name or appId, or All, None, Office365 ...")
+    exclude: TextList = Field(default=(), description="by name or appId")
 
 
 class Policy(InputModel):
     """One policy; ``conditions``, ``grant`` and ``session`` as Graph has them, names allowed for ids."""
 
-    key: Key
-    name: str = ""
-    state: Literal["off", "report", "on"]
-    promote_after_days: int | None = Field(default=None, ge=0)
-    include: Whom = Whom()
-    exclude: Whom = Whom()
-    apps: Apps = Apps()
-    conditions: dict[str, Any] = Field(default_factory=dict)
-    grant: dict[str, Any] | None = None
-    session: dict[str, Any] | None = None
+    key: Key = Field(description="names the policy for --promote")
+    name: str = Field(default="", description="displayName, by which the policy is known; default: key")
+    state: Literal["off", "report", "on"] = Field(description="a new policy that is wished on only reports at first")
+    promote_after_days: int | None = Field(default=None, ge=0, description="for this policy alone")
+    include: Whom = Field(default=Whom(), description="whom it concerns")
+    exclude: Whom = Field(default=Whom(), description="whom it spares; the break-glass accounts must be among them")
+    apps: Apps = Field(default=Apps(), description="applications")
+    conditions: dict[str, Any] = Field(
+        default_factory=dict, description="the other conditions by Graph's property names; locations by key, name or id"
+    )
+    grant: dict[str, Any] | None = Field(default=None, description="grantControls by Graph's property names")
+    session: dict[str, Any] | None = Field(default=None, description="sessionControls by Graph's property names")
 
     @property
     def display_name(self) -> str:
@@ -140,10 +142,12 @@ class Policy(InputModel):
 class Policies(InputModel):
     """The whole file."""
 
-    promote_after_days: int = Field(default=PROMOTE_AFTER_DAYS, ge=0)
-    allow_beta: Flag = False
-    named_locations: list[Location] = Field(default_factory=list)
-    policies: list[Policy] = Field(default_factory=list)
+    promote_after_days: int = Field(
+        default=PROMOTE_AFTER_DAYS, ge=0, description="days that a policy only reports before --promote may turn it on"
+    )
+    allow_beta: Flag = Field(default=False, description="true lets this file use what only Graph's beta has")
+    named_locations: list[Location] = Field(default_factory=list, description="places, by either ranges or countries")
+    policies: list[Policy] = Field(default_factory=list, description="one entry for each policy")
 
     @model_validator(mode="after")
     def _keys_once(self) -> Policies:

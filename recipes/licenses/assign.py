@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import Field
+
 from graphkit.engine.change import Desired
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import InputModel, Key, Org, TextList, Upn
@@ -13,10 +15,12 @@ from graphkit.recipe import Inputs, Recipe
 class License(InputModel):
     """One row: a user and a SKU."""
 
-    upn: Upn
-    sku: Key
-    disabled_plans: TextList = ()
-    org: Org
+    upn: Upn = Field(description="userPrincipalName; the user must have a usageLocation")
+    sku: Key = Field(description="skuPartNumber or skuId")
+    disabled_plans: TextList = Field(
+        default=(), description="service plans to turn off, by name or id (those off already stay off)"
+    )
+    org: Org = Field(description="organisation code")
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
@@ -28,6 +32,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
                 key=f"{row.upn.lower()}/{row.sku}",
                 origin=origin,
                 properties={"user": row.upn, "sku": row.sku, "disabledPlans": list(row.disabled_plans)},
+                rails={"org": row.org},
             )
 
 
@@ -37,10 +42,9 @@ RECIPE = Recipe(
     permissions=("LicenseAssignment.ReadWrite.All",),
     desired=desired,
     template="assign.csv",
-    columns={
-        "upn": "userPrincipalName; the user must have a usageLocation",
-        "sku": "skuPartNumber or skuId",
-        "disabled_plans": "service plans to turn off, by name or id, separated by ; (those off already stay off)",
-        "org": "organisation code, 1 to 9 capital letters and digits",
-    },
+    models=(License,),
+    rails=(
+        "seats of a SKU that the whole plan needs and the tenant does not have: blocked",
+        "no usageLocation, or a plan to be off that a group leaves on: that licence alone is blocked",
+    ),
 )

@@ -17,31 +17,31 @@ from graphkit.recipe import Inputs, Recipe
 class Member(InputModel):
     """One row of ``members_from``."""
 
-    upn: Upn
+    upn: Upn = Field(description="userPrincipalName of a member")
 
 
 class MatchedCsv(InputModel):
     """A staff list of which only rows with these cells count."""
 
-    csv: str
-    match: dict[str, str]
+    csv: str = Field(description="CSV file with a column upn, relative to this file")
+    match: dict[str, str] = Field(description="cells that a row must have to count: heading to text")
 
 
 class Rule(InputModel):
     """A ``$filter`` on ``/users``, evaluated when planning."""
 
-    filter: str
+    filter: str = Field(description="$filter on /users, evaluated when planning")
 
 
 class Pool(InputModel):
     """One group for one organisation and SKU."""
 
-    org: Org
-    sku: str
-    cap: int = Field(ge=0)
-    group: str = ""
-    disabled_plans: list[str] = Field(default_factory=list)
-    members_from: str | MatchedCsv | Rule
+    org: Org = Field(description="organisation code")
+    sku: str = Field(description="skuPartNumber or skuId")
+    cap: int = Field(ge=0, description="members allowed, present ones included")
+    group: str = Field(default="", description="displayName of the group; default '<org> <sku>'")
+    disabled_plans: list[str] = Field(default_factory=list, description="service plans to leave out, by name or id")
+    members_from: str | MatchedCsv | Rule = Field(description="CSV file with a column upn; {csv, match}; or {filter}")
 
     @property
     def key(self) -> str:
@@ -51,8 +51,10 @@ class Pool(InputModel):
 class Pools(InputModel):
     """The whole file."""
 
-    mode: Literal["additive", "authoritative"] = "additive"
-    pools: list[Pool] = Field(min_length=1)
+    mode: Literal["additive", "authoritative"] = Field(
+        default="additive", description="authoritative: members not listed are removed"
+    )
+    pools: list[Pool] = Field(min_length=1, description="one entry for each organisation and SKU")
 
     @model_validator(mode="after")
     def _one_entry_each(self) -> Pools:
@@ -76,7 +78,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
 
 
 def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
-    rails: dict[str, object] = {"cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
+    rails: dict[str, object] = {"org": pool.org, "cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
     if isinstance(pool.members_from, Rule):
         rails["filter"] = pool.members_from.filter
     yield Desired(
@@ -97,6 +99,7 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         key=f"{pool.key}/{pool.sku}",
         origin=origin,
         properties={"group": pool.key, "sku": pool.sku, "disabledPlans": pool.disabled_plans},
+        rails={"org": pool.org},
     )
 
 
@@ -123,13 +126,9 @@ RECIPE = Recipe(
     permissions=("Group.ReadWrite.All", "LicenseAssignment.ReadWrite.All"),
     desired=desired,
     template="pools.yaml",
-    columns={
-        "mode": "additive (default), or authoritative: members not listed are removed",
-        "pools[].org": "organisation code, 1 to 9 capital letters and digits",
-        "pools[].sku": "skuPartNumber or skuId",
-        "pools[].cap": "members allowed, present ones included",
-        "pools[].group": "displayName of the group; default '<org> <sku>'",
-        "pools[].disabled_plans": "service plans to leave out, by name or id",
-        "pools[].members_from": "CSV with a column upn; {csv, match}; or {filter}",
-    },
+    models=(Pools, Member),
+    rails=(
+        "a pool over its cap: blocked, with the row that is too many",
+        "seats of a SKU that the whole plan needs and the tenant does not have: blocked",
+    ),
 )

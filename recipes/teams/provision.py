@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -11,44 +10,45 @@ from pydantic import Field, field_validator, model_validator
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import InputModel, Key, Org, TextList, UpnList
+from graphkit.inputs.types import Flag, InputModel, Key, Org, TextList, UpnList
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.teams import TEAMS_PLAN
+from recipes.teams.names import Channel, read_channels, slug, unique_name
 
 NICKNAME_MAX = 64
 """Characters of a mailNickname (https://learn.microsoft.com/graph/api/group-post-groups)."""
-CHANNEL_NAME_MAX = 50
-"""Characters of a channel's name (https://learn.microsoft.com/graph/api/resources/channel)."""
+BASE_TEMPLATES = (
+    "standard",
+    "educationClass",
+    "educationStaff",
+    "educationProfessionalLearningCommunity",
+    "retailStore",
+    "retailManagerCollaboration",
+    "healthcareWard",
+    "healthcareHospital",
+)
+"""https://learn.microsoft.com/microsoftteams/get-started-with-teams-templates; others have a dotted name or a GUID."""
 
 GENERAL = "general"
 """Every team has this channel from the start: to name it asks for nothing."""
-
-# https://learn.microsoft.com/microsoftteams/limits-specifications-teams
-_BARRED = re.compile(r"""[~#%&*{}+/\\:<>?|'",\x00-\x1f]|\.\.""")
-
-
-def _check_channel(name: str) -> str:
-    if len(name) > CHANNEL_NAME_MAX:
-        raise ValueError(f"{name}: a channel's name has at most {CHANNEL_NAME_MAX} characters")
-    if found := _BARRED.search(name):
-        raise ValueError(f"{name}: a channel's name may not hold {found[0]}")
-    if name.startswith(("_", ".")) or name.endswith("."):
-        raise ValueError(f"{name}: a channel's name may not begin with _ or . nor end with .")
-    return name
 
 
 class Team(InputModel):
     """One row."""
 
-    team_key: Key
-    org: Org
-    display_name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=250)
-    visibility: Literal["Private", "Public"]
-    owners: UpnList = Field(max_length=100)
-    channels: Annotated[TextList, Field(max_length=1000)] = ()
-    template: str = ""
-    archive: str = ""
+    team_key: Key = Field(description="what the row is known by; with org it makes the uniqueName and mailNickname")
+    org: Org = Field(description="organisation code")
+    display_name: str = Field(min_length=1, max_length=100, description="name of the team")
+    description: str = Field(
+        default="", max_length=250, description="what the team is for; an empty cell leaves what is there"
+    )
+    visibility: Literal["Private", "Public"] = Field(description="Public needs --allow-public")
+    owners: UpnList = Field(max_length=100, description="user principal names; the first must hold a Teams licence")
+    channels: Annotated[TextList, Field(max_length=1000)] = Field(
+        default=(), description="a name each; name:private or name:shared for a channel of that kind"
+    )
+    template: str = Field(default="", description="a team template: base template, dotted name or id")
+    archive: Flag | None = Field(default=None, description="true archives the team, false reopens it")
 
     @model_validator(mode="before")
     @classmethod
@@ -56,23 +56,23 @@ class Team(InputModel):
         """The column must be there, but a row without owners is blocked and not wrong: a roster has such sections."""
         return {"owners": (), **row}
 
-    @field_validator("template", "archive")
+    @field_validator("template")
     @classmethod
-    def _refuse(cls, text: str) -> str:
-        raise ValueError("this column is not supported: leave it empty")
+    def _check_template(cls, text: str) -> str:
+        known = {name.casefold(): name for name in BASE_TEMPLATES}
+        if text and text.casefold() not in known and not re.fullmatch(r"(?=.*[.-])[A-Za-z0-9.-]+", text):
+            raise ValueError(f"{text} is no template; base templates are {', '.join(BASE_TEMPLATES)}")
+        return known.get(text.casefold(), text)
 
     @field_validator("channels")
     @classmethod
-    def _check_channels(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        folded = [_check_channel(name).casefold() for name in names]
-        for name in names:
-            if folded.count(name.casefold()) > 1:
-                raise ValueError(f"a channel is there twice: {name}")
-        return names
+    def _check_channels(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        read_channels(texts)
+        return texts
 
     @model_validator(mode="after")
     def _check_unique_name(self) -> Team:
-        if not _slug(self.team_key):
+        if not slug(self.team_key):
             raise ValueError(f"team_key: {self.team_key!r} holds no letter or digit of the English alphabet")
         if len(self.unique_name) > NICKNAME_MAX:
             raise ValueError(f"team_key: {self.unique_name} would have more than {NICKNAME_MAX} characters")
@@ -81,17 +81,15 @@ class Team(InputModel):
     @property
     def unique_name(self) -> str:
         """What the group, and with it the team, is known by."""
-        return f"{self.org}-{_slug(self.team_key)}".lower()
+        return unique_name(self.org, self.team_key)
 
-
-def _slug(text: str) -> str:
-    """Lower-case letters and digits joined by hyphens; accents are dropped."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return "-".join(re.findall(r"[a-z0-9]+", plain.lower()))
+    @property
+    def wanted_channels(self) -> list[Channel]:
+        return [channel for channel in read_channels(self.channels) if channel.name.casefold() != GENERAL]
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
-    """A group, its owners, its team and the team's channels, row by row."""
+    """A group, its owners, its team, the team's channels and whether it is archived, row by row."""
     for origin, team in inputs.rows(Team, key=lambda team: team.unique_name):
         if options.org in ("", team.org):
             yield from _wishes(team, origin, _why_blocked(team, options))
@@ -122,7 +120,7 @@ def _wishes(team: Team, origin: Origin, blocked: str) -> Iterator[Desired]:
     }
     if team.description:
         group["description"] = team.description
-    rails = {"owner_plan": TEAMS_PLAN}
+    rails = {"org": team.org, "owner_plan": TEAMS_PLAN}
     yield Desired(kind="group", key=key, origin=origin, properties=group, rails=rails, blocked=blocked)
     for owner_key, upn in owners.items():
         yield Desired(kind="group.owner", key=owner_key, origin=origin, properties={"group": key, "user": upn})
@@ -130,14 +128,27 @@ def _wishes(team: Team, origin: Origin, blocked: str) -> Iterator[Desired]:
         kind="team",
         key=key,
         origin=origin,
-        properties={"group": key},
+        properties={"group": key, **({"template": team.template} if team.template else {})},
         needs=tuple(("group.owner", owner_key) for owner_key in owners),
         rails={"owners": len(owners)},
     )
-    for name in team.channels:
-        if name.casefold() != GENERAL:
-            properties = {"team": key, "displayName": name}
-            yield Desired(kind="channel", key=f"{key}/{name}", origin=origin, properties=properties)
+    yield from _inside(team, key, origin)
+
+
+def _inside(team: Team, key: str, origin: Origin) -> Iterator[Desired]:
+    """What goes on in the team: it is reopened before anything else and archived after it."""
+    channels = {f"{key}/{channel.name}": channel for channel in team.wanted_channels}
+    reopened = (("team.active", key),) if team.archive is False else ()
+    if reopened:
+        yield Desired(kind="team.active", key=key, origin=origin, properties={"team": key}, needs=(("team", key),))
+    for channel_key, channel in channels.items():
+        properties = {"team": key, "displayName": channel.name}
+        if channel.kind != "standard":
+            properties.update(membershipType=channel.kind, user=next(iter(team.owners), ""))
+        yield Desired(kind="channel", key=channel_key, origin=origin, properties=properties, needs=reopened)
+    if team.archive:
+        needs = (("team", key), *(("channel", channel_key) for channel_key in channels))
+        yield Desired(kind="team.archived", key=key, origin=origin, properties={"team": key}, needs=needs)
 
 
 RECIPE = Recipe(
@@ -146,15 +157,10 @@ RECIPE = Recipe(
     permissions=("Group.ReadWrite.All", "Channel.Create", "TeamSettings.ReadWrite.All"),
     desired=desired,
     template="provision.csv",
-    columns={
-        "team_key": "what the row is known by; with org it makes the uniqueName and mailNickname",
-        "org": "organisation code, 1 to 9 capital letters and digits",
-        "display_name": "name of the team, up to 100 characters",
-        "description": "optional, up to 250 characters",
-        "visibility": "Private, or Public with --allow-public",
-        "owners": "user principal names, separated by ; (1 to 100); the first must hold a Teams licence",
-        "channels": "optional: names of standard channels, separated by ;",
-        "template": "not supported: leave it empty",
-        "archive": "not supported: leave it empty",
-    },
+    models=(Team,),
+    rails=(
+        "no owner, or a first owner without a Teams plan: that row is blocked",
+        "Public needs --allow-public",
+        "a group that graphkit did not make needs --adopt",
+    ),
 )

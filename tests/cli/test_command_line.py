@@ -187,8 +187,8 @@ def test_an_address_that_is_not_loopback_is_refused(graphkit, pools, monkeypatch
 
 def test_whatever_changes_what_is_written_is_a_flag_of_plan():
     flags = {option.name for option in plan.command.params}
-    # The accounts that must stay reachable are a setting: no single command may leave them out.
-    assert {name for name in PlanOptions.__dataclass_fields__ if name != "break_glass"} <= flags
+    # The accounts that must stay reachable or unharmed are settings: no single command may leave them out.
+    assert {name for name in PlanOptions.__dataclass_fields__ if name not in ("break_glass", "protected")} <= flags
 
 
 def test_each_flag_of_plan_reaches_the_job():

@@ -35,7 +35,15 @@ def test_every_exit_code_is_in_the_manual():
 
 
 def test_every_error_code_is_listed_with_its_exit_code():
-    for module in ("client", "auth", *(f"cli.{verb}" for verb in usage.COMMANDS), "cli.failure", "cli.consent"):
+    for module in (
+        "recording",
+        "client",
+        "auth",
+        "functions.answer",
+        *(f"cli.{verb}" for verb in usage.COMMANDS),
+        "cli.failure",
+        "cli.consent",
+    ):
         import_module(f"graphkit.{module}")
     listed = re.findall(r"(?m)^\| `([a-z-]+)` \| (\d+) \|", (DOCS / "errors.md").read_text(encoding="utf-8"))
     assert sorted(listed) == sorted((error.code, str(error.exit_code)) for error in every_error())

@@ -8,7 +8,8 @@ import pytest
 from graphkit import session
 from graphkit.cli import progress, quota
 from graphkit.clock import RealClock
-from graphkit.transport.ledger import Board, Use
+from graphkit.transport.tally_file import FileTally, uses_in
+from graphkit.transport.use import Use
 
 WRITES = "identity.app_tenant.writes"
 
@@ -22,10 +23,12 @@ def runs(tmp_path, monkeypatch):
 
 
 def other_process(folder, number, *uses, at=None):
-    board = Board(folder, SimpleNamespace(now=lambda: RealClock().now() if at is None else at))
-    board._path = folder / f"use-{number}.json"
-    board.publish(uses)
-    return board
+    wall = SimpleNamespace(now=lambda: RealClock().now() if at is None else at)
+    tally = FileTally(folder, wall.now, wall=wall)
+    tally._process = str(number)
+    tally.open(uses[0].tenant)
+    tally.tell(uses)
+    return tally
 
 
 def use(used, waiting=0, stopped_until=0.0, bucket=WRITES, tenant="t-1"):
@@ -89,8 +92,8 @@ def test_what_several_processes_take_is_added_up_and_the_binding_one_named(graph
 def test_what_a_killed_process_left_behind_counts_for_nothing_and_damage_is_passed_over(graphkit, runs):
     other_process(runs, 1, use(0.9), at=RealClock().now() - 60)
     other_process(runs, 2, use(0.4))
-    (runs / "use-3.json").write_text('{"at": 1', encoding="utf-8")
-    (runs / "use-4.json").write_bytes(b"\xff\xfe")
+    (runs / "pace-3.json").write_text('{"format": 1', encoding="utf-8")
+    (runs / "pace-4.json").write_bytes(b"\xff\xfe")
     assert [each["used"] for each in graphkit("quota", "-o", "json").json["uses"]] == [0.4]
 
 
@@ -121,21 +124,32 @@ def test_a_run_tells_what_it_takes_while_it_lasts(graphkit, tenant, pools, runs,
     seen, modes = [], []
 
     def look(*_):
-        seen.extend(Board(runs).read())
-        modes.extend(path.stat().st_mode & 0o777 for path in runs.glob("use-*.json"))
+        seen.extend(uses_in(runs, RealClock().now()))
+        modes.extend(path.stat().st_mode & 0o777 for path in runs.glob("pace-*.json"))
 
     monkeypatch.setattr(progress.Meter, "update", look)
     assert graphkit("apply", tmp_path / "a.run", "--yes", *real_time).code == 0
     assert WRITES in {each.bucket for each in seen}
     assert {each.app for each in seen} == {"simulated"}
-    assert not list(runs.glob("use-*"))
+    assert not uses_in(runs, RealClock().now())
     if os.name == "posix":
         assert set(modes) == {0o600}
 
 
+def test_a_run_shows_what_it_takes_beside_the_places_that_it_reserves(runs):
+    """One file for both: neither spoils the other."""
+    first, second = other_process(runs, 1, use(0.3)), other_process(runs, 2, use(0.25))
+    assert first.reserve("app/x", 20, 1.0, 0.0).amount == 20
+    assert [each.used for each in uses_in(runs, RealClock().now())] == [0.55]
+    after = second.reserve("app/x", 20, 1.0, 0.0).start - first.reserve("app/x", 1, 1.0, 0.0).start
+    assert abs(after + 20) < 1
+    second.tell(())
+    assert [each.used for each in uses_in(runs, RealClock().now())] == [0.3]
+    assert len(list(runs.glob("*.json"))) == 1
+
+
 def test_a_disk_that_takes_nothing_more_stops_no_run(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    board = Board(tmp_path / "file")
-    board.publish([use(0.5)])
-    board.clear()
-    assert board.read() == []
+    tally = other_process(tmp_path / "file", 1, use(0.5))
+    tally.tell(())
+    assert uses_in(tmp_path / "file", RealClock().now()) == []

@@ -59,6 +59,8 @@ def test_each_recipe_can_be_shown_and_started_from_its_template(graphkit, tmp_pa
     assert name in graphkit("recipe", "show", name).stdout
     written = graphkit("recipe", "template", name, tmp_path / "t", "-o", "json").json
     assert str(tmp_path / "t" / shown["template"]) in {each["path"] for each in written}
+    columns = tmp_path / "t" / f"{shown['template'].partition('.')[0]}.columns.txt"
+    assert columns.exists() == shown["template"].endswith(".csv")
 
 
 def test_the_british_spelling_is_understood(graphkit):

@@ -159,21 +159,23 @@ class World:
                 asked = Asked(
                     recipe=recipe,
                     inputs=(str(self.folder / given),),
-                    options=PlanOptions(break_glass=("break-glass-1@contoso.example", "Break glass")),
+                    options=PlanOptions(
+                        break_glass=("break-glass-1@contoso.example", "Break glass"), max_changes=1_000_000
+                    ),
                     out=self.folder / name,
                 )
                 return await plan(session, asked, runs_dir=self.folder)
 
         return run(job(), virtual=True)
 
-    def apply(self, name: str, *, deadline_s: float | None = None):
+    def apply(self, name: str, *, deadline_s: float | None = None, **how):
         with RunFile.open(self.folder / name) as file:
             resume = file.header()["status"] not in ("ready", "empty")
 
         async def job():
             async with open_session(self.settings) as session:
                 deadline = None if deadline_s is None else session.clock.now() + deadline_s
-                return await apply(session, self.folder / name, resume=resume, deadline=deadline)
+                return await apply(session, self.folder / name, resume=resume, deadline=deadline, **how)
 
         return run(job(), virtual=True)
 

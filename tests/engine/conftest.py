@@ -78,12 +78,15 @@ class World:
         resume: bool = False,
         deadline_s: float | None = None,
         observer: Callable[[Progress], None] = lambda _: None,
+        **how: object,
     ) -> Summary:
         async def job() -> Summary:
             async with open_session(self.settings) as session:
                 deadline = None if deadline_s is None else session.clock.now() + deadline_s
                 begun = session.clock.now()
-                summary = await apply(session, self.folder / name, resume=resume, deadline=deadline, observer=observer)
+                summary = await apply(
+                    session, self.folder / name, resume=resume, deadline=deadline, observer=observer, **how
+                )
                 self.took = session.clock.now() - begun
                 return summary
 

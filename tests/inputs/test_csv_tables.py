@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphkit.inputs.cells import FORMULA_STARTS, are_plain, clean, strip_apostrophe
+from graphkit.inputs.source import open_source
 from graphkit.inputs.table import open_raw_table
 
 UPN = "rx1-0001@contoso.example"
@@ -206,3 +207,24 @@ def test_what_was_written_is_read_back(table, problems, rows, encoding, separato
     writer.writerows([("upn", "sku"), *((guarded(a), guarded(b)) for a, b in rows)])
     read = [tuple(row.values.values()) for row in table(out.getvalue().encode(encoding))]
     assert (read, problems.found) == (rows, [])
+
+
+def test_a_file_that_is_too_wide_is_refused(table, told):
+    assert list(table(",".join(["upn", "sku", *(f"c{n}" for n in range(1000))]) + "\n")) == []
+    assert "has 1,002 columns, at most 1,000 are read" in told()[0]
+
+
+def test_a_line_of_json_that_never_ends_is_not_taken_in(table, told, monkeypatch):
+    monkeypatch.setattr("graphkit.inputs.sheet.MAX_LINE", 100)
+    lines = f'{{"upn": "{UPN}", "sku": "E3"}}\n{{"upn": "{"x" * 200}"}}\n{{"upn": "{UPN}", "sku": "E3"}}\n'
+    assert len(list(table(lines, name="in.jsonl"))) == 1
+    assert "row 2, longer than 100 characters; nothing below was read" in told()[0]
+
+
+def test_an_input_that_is_too_large_is_refused(problems, told, tmp_path, monkeypatch):
+    monkeypatch.setattr("graphkit.inputs.source.MAX_BYTES", 10)
+    (tmp_path / "in.csv").write_text("upn,sku\nx,y\n")
+    assert open_source(tmp_path / "in.csv", problems) is None
+    assert open_source("-", problems, input_format="csv", stdin=io.BytesIO(b"x" * 11)) is None
+    assert [line.partition(": ")[2].split(" ")[0] for line in told()] == ["larger", "larger"]
+    assert open_source("-", problems, input_format="tsv", stdin=io.BytesIO(b"x" * 10)) is not None

@@ -20,6 +20,7 @@ from graphkit.inputs.table import open_table
         ("a.csv", "csv"),
         ("a.CSV", "csv"),
         ("a.tsv", "csv"),
+        ("a.xlsx", "xlsx"),
         ("a.json", "json"),
         ("a.jsonl", "jsonl"),
         ("a.ndjson", "jsonl"),
@@ -34,8 +35,8 @@ def test_the_suffix_tells_the_format(source, name, kind):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.xlsx", "XLSX is not read yet: save the sheet as CSV UTF-8"),
-        ("a.xls", "XLS is not read yet: save the sheet as CSV UTF-8"),
+        ("a.ods", "ODS is not read: save it as XLSX or CSV UTF-8"),
+        ("a.xls", "XLS is not read: save it as XLSX or CSV UTF-8"),
         ("a.doc", "the suffix .doc tells no format"),
         ("a", "the suffix (none) tells no format"),
     ],
@@ -55,8 +56,8 @@ def test_a_given_format_overrules_the_suffix(problems, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "- needs --input-format csv, jsonl, json or yaml"),
-        ({"input_format": "xlsx"}, "xlsx is not a format"),
+        ({}, "- needs --input-format csv, tsv, xlsx, jsonl, json or yaml"),
+        ({"input_format": "xml"}, "xml is not a format"),
         ({"input_format": "folder"}, "folder is not a format"),
     ],
 )

@@ -22,8 +22,11 @@ from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
 from graphkit.recipe import Inputs, find_recipe
 from graphkit.resources import ResourceTable
+from graphkit.safety.sentry import Sentry
+from graphkit.safety.standard import standard_rails
+from graphkit.safety.states import KIND
 from graphkit.sandbox import SandboxTransport, Seed, SimulatedTenant
-from graphkit.transport.chain import build_chain
+from graphkit.transport.chain import Chain, build_chain
 
 
 class OneToken:
@@ -34,10 +37,13 @@ class OneToken:
 
 
 class Bench:
-    def __init__(self, tenant: SimulatedTenant, folder: Path, client: GraphClient, budget: WriteBudget) -> None:
+    def __init__(
+        self, tenant: SimulatedTenant, folder: Path, chain: Chain, clock: VirtualClock, budget: WriteBudget
+    ) -> None:
+        self.chain = chain
         self.tenant = tenant
         self.folder = folder
-        self.client = client
+        self.client = GraphClient(chain, cloud=CLOUDS["global"], clock=clock)
         self.budget = budget
         self.runs = 0
         self.ours: set[str] = set()
@@ -68,7 +74,7 @@ class Bench:
         run = RunFile.create(self.folder / f"{self.runs}.run", {"recipe": recipe})
         context = self._context(run, chosen)
         try:
-            planner = Planner(run, ResourceTable(context), context)
+            planner = Planner(run, ResourceTable(context), context, standard_rails(context))
             wishes = find_recipe(recipe).desired(Inputs([source], problems), chosen)
             await planner.plan(wishes, problems.found, quota_share=1.0)
         except BaseException:
@@ -81,9 +87,11 @@ class Bench:
     async def apply(self, run: RunFile, **options: Any) -> dict[str, int]:
         """Outcomes per status, those that occur."""
         context = self._context(run, PlanOptions(**options))
+        self.chain.sentry = Sentry(context, {str((c.before or {}).get("id")) for c in run.changes(KIND)})
         try:
             await Applier(run, ResourceTable(context), context, self.budget).apply()
         finally:
+            self.chain.sentry = None
             for kind in run.counts_by_kind():
                 self.ours |= run.written_ids(kind)
             context.snapshot.close()
@@ -109,7 +117,7 @@ async def bench(folder: Path, **seed: Any) -> AsyncIterator[Bench]:
         wire=SandboxTransport(tenant), cloud=CLOUDS["global"], source=OneToken(), clock=clock, budget=budget, seed=1
     )
     try:
-        yield Bench(tenant, folder, GraphClient(chain, cloud=CLOUDS["global"], clock=clock), budget)
+        yield Bench(tenant, folder, chain, clock, budget)
     finally:
         await chain.aclose()
         tenant.close()

@@ -311,8 +311,10 @@ LONG = "w" * 64
         (rows(row("a", channels="a.")), "may not begin with _ or . nor end with ."),
         (rows(row("a", channels="c" * 51)), "at most 50 characters"),
         (rows(row("a", channels="Rotas;rotas")), "row 2, channels: 'Rotas;rotas': a channel is there twice: Rotas"),
-        (rows(f"{row('a')},standard", header=f"{HEADER},template"), "row 2, template: 'standard': this column is not"),
-        (rows(f"{row('a')},false", header=f"{HEADER},archive"), "row 2, archive: 'false': this column is not"),
+        (rows(row("a", channels="a:secret")), "a:secret: a channel is standard, private or shared, not secret"),
+        (rows(row("a", channels=";".join(f"c{n}:private" for n in range(31)))), "at most 30 private channels"),
+        (rows(f"{row('a')},clasroom", header=f"{HEADER},template"), "clasroom is no template; base templates are"),
+        (rows(f"{row('a')},maybe", header=f"{HEADER},archive"), "row 2, archive"),
         (rows("a,RX1,A,Private", header="team_key,org,display_name,visibility"), "missing columns: owners"),
     ],
 )  # fmt: skip
@@ -339,7 +341,7 @@ def test_invalid_rows_are_left_out_on_request_and_named_in_the_results(tmp_path)
     on_tenant(tmp_path, check)
 
 
-def test_columns_of_later_may_be_there_as_long_as_they_are_empty(tmp_path):
+def test_columns_that_may_be_left_out_may_be_empty(tmp_path):
     async def check(here: Bench) -> None:
         with await here.plan("teams.provision", rows(f"{row('a')},,", header=f"{HEADER},template,archive")) as planned:
             assert kinds(planned)["team"] == {"create": 1}

@@ -8,8 +8,8 @@ import pytest
 
 from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status
 from graphkit.engine.runfile import RunFile
-from graphkit.inputs.cells import FORMULA_STARTS, strip_apostrophe
-from graphkit.reports.results import OUTCOME, safe, write_results
+from graphkit.inputs.cells import FORMULA_STARTS, guarded, strip_apostrophe
+from graphkit.reports.results import OUTCOME, write_results
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_each_row_of_a_table_keeps_its_columns_and_gets_its_outcome(run, tmp_pat
     rows = written(run, tmp_path)
     assert [row["upn"] for row in rows] == ["a", "b"]
     assert list(rows[0]) == ["upn", "org", *OUTCOME]
-    assert list(rows[0].values())[2:] == ["add", "failed", "", "Denied", "no", "r-2"]
-    assert list(rows[1].values())[2:] == ["add", "done", "id-1", "", "", "r-1"]
+    assert list(rows[0].values())[2:] == ["add", "failed", "", "Denied", "no", "r-2", ""]
+    assert list(rows[1].values())[2:] == ["add", "done", "id-1", "", "", "r-1", ""]
 
 
 def test_rows_of_two_tables_share_the_columns_of_both(run, tmp_path):
@@ -81,9 +81,9 @@ def test_no_cell_is_a_formula_heading_and_error_included(run, tmp_path):
 @pytest.mark.parametrize("apostrophes", [0, 1, 3])
 def test_what_guards_a_cell_is_undone_exactly_when_it_is_read_again(start, apostrophes):
     cell = "'" * apostrophes + start + "1"
-    guarded = safe(cell)
-    assert strip_apostrophe(guarded) == cell
-    assert not guarded.startswith(tuple(FORMULA_STARTS))
+    written = guarded(cell)
+    assert strip_apostrophe(written) == cell
+    assert not written.startswith(tuple(FORMULA_STARTS))
 
 
 def test_the_file_is_for_spreadsheets_and_for_its_owner_alone(run, tmp_path):

@@ -60,12 +60,18 @@ def test_the_service_fills_in_what_a_group_has_besides(graph):
     assert (made["resourceBehaviorOptions"], made["onPremisesProvisioningErrors"]) == ([], [])
 
 
+def test_a_unique_name_is_given_once(graph):
+    made = graph("POST", "/groups", body(groupTypes=["Unified"], mailEnabled=True)).json["id"]
+    assert graph("PATCH", f"/groups/{made}", {"uniqueName": "mine"}).status == 204
+    assert graph("PATCH", f"/groups/{made}", {"uniqueName": "other"}).status == 400
+    assert graph("GET", "/groups(uniqueName='mine')").json["id"] == made
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"isAssignableToRole": True},
         {"resourceBehaviorOptions": ["WelcomeEmailDisabled"]},
-        {"uniqueName": "other"},
         {"visibility": "HiddenMembership"},
         {"groupTypes": []},
         {"displayName": ""},

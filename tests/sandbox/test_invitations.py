@@ -114,3 +114,26 @@ def test_a_redemption_is_reset_with_an_address_that_is_known(graph):
 def test_inviting_has_a_permission_of_its_own(graph):
     assert graph("POST", "/invitations", ASKED, **graph.bearer("User.Invite.All")).status == 201
     assert graph("POST", "/invitations", ASKED, **graph.bearer("User.Read.All")).status == 403
+
+
+def test_sponsors_are_named_by_the_invitation_and_changed_afterwards(graph):
+    """user-list-sponsors.md, user-post-sponsors.md, user-delete-sponsors.md"""
+    first, second = graph.user(1), graph.user(2)
+    asked = {**ASKED, "invitedUserSponsors": [{"@odata.type": "#microsoft.graph.user", "id": first}]}
+    path = f"/users/{graph('POST', '/invitations', asked).json['invitedUser']['id']}/sponsors"
+
+    def sponsors():
+        return {each["id"] for each in graph("GET", path).json["value"]}
+
+    assert sponsors() == {first}
+    assert graph("POST", f"{path}/$ref", {"@odata.id": graph.link(second)}).status == 204
+    assert graph("POST", f"{path}/$ref", {"@odata.id": graph.link(second)}).status == 400
+    assert sponsors() == {first, second}
+    assert graph("DELETE", f"{path}/{first}/$ref").status == 204
+    assert graph("DELETE", f"{path}/{first}/$ref").status == 404
+    assert sponsors() == {second}
+
+
+def test_a_sponsor_must_be_there(graph):
+    asked = {**ASKED, "invitedUserSponsors": [{"id": "00000000-0000-0000-0000-000000000001"}]}
+    assert graph("POST", "/invitations", asked).status == 404

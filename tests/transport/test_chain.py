@@ -69,6 +69,29 @@ def test_a_batch_lost_half_way_repeats_no_create(virtual, connected, far_end, co
     assert len(log) == len(set(log)) == committed
 
 
+MISHAPS = {
+    "GOAWAY": httpx.RemoteProtocolError("<ConnectionTerminated error_code:0, last_stream_id:1>"),
+    "reset": httpx.ReadError("reset"),
+    "timeout": httpx.ReadTimeout("too slow"),
+    "truncated": httpx.Response(200, headers={"content-type": "application/json"}, content=b'{"responses": [{"id"'),
+    "not JSON": httpx.Response(200, headers={"content-type": "application/json"}, content=b"<Error/>"),
+    "web page": httpx.Response(200, headers={"content-type": "text/html"}, content=b"<html>Sign in</html>"),
+    "bad gateway": httpx.Response(502, headers={"content-type": "text/html"}, content=b"<html>502</html>"),
+}
+
+
+@pytest.mark.parametrize("mishap", MISHAPS.values(), ids=list(MISHAPS))
+def test_whatever_becomes_of_an_answer_reads_are_repeated_and_creates_are_not(virtual, connected, far_end, mishap):
+    """An answer of the far end is read once; the next call is answered as it should be."""
+    end = far_end(outer=lambda call, items: mishap if call == 1 else None)
+    _, client = connected(end)
+    reads = [Request(method="GET", path=f"/users/u{number}") for number in range(5)]
+    answers = virtual(client.batch([*creates(5), *reads]))
+    assert {type(each) for each in answers[:5]} == {OutcomeUnknown}
+    assert [each.status for each in answers[5:]] == [200] * 5
+    assert not [arrival for arrival in end.arrivals if arrival.method == "POST"]
+
+
 def test_a_batch_lost_half_way_repeats_what_is_convergent(virtual, connected, far_end):
     end = far_end(lambda arrival: (204, {}, None), outer=lambda call, items: httpx.Response(504) if call == 1 else None)
     _, client = connected(end)

@@ -48,6 +48,7 @@ AREAS = (
     "service_principals",
     "settings_catalog",
     "sign_ins",
+    "sponsors",
     "team_creation",
     "team_members",
     "team_operations",

@@ -61,14 +61,18 @@ def read_new(call: Call, body: Json) -> Json:
 
 
 def read_changes(call: Call, group: Json, body: Json) -> Json:
-    """The properties that an update sets, without binds. Raises :class:`Refusal`."""
+    """The properties that an update sets, without binds. Raises :class:`Refusal`.
+
+    uniqueName can be set as long as there is none, and never changed (group-update.md).
+    """
     sent = {name: value for name, value in body.items() if name not in CREATION_ONLY or value != group.get(name)}
+    named = {"uniqueName": sent.pop("uniqueName")} if sent.get("uniqueName") and not group.get("uniqueName") else {}
     check_changeable(sent, check(sent, "group", call.version))
     if OUTLOOK.intersection(sent):
         if len(sent) > len(OUTLOOK.intersection(sent)):
             raise bad_request("The properties that Outlook keeps must be updated in a request of their own.")
         raise Refusal(501, "NotModelled", "The simulated tenant does not model what Exchange keeps of a group.")
-    changes = _without_binds(sent)
+    changes = {**_without_binds(sent), **named}
     if changes:
         check_values(call, changes, group)
     return changes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
+from graphkit.sandbox.areas.sponsors import named_sponsors
 from graphkit.sandbox.areas.user_rules import holder_of, verified_domains
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.ids import instant
@@ -29,11 +30,15 @@ _MESSAGE: Json = {
 @routes.post("/invitations", INVITE, page="invitation-post")
 def invite(call: Call) -> Reply:
     asked = _read(call)
+    sponsors = named_sponsors(call, asked.get("invitedUserSponsors"))
     guest = _reset(call, asked) if asked.get("resetRedemption") else _known_guest(call, asked)
     if guest is None:
         guest = _new_guest(call, asked)
         call.tenant.state.put("users", guest)
         call.tenant.replication.created(call.now)
+    for sponsor in sponsors:
+        if sponsor not in call.tenant.state.linked("sponsors", guest["id"]):
+            call.tenant.state.link("sponsors", guest["id"], sponsor)
     return Reply(201, _answer(call, asked, guest))
 
 
@@ -50,8 +55,8 @@ def _read(call: Call) -> Json:
         raise bad_request("The inviteRedirectUrl is not a valid URL.", "BadRequest")
     if body.get("invitedUserType") not in (None, *_TYPES):
         raise bad_request("Invalid value specified for property 'invitedUserType' of resource 'Invitation'.")
-    if body.get("invitedUserSponsors") or any("@odata.bind" in name for name in body):
-        raise Refusal(501, "NotModelled", "The simulated tenant does not model sponsors of guests.")
+    if any("@odata.bind" in name for name in body):
+        raise Refusal(501, "NotModelled", "The simulated tenant does not model binds in an invitation.")
     return body
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from graphkit.sandbox.call import Json
@@ -22,8 +23,9 @@ _NAMES = (
     "serialNumber",
 )
 """What names an object for people, the best first."""
+UNNAMED = "unnamed"
 GUID_LENGTH = 36
-_APART = ("id", "securityIdentifier", "subscriptionIds")
+_APART = ("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId")
 
 
 class Difference(NamedTuple):
@@ -60,7 +62,7 @@ def _worth_a_look(a: Table, b: Table) -> dict[str, None] | None:
 
 def _contents(state: State, keys: Keys) -> dict[tuple[str, str], Json]:
     named = _names(state, keys)
-    by_id = _ById(state, {key: name for (key, _), name in named.items()})
+    by_id = _ById(state, _by_key((key, name) for (key, _), name in named.items()))
     found: dict[tuple[str, str], Json] = {}
     for key, kind in named:
         item = state.table(kind).objects[key]
@@ -74,24 +76,55 @@ def _contents(state: State, keys: Keys) -> dict[tuple[str, str], Json]:
 
 
 def _names(state: State, keys: Keys) -> dict[tuple[str, str], str]:
-    """A name for each object by id and kind; a number tells those of one name apart, in the order of their making."""
-    named: dict[tuple[str, str], str] = {}
+    """A name for each object by id and kind; a number tells those of one name apart, by what they hold."""
+    alike: dict[tuple[str, str], list[str]] = {}
     for kind in keys:
-        counts: dict[str, int] = {}
         objects = state.table(kind).objects
         wanted = keys[kind]
         for key in objects if wanted is None else wanted:
             item = objects.get(key)
-            if item is None:
-                continue
-            name = _name(item)
-            counts[name] = counts.get(name, 0) + 1
-            named[key, kind] = name if counts[name] == 1 else f"{name} #{counts[name]}"
+            if item is not None:
+                alike.setdefault((kind, _name(item)), []).append(key)
+    by_id = _ById(state, _by_key((key, name) for (_, name), twins in alike.items() for key in twins))
+    named: dict[tuple[str, str], str] = {}
+    for (kind, name), twins in alike.items():
+        if len(twins) > 1:
+            twins.sort(key=_Content(state, kind, by_id))
+        for number, key in enumerate(twins, 1):
+            named[key, kind] = name if number == 1 else f"{name} #{number}"
     return named
 
 
+def _by_key(names: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """One name for each id: a team has that of its group, whose id it bears and which alone has a name."""
+    found: dict[str, str] = {}
+    for key, name in names:
+        if key not in found or found[key].startswith(UNNAMED):
+            found[key] = name
+    return found
+
+
+class _Content:
+    """What tells twins apart, whichever was made first: their properties, and what links to them."""
+
+    def __init__(self, state: State, kind: str, by_id: _ById) -> None:
+        self._state = state
+        self._kind = kind
+        self._by_id = by_id
+
+    def __call__(self, key: str) -> str:
+        item = self._state.table(self._kind).objects[key]
+        shown = {name: _plain(value, self._by_id) for name, value in item.items() if not _differs_anyhow(name)}
+        linked = [
+            f"{link} {self._by_id(source)}"
+            for link, sources in self._state.backlinks.items()
+            for source in sources.get(key, ())
+        ]
+        return json.dumps([shown, sorted(linked)], sort_keys=True)
+
+
 def _name(item: Json) -> str:
-    return str(next((item[each] for each in _NAMES if item.get(each)), "unnamed"))
+    return str(next((item[each] for each in _NAMES if item.get(each)), UNNAMED))
 
 
 class _ById:

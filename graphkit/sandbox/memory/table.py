@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from heapq import merge
 from itertools import chain, islice
@@ -69,31 +70,44 @@ class Table:
     def in_order(self) -> InOrder:
         return InOrder(self)
 
-    def starting(self, name: str, values: Iterable[str], *, whole: bool = False) -> Places | None:
-        """Where those may stand whose property begins with one of these (lower case), or with ``whole`` is one of
-        them, and perhaps some others; ``None`` if all would have to be looked at.
+    def starting(self, name: str, values: tuple[str, ...], beginnings: tuple[str, ...]) -> Places | None:
+        """Where those may stand whose property is one of ``values`` or begins with one of ``beginnings`` (lower case),
+        and perhaps some others; ``None`` if all would have to be looked at.
         """
         if self.population is None:
             return None
         ranges: list[range] = []
-        for value in values:
-            found = self.population.starting(name, value, whole=whole)
-            if found is None:
-                return None
-            ranges += found
-        strays = (self._place(key) for key in self._strays(name, tuple(values)))
-        return Places(self, sorted(ranges, key=lambda each: each.start), sorted(strays))
+        for whole, texts in ((True, values), (False, beginnings)):
+            for text in texts:
+                found = self.population.starting(name, text, whole=whole)
+                if found is None:
+                    return None
+                ranges += found
+        strays = (self._place(key) for key in self._strays(name, values, beginnings))
+        return Places(self, _apart(ranges), sorted(strays))
 
-    def _strays(self, name: str, values: tuple[str, ...]) -> Iterable[str]:
+    def _strays(self, name: str, values: tuple[str, ...], beginnings: tuple[str, ...]) -> Iterable[str]:
         """What is held by itself may stand anywhere."""
         index = self.indexes.get(name)
         if index is None:
             return self.held()
-        return (key for value, keys in index.items() if value.startswith(values) for key in keys)
+        found = (keys for value, keys in index.items() if value in values or value.startswith(beginnings))
+        return (key for keys in found for key in keys)
 
     def _place(self, key: str) -> int:
         position = self.population.position(key) if self.population is not None else None
         return position if position is not None else len(self.population or ()) + self._places[key]
+
+
+def _apart(ranges: list[range]) -> list[range]:
+    """In order, and none within another or over its edge."""
+    found: list[range] = []
+    for each in sorted(ranges, key=lambda each: each.start):
+        if found and each.start <= found[-1].stop:
+            found[-1] = range(found[-1].start, max(each.stop, found[-1].stop))
+        else:
+            found.append(each)
+    return found
 
 
 class _Layered(MutableMapping[str, Json]):
@@ -139,6 +153,15 @@ class _Layered(MutableMapping[str, Json]):
         yield from (self._population.key(at) for at in range(len(self._population)) if at not in self._away)
         yield from self.own
 
+    def unchanged_in(self, ranges: list[range]) -> int:
+        """How many of these positions, which are apart, hold what they held at the beginning."""
+        size = sum(map(len, ranges))
+        if len(self._away) > size:
+            return sum(place not in self._away for each in ranges for place in each)
+        starts = [each.start for each in ranges]
+        within = (place in ranges[bisect_right(starts, place) - 1] for place in self._away) if ranges else ()
+        return size - sum(within)
+
     def deleted(self) -> list[str]:
         keys = (self._population.key(position) for position in self._away)
         return [key for key in keys if key not in self.own]
@@ -178,10 +201,17 @@ class InOrder(Sequence[Json | None]):
 
 
 class Places(Sequence[Json | None]):
-    """Some places of a table, in order: ranges of them, and single ones besides."""
+    """Some places of a table, in order: ranges of them, and single ones besides.
+
+    The ranges are of a population and apart; whatever of it was changed since stands among the single ones, if it is
+    meant at all. ``exact``: what is unchanged in the ranges is meant for certain.
+    """
+
+    exact = False
 
     def __init__(self, table: Table, ranges: list[range], singles: list[int]) -> None:
         self._all = table.in_order()
+        self._objects = table.objects
         self._ranges = ranges
         self._singles = singles
 
@@ -197,10 +227,19 @@ class Places(Sequence[Json | None]):
     def walk(self, start: int) -> Iterator[tuple[int, Json | None]]:
         return ((place, self._all[place]) for place in self._places(start))
 
+    @property
+    def unchanged(self) -> int:
+        return self._objects.unchanged_in(self._ranges) if isinstance(self._objects, _Layered) else 0
+
+    def changed(self) -> Iterator[Json]:
+        """What was added or changed since the beginning, and may be meant."""
+        return (item for place in self._singles if (item := self._all[place]) is not None)
+
     def _places(self, start: int) -> Iterator[int]:
         ranges = chain.from_iterable(range(max(each.start, start), each.stop) for each in self._ranges)
+        singles = [single for single in self._singles if single >= start]
         last = -1
-        for place in merge(ranges, (single for single in self._singles if single >= start)):
+        for place in merge(ranges, singles) if singles else ranges:
             if place > last:
                 yield place
             last = max(last, place)

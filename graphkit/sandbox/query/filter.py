@@ -40,24 +40,39 @@ class Clause(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What every match has: one of ``values`` (lower case) in ``name``, or a beginning of it."""
+    """What every match has in ``name``: one of ``values``, or one of ``beginnings`` at its front, all lower case."""
 
     name: str
-    values: tuple[str, ...]
-    prefix: bool = False
+    values: tuple[str, ...] = ()
+    beginnings: tuple[str, ...] = ()
+
+    def test(self) -> Test:
+        """Whether an object has it."""
+        read = reader(tuple(self.name.split("/")))
+        values, beginnings = frozenset(self.values), self.beginnings
+
+        def has(item: Any) -> bool:
+            found = read(item)
+            return found in values or (isinstance(found, str) and found.startswith(beginnings))
+
+        return has
 
 
 class Filter(NamedTuple):
-    """``negated``: something in it is. Each of ``hints`` is for indexes; the test is to be made all the same."""
+    """``negated``: something in it is. Each of ``hints`` is for indexes; the test is to be made all the same.
+
+    ``whole``: it says no more than its one hint does.
+    """
 
     test: Test
     clauses: tuple[Clause, ...]
     negated: bool
     hints: tuple[Hint, ...]
+    whole: bool = False
 
     def equal(self, name: str) -> tuple[str, ...] | None:
         """The values (lower case) of which every match has one in ``name``, if the filter says so."""
-        return next((hint.values for hint in self.hints if hint.name == name and not hint.prefix), None)
+        return next((hint.values for hint in self.hints if hint.name == name and not hint.beginnings), None)
 
     @property
     def properties(self) -> frozenset[str]:
@@ -81,6 +96,7 @@ class _Range(NamedTuple):
 class _Part(NamedTuple):
     test: Test
     hints: tuple[Hint, ...] = ()
+    whole: bool = False
 
 
 class _Parser:
@@ -112,7 +128,7 @@ class _Parser:
         part = self._either()
         if self.at < len(self.tokens):
             raise self._wrong(f"Syntax error near '{self.tokens[self.at][1]}'")
-        return Filter(part.test, tuple(self.clauses), self.negated, part.hints)
+        return Filter(part.test, tuple(self.clauses), self.negated, part.hints, part.whole)
 
     def _peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -130,8 +146,7 @@ class _Parser:
         part = self._both()
         while self._peek().lower() == "or":
             self._take()
-            other = self._both()
-            part = _Part(_or(part.test, other.test), _shared(part.hints, other.hints))
+            part = _either_of(part, self._both())
         return part
 
     def _both(self) -> _Part:
@@ -171,8 +186,9 @@ class _Parser:
             raise self._wrong(f"No function signature for the function with name '{word}' matches the arguments")
         self._note(place, word)
         read, call = reader(place.parts), FUNCTIONS[word]
-        hints = (Hint(place.text, (value,), prefix=True),) if word == "startswith" and not self.range.name else ()
-        return _Part(lambda item: call(read(item), value), hints)
+        begins = word == "startswith" and not self.range.name
+        hints = (Hint(place.text, beginnings=(value,)),) if begins else ()
+        return _Part(lambda item: call(read(item), value), hints, whole=begins)
 
     def _is_of(self) -> _Part:
         self._take()
@@ -220,13 +236,14 @@ class _Parser:
         if operator == "in":
             values = self._list(place)
             self._note(place, operator, null=None in values)
-            return _Part(lambda item: read(item) in values, self._equality(place, values))
+            hints = self._equality(place, values)
+            return _Part(lambda item: read(item) in values, hints, whole=bool(hints))
         if operator not in COMPARE:
             raise self._wrong(f"Unknown operator '{operator}'")
         value = self._value(place, operator)[1]
         self._note(place, operator, null=value is None)
-        compare = COMPARE[operator]
-        return _Part(lambda item: compare(read(item), value), self._equality(place, [value], operator))
+        compare, hints = COMPARE[operator], self._equality(place, [value], operator)
+        return _Part(lambda item: compare(read(item), value), hints, whole=bool(hints))
 
     def _equality(self, place: Place, values: list[Any], operator: str = "eq") -> tuple[Hint, ...]:
         if operator != "eq" or self.range.name or not all(isinstance(value, str) for value in values):
@@ -277,8 +294,13 @@ class _Parser:
         return found
 
 
-def _or(left: Test, right: Test) -> Test:
-    return lambda item: left(item) or right(item)
+def _either_of(left: _Part, right: _Part) -> _Part:
+    hints = _shared(left.hints, right.hints)
+    if left.whole and right.whole and hints:
+        # A list of alternatives is one look at the property, not one each.
+        return _Part(hints[0].test(), hints, whole=True)
+    first, second = left.test, right.test
+    return _Part(lambda item: first(item) or second(item), hints)
 
 
 def _and(left: Test, right: Test) -> Test:
@@ -286,6 +308,6 @@ def _and(left: Test, right: Test) -> Test:
 
 
 def _shared(left: tuple[Hint, ...], right: tuple[Hint, ...]) -> tuple[Hint, ...]:
-    """Two alternatives narrow the search together where they speak of one property in one way."""
-    pairs = ((a, b) for a in left for b in right if (a.name, a.prefix) == (b.name, b.prefix))
-    return tuple(a._replace(values=a.values + b.values) for a, b in pairs)
+    """Two alternatives narrow the search together where they speak of one property."""
+    pairs = ((a, b) for a in left for b in right if a.name == b.name)
+    return tuple(Hint(a.name, a.values + b.values, a.beginnings + b.beginnings) for a, b in pairs)

@@ -135,15 +135,24 @@ def _matches(call: Call, items: Items, tests: list[Test], start: int) -> Iterato
     places = ((place, item) for place, item in _walk(items, start) if item is not None)
     if replication.lagging(call.now):
         known = ((place, item) for place, item in places if replication.visible(item, call.now, call.replica))
-        places = ((place, replication.as_seen(item, call.now, call.replica)) for place, item in known)
+        places = ((place, _seen(call, item)) for place, item in known)
     if not tests:
         return places
     return ((place, item) for place, item in places if all(test(item) for test in tests))
 
 
+def _seen(call: Call, item: Json) -> Json:
+    """As it was before, where that is all that the replica knows; what it is called in a mixed list stays."""
+    seen = call.tenant.replication.as_seen(item, call.now, call.replica)
+    return {"@odata.type": item["@odata.type"], **seen} if "@odata.type" in item else seen
+
+
 def _count(call: Call, items: Items, tests: list[Test]) -> int:
-    if not tests and isinstance(items, InOrder) and not call.tenant.replication.lagging(call.now):
-        return items.present
+    if not call.tenant.replication.lagging(call.now):
+        if not tests and isinstance(items, InOrder):
+            return items.present
+        if isinstance(items, Places) and items.exact:
+            return items.unchanged + sum(1 for item in items.changed() if all(test(item) for test in tests))
     return sum(1 for _ in _matches(call, items, tests, 0))
 
 
@@ -151,14 +160,17 @@ def candidates(call: Call, kind: str) -> Items:
     """What ``$filter`` could match: as few objects as it is easy to tell, else all."""
     table = call.tenant.state.table(kind)
     text = call.query.get("$filter")
-    for hint in parse_filter(text).hints if text else ():
-        if not hint.prefix and hint.name == "id":
+    wanted = parse_filter(text) if text else None
+    for hint in wanted.hints if wanted else ():
+        if hint.beginnings or hint.name not in ("id", *table.indexes):
+            places = table.starting(hint.name, hint.values, hint.beginnings)
+            if places is not None:
+                places.exact = bool(wanted and wanted.whole) and not call.query.get("$search")
+                return places
+        elif hint.name == "id":
             return [table.objects.get(value) for value in dict.fromkeys(hint.values)]
-        if not hint.prefix and hint.name in table.indexes:
+        else:
             return [item for value in dict.fromkeys(hint.values) for item in table.find(hint.name, value)]
-        places = table.starting(hint.name, hint.values, whole=not hint.prefix)
-        if places is not None:
-            return places
     return table.in_order()
 
 

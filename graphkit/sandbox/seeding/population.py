@@ -124,9 +124,9 @@ class _Form(NamedTuple):
         code = self.lead.format(r"([a-z0-9]+?)")
         return re.compile(rf"{code}(\d{{{self.digits}}}){re.escape(self.end)}")
 
-    def places(self, code: str, prefix: str, span: range, *, whole: bool) -> range:
-        """Which of a code's positions have a value that begins with ``prefix``, or with ``whole`` is it."""
-        text = self.lead.format(code)
+    def places(self, text: str, prefix: str, span: range, *, whole: bool) -> range:
+        """Which of a code's positions have a value that begins with ``prefix``, or with ``whole`` is it; ``text`` is
+        the lead with the code in it."""
         if not whole and text.startswith(prefix):
             return span
         if not prefix.startswith(text):
@@ -160,6 +160,10 @@ class Staff:
             "employeeId": _Form("{}", self._width),
             "companyName": _Form("{}"),
             "officeLocation": _Form("{}"),
+        }
+        # To look for a beginning in every code must not take longer than a page does.
+        self._leads = {
+            name: [form.lead.format(code.lower()) for code in seed.codes] for name, form in self._forms.items()
         }
         self._names = {name: form.pattern for name, form in self._forms.items() if form.digits}
         self._same = (seed.tenant_id, seed.domain, seed.codes, seed.users, held, self._licensed, seed.synced)
@@ -224,8 +228,9 @@ class Staff:
         form = self._forms.get(name)
         if form is None:
             return None
-        spans = ((code.lower(), self.shares.span(place)) for place, code in enumerate(self.shares.codes))
-        found = (form.places(code, value, span, whole=whole) for code, span in spans)
+        leads = enumerate(self._leads[name])
+        fitting = [(text, place) for place, text in leads if text.startswith(value) or value.startswith(text)]
+        found = (form.places(text, value, self.shares.span(place), whole=whole) for text, place in fitting)
         return [places for places in found if places]
 
     @property
