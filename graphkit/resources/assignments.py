@@ -158,6 +158,10 @@ class PolicyAssignments(Resource):
         live = (reading.value or {}).get("targets") or []
         return reading.known and live == self._bound((change.after or {}).get("targets", []))
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """The set as a whole, whatever is done to it."""
+        return self.before_image(reading) == change.before
+
     def inverse(self, change: Change, object_id: str) -> Change:
         """The set as it was, as a whole."""
         before = {"targets": (change.before or {}).get("targets", [])}
