@@ -316,7 +316,7 @@ def touched(change: Change, context: Context, privileged: str = "") -> Touch:
     A group or team that is still to be made is ``group:<key>``.
     """
     before, after = change.before or {}, change.after or {}
-    image = {**before, **after}
+    image = {**before, **after} if before else after
     own = change.kind in ("user", "group") and image.get("id")
     user = image.get("userId") or (own if change.kind == "user" else None) or image.get("user")
     enabled = after.get("accountEnabled")

@@ -21,6 +21,7 @@ from graphkit.engine.change import (
     Desired,
     Pace,
     Reading,
+    Undo,
     Verdict,
     present,
     unknown,
@@ -55,6 +56,8 @@ class AutopilotDevices(Resource):
     visibility_s = 120.0
     in_flight = 4
     pace = Pace.LATER
+    undo = Undo.IRREVERSIBLE
+    """A registration can be deleted only once it is listed, much later; and its import goes on telling of it."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -56,10 +56,11 @@ def test_the_lines_of_a_plan_are_the_same_bytes_everywhere(tenant, tmp_path, nam
     for number, more in enumerate(SURROUNDINGS):
         run_file = str(tmp_path / f"{number}.run")
         given = [part for file in (RECIPES[name].template, *BESIDE.get(name, ())) for part in ("-i", file)]
-        asked = ["plan", name, *given, "--out", run_file, "-o", "none", "--allow-beta", "--confirm", "contoso.example"]
-        code, said = surrounded(tmp_path, tenant.path, asked, more)
-        assert code in (0, 6), said
-        _, lines = surrounded(tmp_path, tenant.path, ["show", run_file, "-o", "jsonl"], more)
+        asked = ["plan", name, *given, "--out", run_file, "-o", "json", "--allow-beta", "--confirm", "contoso.example"]
+        code, lines = surrounded(tmp_path, tenant.path, asked, more)
+        assert code in (0, 5, 6), lines
+        if code != 5:  # a starter file may speak of teams that are not there: then the problems are compared
+            _, lines = surrounded(tmp_path, tenant.path, ["show", run_file, "-o", "jsonl"], more)
         seen.append((code, lines))
     assert seen[0][1]
     assert seen[1:] == seen[:1] * 2
