@@ -144,35 +144,52 @@ class Change:
     def line(self) -> str:
         """The canonical JSON of this change: what the plan's digest covers."""
         return canonical(
-            {
-                "action": self.action,
-                "after": self.after,
-                "before": self.before,
-                "key": self.key,
-                "kind": self.kind,
-                "needs": [list(need) for need in self.needs],
-                "note": self.note,
-                "origin": [self.origin.file, self.origin.place],
-                "undo": self.undo,
-            }
+            _Line(
+                self.action,
+                self.after,
+                self.before,
+                self.key,
+                self.kind,
+                self.needs,
+                self.note,
+                (self.origin.file, self.origin.place),
+                self.undo,
+            )
         )
 
     @classmethod
     def parse(cls, line: str, seq: int) -> Change:
         """The inverse of :meth:`line`."""
-        raw = msgspec.json.decode(line)
+        raw = _LINE.decode(line)
         return cls(
-            kind=raw["kind"],
-            key=raw["key"],
-            action=Action(raw["action"]),
-            before=raw["before"],
-            after=raw["after"],
-            needs=tuple((kind, key) for kind, key in raw["needs"]),
-            note=raw["note"],
-            undo=Undo(raw["undo"]),
-            origin=Origin(*raw["origin"]),
+            kind=raw.kind,
+            key=raw.key,
+            action=raw.action,
+            before=raw.before,
+            after=raw.after,
+            needs=raw.needs,
+            note=raw.note,
+            undo=raw.undo,
+            origin=Origin(*raw.origin),
             seq=seq,
         )
+
+
+class _Line(msgspec.Struct):
+    """A change as the plan keeps it; the fields stand in the order of their names."""
+
+    action: Action
+    after: dict[str, Any] | None
+    before: dict[str, Any] | None
+    key: str
+    kind: str
+    needs: tuple[tuple[str, str], ...]
+    note: str
+    origin: tuple[str, int | str]
+    undo: Undo
+
+
+_LINE = msgspec.json.Decoder(_Line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,10 +41,8 @@ BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", 
 _TABLES = """
 CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT, UNIQUE(file, place));
-CREATE TABLE wanted(kind TEXT, key TEXT, body BLOB, input INTEGER, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
 CREATE INDEX change_key ON change(kind, key);
-CREATE INDEX change_input ON change(input);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT 0, mark BLOB,
     PRIMARY KEY(step, seq)) WITHOUT ROWID;
@@ -54,6 +52,12 @@ CREATE TABLE outcome(
     effective TEXT DEFAULT '', mark BLOB
 );
 """
+_STAGED = """
+PRAGMA temp.journal_mode=MEMORY;
+CREATE TEMP TABLE wanted(kind TEXT, key TEXT, body BLOB, file TEXT, place, number INTEGER,
+    PRIMARY KEY(kind, key)) WITHOUT ROWID;
+"""
+"""Wishes are needed until the plan is sealed and no longer: in a nameless file that goes with the connection."""
 
 
 class RunFile:
@@ -65,6 +69,8 @@ class RunFile:
         """Called inside every transaction, which fails with what it raises."""
         self._db = db
         self._lock = lock
+        self._staged = 0
+        self._db.executescript(_STAGED)
         self._seal = JournalSeal(db, self._belongs_to, write=write)
 
     # -- opening and closing ---------------------------------------------------------------------------------------
@@ -76,6 +82,7 @@ class RunFile:
         db = _connect(path)
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={FORMAT}")
+        db.execute("PRAGMA synchronous=OFF")  # a plan that the power cut short is made anew: see seal
         db.executescript(_TABLES)
         run = cls(path, db, FileLock.beside(path), write=True)
         run.set_header(format=FORMAT, id=str(uuid4()), status="planning", **header)
@@ -177,42 +184,44 @@ class RunFile:
 
     def stage(self, items: Sequence[Desired]) -> list[InputProblem]:
         """Keep a chunk of wishes and the input rows behind them. A key wanted twice is reported, not kept."""
-        problems = []
+        first, self._staged = self._staged, self._staged + len(items)
         with self.transaction():
-            for item in items:
-                row = self._input(item.origin)
-                added = self._db.execute(
-                    "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)", (item.kind, item.key, _pack(item), row)
-                )
-                if not added.rowcount:
-                    problems.append(self._twice(item))
-        return problems
+            self._keep_inputs(item.origin for item in items)
+            added = self._db.executemany(
+                "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    (item.kind, item.key, _pack(item), item.origin.file, item.origin.place, number)
+                    for number, item in enumerate(items, first)
+                ),
+            )
+            if added.rowcount == len(items):
+                return []
+            found = (self._twice(item, number) for number, item in enumerate(items, first))
+            return [problem for problem in found if problem]
 
-    def _input(self, origin: Origin) -> int:
-        self._db.execute(
+    def _keep_inputs(self, origins: Iterable[Origin]) -> None:
+        # In the order of the columns, so that the results can be laid beside the input.
+        self._db.executemany(
             "INSERT OR IGNORE INTO input(file, place, data) VALUES (?, ?, ?)",
-            # In the order of the columns, so that the results can be laid beside the input.
-            (origin.file, origin.place, msgspec.json.encode(dict(origin.values)).decode()),
+            ((origin.file, origin.place, msgspec.json.encode(origin.values).decode()) for origin in origins),
         )
-        found = self._db.execute("SELECT id FROM input WHERE file = ? AND place = ?", (origin.file, origin.place))
-        return int(found.fetchone()[0])
 
-    def _twice(self, item: Desired) -> InputProblem:
-        first = self._db.execute(
-            "SELECT input.file, input.place FROM wanted JOIN input ON input.id = wanted.input"
-            " WHERE kind = ? AND key = ?",
-            (item.kind, item.key),
+    def _twice(self, item: Desired, number: int) -> InputProblem | None:
+        """Set unless the wish that is kept under this key is the one of that number."""
+        file, row, kept = self._db.execute(
+            "SELECT file, place, number FROM wanted WHERE kind = ? AND key = ?", (item.kind, item.key)
         ).fetchone()
-        place = f"row {first[1]}" if isinstance(first[1], int) else first[1]
-        where = place if first[0] == item.origin.file else f"{first[0]} {place}"
+        if kept == number:
+            return None
+        place = f"row {row}" if isinstance(row, int) else row
+        where = place if file == item.origin.file else f"{file} {place}"
         message = f"{item.key} is there twice, first in {where}"
         return InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)
 
     def stage_inputs(self, origins: Iterable[Origin]) -> None:
         """Keep input rows that ask for nothing themselves, so that the results have a line for each."""
         with self.transaction():
-            for origin in origins:
-                self._input(origin)
+            self._keep_inputs(origins)
 
     def inputs(self) -> Iterator[Origin]:
         """Every input row, with its cells."""
@@ -221,7 +230,7 @@ class RunFile:
 
     def mark_problem(self, problem: InputProblem) -> None:
         """Note why an input row was left out; it ends as skipped."""
-        self._input(Origin(problem.file, problem.where))
+        self._keep_inputs([Origin(problem.file, problem.where)])
         self._db.execute(
             "UPDATE input SET problem = coalesce(problem || '; ', '') || ? WHERE file = ? AND place = ?",
             (problem.message, problem.file, problem.where),
@@ -233,8 +242,7 @@ class RunFile:
 
     def drop_wanted(self, problem: InputProblem) -> None:
         self._db.execute(
-            "DELETE FROM wanted WHERE input IN (SELECT id FROM input WHERE file = ? AND place = ?)",
-            (problem.file, problem.where),
+            "DELETE FROM wanted WHERE file = ? AND place = ?", (problem.file, problem.where)
         )
 
     def restage(self, items: Sequence[Desired]) -> None:
@@ -263,8 +271,7 @@ class RunFile:
         last = ""
         while True:
             rows = self._db.execute(
-                "SELECT wanted.key, body, file, place FROM wanted JOIN input ON input.id = wanted.input"
-                " WHERE kind = ? AND key > ? ORDER BY key LIMIT ?",
+                "SELECT key, body, file, place FROM wanted WHERE kind = ? AND key > ? ORDER BY key LIMIT ?",
                 (kind, last, CHUNK),
             ).fetchall()
             if not rows:
@@ -313,12 +320,16 @@ class RunFile:
         return {(kind, key): at for kind, key, at in rows}
 
     def seal(self, **header: Any) -> None:
-        """The plan is complete: bind it. Staged wishes go, the input rows stay."""
+        """The plan is complete: bind it. Staged wishes go, the input rows stay.
+
+        From the last commit of this on, what is committed survives a power cut as well.
+        """
         self.set_header(**header)
+        self._db.execute("DELETE FROM wanted")
+        self._db.execute("CREATE INDEX change_input ON change(input)")  # sooner would cost each line more
+        self._db.execute("PRAGMA synchronous=FULL")
         self.set_header(digest=self.digest())
         self._seal.forget_binding()
-        self._db.execute("DELETE FROM wanted")
-        self._db.execute("VACUUM")
 
     def digest(self) -> str:
         """SHA-256 chained over the binding header fields, the ids that names stand for, and every plan line with what
@@ -680,21 +691,34 @@ def _unwritable(path: Path, error: sqlite3.DatabaseError) -> RunFileError:
     )
 
 
+class _Body(msgspec.Struct, array_like=True):
+    """What a staged wish holds beside its key and origin."""
+
+    properties: dict[str, Any]
+    needs: tuple[tuple[str, str], ...]
+    rails: dict[str, Any]
+    blocked: str
+    absent: bool
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
 def _pack(item: Desired) -> bytes:
-    return msgspec.json.encode([item.properties, item.needs, item.rails, item.blocked, item.absent])
+    return msgspec.json.encode(_Body(item.properties, item.needs, item.rails, item.blocked, item.absent))
 
 
 def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
-    properties, needs, rails, blocked, absent = msgspec.json.decode(body)
+    wish = _BODY.decode(body)
     return Desired(
         kind=kind,
         key=key,
         origin=origin,
-        properties=properties,
-        needs=tuple((kind, key) for kind, key in needs),
-        rails=rails,
-        blocked=blocked,
-        absent=absent,
+        properties=wish.properties,
+        needs=wish.needs,
+        rails=wish.rails,
+        blocked=wish.blocked,
+        absent=wish.absent,
     )
 
 
