@@ -11,13 +11,15 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.forecast import forecast, weighed
+from graphkit.engine.forecast import Forecast, weighed
 from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import CHUNK, RunFile
 from graphkit.errors import InputErrors, InputProblem
 
 T = TypeVar("T")
+Need = tuple[str, str]
+"""Kind and key."""
 
 
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -44,6 +46,7 @@ class Planner:
         self._resources = resources
         self._context = context
         self._needs = PlannedNeeds(run)
+        self._forecast = Forecast(resources)
         self._orgs_of: dict[str, str] = {}
 
     async def plan(
@@ -77,7 +80,7 @@ class Planner:
             remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
-            cost=forecast(self._run, self._resources, quota_share, apps),
+            cost=self._forecast.rows(quota_share, apps),
         )
 
     def _kinds(self) -> list[str]:
@@ -131,15 +134,21 @@ class Planner:
         resource = self._resources[kind]
         for chunk in self._run.wanted_chunks(kind):
             readings = await resource.read(chunk)
-            changes = [
-                self._needs.settle(change)
-                for wanted, reading in zip(chunk, readings, strict=True)
-                for change in self._differences(resource, wanted, reading)
-            ]
-            self._run.add_changes(await judged(self._rails, resource, changes))
-        extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        for some in chunked(map(self._needs.settle, extras)):
-            self._run.add_changes(await judged(self._rails, resource, some))
+            await self._add(
+                resource,
+                (
+                    change
+                    for wanted, reading in zip(chunk, readings, strict=True)
+                    for change in self._differences(resource, wanted, reading)
+                ),
+            )
+        for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
+            await self._add(resource, some)
+
+    async def _add(self, resource: Resource, changes: Iterable[Change]) -> None:
+        lines = await judged(self._rails, resource, [self._needs.settle(change) for change in changes])
+        self._run.add_changes(lines)
+        self._forecast.add(lines)
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -187,21 +196,24 @@ class PlannedNeeds:
 
     def __init__(self, run: RunFile) -> None:
         self._run = run
-        self._planned: dict[tuple[str, str], Planned] = {}
+        self._planned: dict[Need, Planned] = {}
 
     def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        needs = [(need, self._find(need)) for need in change.needs]
-        why = next((planned.blocked for _, planned in needs if planned.blocked), "")
+        if not change.needs:
+            return change
+        planned = [self._planned.get(need) or self._find(need) for need in change.needs]
+        why = next((each.blocked for each in planned if each.blocked), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
-        live = tuple(need for need, planned in needs if planned.writes)
-        return change if live == change.needs else replace(change, needs=live)
+        if all(each.writes for each in planned):
+            return change
+        return replace(change, needs=tuple(need for need, each in zip(change.needs, planned, strict=True) if each.writes))
 
-    def _find(self, need: tuple[str, str]) -> Planned:
-        if need not in self._planned:
-            self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
-        return self._planned[need]
+    def _find(self, need: Need) -> Planned:
+        found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
+        self._planned[need] = found
+        return found
 
 
 def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:

@@ -382,6 +382,11 @@ class RunFile:
         """Plan lines in order, of one kind or of all."""
         yield from self._chunks("(? = '' OR kind = ?)", (kind, kind))
 
+    def actions(self, kind: str) -> Iterator[tuple[str, Action]]:
+        """(key, action) of the plan lines of one kind, in no order: what is enough to count by is had for less."""
+        for key, action in self._db.execute("SELECT key, action FROM change WHERE kind = ?", (kind,)):
+            yield key, _ACTIONS[action]
+
     def find_change(self, kind: str, key: str) -> Change | None:
         """The line for one object that writes something, if the plan has one."""
         return next(self._chunks("kind = ? AND key = ? AND action NOT IN ('noop', 'blocked')", (kind, key)), None)
@@ -596,6 +601,9 @@ class RunFile:
             " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
             (row,),
         ).fetchall()
+
+
+_ACTIONS = {action.value: action for action in Action}
 
 
 class InputResult(msgspec.Struct, frozen=True):

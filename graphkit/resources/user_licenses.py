@@ -124,7 +124,7 @@ class UserLicenses(Resource):
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences one by one against a group for each product, into which twenty people go with one write."""
-        adds = [change.key for change in view.changes(self.kind) if change.action is Action.ADD]
+        adds = [key for key, action in view.actions(self.kind) if action is Action.ADD]
         products = Counter(key.rpartition("/")[2] for key in adds)
         people = len({key.rpartition("/")[0] for key in adds})
         if people < WORTH_A_LINE:
