@@ -67,13 +67,21 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The input that asked: a row of a table (``place`` is its number) or a path inside a document."""
+class Origin(msgspec.Struct, frozen=True, eq=False):
+    """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
+
+    Two are the same whatever their ``values``.
+    """
 
     file: str
     place: int | str
-    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+    values: Mapping[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin) and (self.file, self.place) == (other.file, other.place)
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.place))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,8 +104,7 @@ class Desired:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What was seen of one object: present (``value`` is not None), absent, or unknown (``why`` says so).
 
     Absent is a proof: a 404, or a list whose last page was reached. Unknown plans nothing.
@@ -112,6 +119,7 @@ class Reading:
 
 
 ABSENT = Reading()
+NOWHERE = Origin("", "")
 
 
 def present(value: dict[str, Any]) -> Reading:
@@ -138,7 +146,7 @@ class Change:
     needs: tuple[tuple[str, str], ...] = ()
     note: str = ""
     undo: Undo = Undo.REVERSIBLE
-    origin: Origin = Origin("", "")
+    origin: Origin = NOWHERE
     seq: int = 0
 
     def line(self) -> str:

@@ -5,7 +5,9 @@ A pure function of its inputs and the tenant's state, in its plan lines: neither
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -57,6 +59,12 @@ class Planner:
         ``apps`` is how many identities share the work. ``problems`` may grow while ``wishes`` is consumed. Raises
         ``InputErrors`` with all of them, unless the options say to skip invalid rows and each is a single row or entry.
         """
+        with _undisturbed():
+            await self._plan(wishes, problems, quota_share, apps)
+
+    async def _plan(
+        self, wishes: Iterable[Desired], problems: list[InputProblem], quota_share: float, apps: int
+    ) -> None:
         for chunk in chunked(wishes):
             problems += self._run.stage(self._fenced(chunk))
         for kind in self._kinds():
@@ -74,8 +82,7 @@ class Planner:
         reasons = [*against, *self._removals_on_bad_ground(problems)]
         found = (self._resources[kind].alternative(self._run) for kind in kinds)
         self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
-        for (kind, key), object_id in sorted(self._context.object_ids.items()):
-            self._run.note_object(kind, key, object_id)
+        self._run.note_objects(self._context.object_ids)
         self._run.seal(
             remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
@@ -114,10 +121,11 @@ class Planner:
             return
         if not self._context.options.skip_invalid or any(problem.hides_others for problem in problems):
             raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
-        for problem in problems:
-            self._run.mark_problem(problem)
-            if problem.code != "duplicate-key":
-                self._run.drop_wanted(problem)
+        with self._run.transaction():
+            for problem in problems:
+                self._run.mark_problem(problem)
+                if problem.code != "duplicate-key":
+                    self._run.drop_wanted(problem)
 
     def _removals_on_bad_ground(self, problems: Sequence[InputProblem]) -> Iterator[str]:
         """Whoever is removed for not being listed may be the one whom a row that was left out means."""
@@ -208,12 +216,23 @@ class PlannedNeeds:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         if all(each.writes for each in planned):
             return change
-        return replace(change, needs=tuple(need for need, each in zip(change.needs, planned, strict=True) if each.writes))
+        live = (need for need, each in zip(change.needs, planned, strict=True) if each.writes)
+        return replace(change, needs=tuple(live))
 
     def _find(self, need: Need) -> Planned:
         found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
         self._planned[need] = found
         return found
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What is loaded by now stays: the garbage collector need not walk through it again every few thousand rows."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:

@@ -42,7 +42,7 @@ _TABLES = """
 CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT, UNIQUE(file, place));
 CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
-CREATE INDEX change_key ON change(kind, key);
+CREATE INDEX change_key ON change(kind, key, action);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
 CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT 0, mark BLOB,
     PRIMARY KEY(step, seq)) WITHOUT ROWID;
@@ -254,7 +254,12 @@ class RunFile:
             )
 
     def wanted_kinds(self) -> list[str]:
-        return [kind for (kind,) in self._db.execute("SELECT DISTINCT kind FROM wanted ORDER BY kind")]
+        # From one to the next, for DISTINCT would read every wish.
+        kinds: list[str] = []
+        query = "SELECT min(kind) FROM wanted WHERE kind > ?"
+        while (kind := self._db.execute(query, (kinds[-1] if kinds else "",)).fetchone()[0]) is not None:
+            kinds.append(kind)
+        return kinds
 
     def wanted(self, kind: str) -> Iterator[Desired]:
         """Every wish of a kind, by key."""
@@ -300,8 +305,13 @@ class RunFile:
                 ),
             )
 
-    def note_object(self, kind: str, key: str, object_id: str) -> None:
-        self._db.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (kind, key, object_id))
+    def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:
+        """What names stand for: the id of each (kind, key)."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO object VALUES (?, ?, ?)",
+                [(kind, key, object_id) for (kind, key), object_id in sorted(ids.items())],
+            )
 
     def object_ids(self) -> dict[tuple[str, str], str]:
         """Objects that the plan found or that were created since."""

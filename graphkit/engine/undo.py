@@ -73,8 +73,7 @@ class UndoPlanner:
         await self._write_lines()
         against = await objections(self._run, self._resources, self._context, self._rails)
         reasons = [*against, *self._irreversible()]
-        for (kind, key), object_id in sorted(self._context.object_ids.items()):
-            self._run.note_object(kind, key, object_id)
+        self._run.note_objects(self._context.object_ids)
         writes = any(count for action, count in self._run.counts().items() if Action(action).writes)
         cost = self._forecast.rows(quota_share, apps)
         remarks = list(dict.fromkeys(self._context.remarks))

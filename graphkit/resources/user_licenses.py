@@ -71,7 +71,10 @@ class UserLicenses(Resource):
         problems = []
         for item, pair in zip(items, pairs, strict=True):
             mine = (item.origin.file, item.origin.place)
-            first, *later = sorted([tuple(seen[pair]), mine]) if pair in seen else [mine]
+            if pair not in seen:
+                seen[pair] = mine
+                continue
+            first, *later = sorted([tuple(seen[pair]), mine])
             seen[pair] = first
             for file, place in later:
                 name = f"{item.properties['user']}, {item.properties['sku']}"
