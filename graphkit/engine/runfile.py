@@ -184,26 +184,28 @@ class RunFile:
 
     def stage(self, items: Sequence[Desired]) -> list[InputProblem]:
         """Keep a chunk of wishes and the input rows behind them. A key wanted twice is reported, not kept."""
-        first, self._staged = self._staged, self._staged + len(items)
+        # In order of key, of which the tree has to be searched less.
+        numbered = sorted(enumerate(items, self._staged), key=lambda pair: pair[1].key)
+        self._staged += len(items)
         with self.transaction():
             self._keep_inputs(item.origin for item in items)
             added = self._db.executemany(
                 "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     (item.kind, item.key, _pack(item), item.origin.file, item.origin.place, number)
-                    for number, item in enumerate(items, first)
+                    for number, item in numbered
                 ),
             )
             if added.rowcount == len(items):
                 return []
-            found = (self._twice(item, number) for number, item in enumerate(items, first))
+            found = (self._twice(item, number) for number, item in numbered)
             return [problem for problem in found if problem]
 
     def _keep_inputs(self, origins: Iterable[Origin]) -> None:
         # In the order of the columns, so that the results can be laid beside the input.
         self._db.executemany(
             "INSERT OR IGNORE INTO input(file, place, data) VALUES (?, ?, ?)",
-            ((origin.file, origin.place, msgspec.json.encode(origin.values).decode()) for origin in origins),
+            ((origin.file, origin.place, msgspec.json.encode(dict(origin.values)).decode()) for origin in origins),
         )
 
     def _twice(self, item: Desired, number: int) -> InputProblem | None:
@@ -241,9 +243,7 @@ class RunFile:
         return int(self._db.execute("SELECT count(*) FROM input WHERE problem IS NOT NULL").fetchone()[0])
 
     def drop_wanted(self, problem: InputProblem) -> None:
-        self._db.execute(
-            "DELETE FROM wanted WHERE file = ? AND place = ?", (problem.file, problem.where)
-        )
+        self._db.execute("DELETE FROM wanted WHERE file = ? AND place = ?", (problem.file, problem.where))
 
     def restage(self, items: Sequence[Desired]) -> None:
         """Keep what ``resolve`` has put into the wishes."""
