@@ -16,7 +16,8 @@ from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.forecast import Forecast, weighed
 from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
-from graphkit.engine.runfile import CHUNK, RunFile
+from graphkit.engine.run.store import CHUNK
+from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputErrors, InputProblem
 
 T = TypeVar("T")
