@@ -151,8 +151,7 @@ class Inputs:
         if staged is not None:
             table, parted = staged
             for row in parted.of(match):
-                given = {column: cell for column, cell in row.values.items() if cell}
-                yield _origin(table, row), model.model_validate(given, context=self._known)
+                yield _origin(table, row), model.model_validate(row.given, context=self._known)
 
     def _staged(
         self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]

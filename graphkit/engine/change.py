@@ -67,13 +67,21 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The input that asked: a row of a table (``place`` is its number) or a path inside a document."""
+class Origin(msgspec.Struct, frozen=True, eq=False):
+    """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
+
+    Two are the same whatever their ``values``.
+    """
 
     file: str
     place: int | str
-    values: Mapping[str, str] = field(default_factory=dict, compare=False)
+    values: Mapping[str, str] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin) and (self.file, self.place) == (other.file, other.place)
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.place))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,8 +104,7 @@ class Desired:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What was seen of one object: present (``value`` is not None), absent, or unknown (``why`` says so).
 
     Absent is a proof: a 404, or a list whose last page was reached. Unknown plans nothing.
@@ -112,6 +119,7 @@ class Reading:
 
 
 ABSENT = Reading()
+NOWHERE = Origin("", "")
 
 
 def present(value: dict[str, Any]) -> Reading:
@@ -138,41 +146,58 @@ class Change:
     needs: tuple[tuple[str, str], ...] = ()
     note: str = ""
     undo: Undo = Undo.REVERSIBLE
-    origin: Origin = Origin("", "")
+    origin: Origin = NOWHERE
     seq: int = 0
 
     def line(self) -> str:
         """The canonical JSON of this change: what the plan's digest covers."""
         return canonical(
-            {
-                "action": self.action,
-                "after": self.after,
-                "before": self.before,
-                "key": self.key,
-                "kind": self.kind,
-                "needs": [list(need) for need in self.needs],
-                "note": self.note,
-                "origin": [self.origin.file, self.origin.place],
-                "undo": self.undo,
-            }
+            _Line(
+                self.action,
+                self.after,
+                self.before,
+                self.key,
+                self.kind,
+                self.needs,
+                self.note,
+                (self.origin.file, self.origin.place),
+                self.undo,
+            )
         )
 
     @classmethod
     def parse(cls, line: str, seq: int) -> Change:
         """The inverse of :meth:`line`."""
-        raw = msgspec.json.decode(line)
+        raw = _LINE.decode(line)
         return cls(
-            kind=raw["kind"],
-            key=raw["key"],
-            action=Action(raw["action"]),
-            before=raw["before"],
-            after=raw["after"],
-            needs=tuple((kind, key) for kind, key in raw["needs"]),
-            note=raw["note"],
-            undo=Undo(raw["undo"]),
-            origin=Origin(*raw["origin"]),
+            kind=raw.kind,
+            key=raw.key,
+            action=raw.action,
+            before=raw.before,
+            after=raw.after,
+            needs=raw.needs,
+            note=raw.note,
+            undo=raw.undo,
+            origin=Origin(*raw.origin),
             seq=seq,
         )
+
+
+class _Line(msgspec.Struct):
+    """A change as the plan keeps it; the fields stand in the order of their names."""
+
+    action: Action
+    after: dict[str, Any] | None
+    before: dict[str, Any] | None
+    key: str
+    kind: str
+    needs: tuple[tuple[str, str], ...]
+    note: str
+    origin: tuple[str, int | str]
+    undo: Undo
+
+
+_LINE = msgspec.json.Decoder(_Line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

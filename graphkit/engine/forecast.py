@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphkit.engine.packing import packs
+from graphkit.engine.change import Change
+from graphkit.engine.packing import Packing
 from graphkit.engine.resource import Resource
-from graphkit.engine.runfile import RunFile
 from graphkit.protocol import quota
 
 
@@ -51,14 +51,24 @@ def _long(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{math.ceil(seconds)} s"
 
 
-def forecast(run: RunFile, resources: Mapping[str, Resource], share: float, apps: int = 1) -> list[dict[str, Any]]:
-    """A row per bucket that the writes of the plan draw on: ``bucket``, ``requests``, ``seconds``; the slowest first.
+class Forecast:
+    """Adds up what the lines of a plan cost while they are brought in plan order."""
 
-    ``share`` is the part of each published quota that this run takes.
-    """
-    totals: defaultdict[str, float] = defaultdict(float)
-    for pack in packs((change for change in run.changes() if change.action.writes), resources):
-        for method, path in resources[pack[0].kind].routes(pack[0]):
-            for charge in quota.charges(method, path):
-                totals[charge.bucket] += charge.amount
-    return quota.forecast(totals, share, apps=apps)
+    def __init__(self, resources: Mapping[str, Resource]) -> None:
+        self._resources = resources
+        self._packing = Packing(resources)
+        self._totals: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.action.writes and self._packing.begins(change):
+                for method, path in self._resources[change.kind].routes(change):
+                    for charge in quota.charges(method, path):
+                        self._totals[charge.bucket] += charge.amount
+
+    def rows(self, share: float, apps: int = 1) -> list[dict[str, Any]]:
+        """A row per bucket that the writes draw on: ``bucket``, ``requests``, ``seconds``; the slowest first.
+
+        ``share`` is the part of each published quota that this run takes.
+        """
+        return quota.forecast(self._totals, share, apps=apps)

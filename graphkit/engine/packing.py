@@ -32,16 +32,29 @@ def opening(changes: Iterable[Change], resources: Mapping[str, Resource], count:
 def packs(changes: Iterable[Change], resources: Mapping[str, Resource]) -> Iterator[Pack]:
     """Neighbours of one kind and ``pack_key``, up to the kind's ``pack_size``."""
     pack: Pack = []
-    key = ("", "")
-    limit = 0
+    packing = Packing(resources)
     for change in changes:
-        resource = resources[change.kind]
-        own = (change.kind, resource.pack_key(change))
-        if pack and (own != key or len(pack) >= limit):
+        if packing.begins(change) and pack:
             yield pack
             pack = []
-        if not pack:
-            key, limit = own, resource.pack_size(change)
         pack.append(change)
     if pack:
         yield pack
+
+
+class Packing:
+    """Told of the changes that write, one after the other, it tells where a new write begins."""
+
+    def __init__(self, resources: Mapping[str, Resource]) -> None:
+        self._resources = resources
+        self._kind = self._key = ""
+        self._room = 0
+
+    def begins(self, change: Change) -> bool:
+        resource = self._resources[change.kind]
+        key = resource.pack_key(change)
+        fits = self._room > 0 and key == self._key and change.kind == self._kind
+        if not fits:
+            self._kind, self._key, self._room = change.kind, key, resource.pack_size(change)
+        self._room -= 1
+        return not fits

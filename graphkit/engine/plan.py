@@ -5,19 +5,24 @@ A pure function of its inputs and the tenant's state, in its plan lines: neither
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading
-from graphkit.engine.forecast import forecast, weighed
+from graphkit.engine.forecast import Forecast, weighed
 from graphkit.engine.rails import Rail, broken_rails, outside, unconfirmed
 from graphkit.engine.resource import Context, Resource
-from graphkit.engine.runfile import CHUNK, RunFile
+from graphkit.engine.run.store import CHUNK
+from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputErrors, InputProblem
 
 T = TypeVar("T")
+Need = tuple[str, str]
+"""Kind and key."""
 
 
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -44,6 +49,7 @@ class Planner:
         self._resources = resources
         self._context = context
         self._needs = PlannedNeeds(run)
+        self._forecast = Forecast(resources)
         self._orgs_of: dict[str, str] = {}
 
     async def plan(
@@ -54,6 +60,12 @@ class Planner:
         ``apps`` is how many identities share the work. ``problems`` may grow while ``wishes`` is consumed. Raises
         ``InputErrors`` with all of them, unless the options say to skip invalid rows and each is a single row or entry.
         """
+        with _undisturbed():
+            await self._plan(wishes, problems, quota_share, apps)
+
+    async def _plan(
+        self, wishes: Iterable[Desired], problems: list[InputProblem], quota_share: float, apps: int
+    ) -> None:
         for chunk in chunked(wishes):
             problems += self._run.stage(self._fenced(chunk))
         for kind in self._kinds():
@@ -71,13 +83,12 @@ class Planner:
         reasons = [*against, *self._removals_on_bad_ground(problems)]
         found = (self._resources[kind].alternative(self._run) for kind in kinds)
         self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
-        for (kind, key), object_id in sorted(self._context.object_ids.items()):
-            self._run.note_object(kind, key, object_id)
+        self._run.note_objects(self._context.object_ids)
         self._run.seal(
             remarks=list(dict.fromkeys(self._context.remarks)),
             status=self._status(reasons),
             blocked=reasons,
-            cost=forecast(self._run, self._resources, quota_share, apps),
+            cost=self._forecast.rows(quota_share, apps),
         )
 
     def _kinds(self) -> list[str]:
@@ -111,10 +122,11 @@ class Planner:
             return
         if not self._context.options.skip_invalid or any(problem.hides_others for problem in problems):
             raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
-        for problem in problems:
-            self._run.mark_problem(problem)
-            if problem.code != "duplicate-key":
-                self._run.drop_wanted(problem)
+        with self._run.transaction():
+            for problem in problems:
+                self._run.mark_problem(problem)
+                if problem.code != "duplicate-key":
+                    self._run.drop_wanted(problem)
 
     def _removals_on_bad_ground(self, problems: Sequence[InputProblem]) -> Iterator[str]:
         """Whoever is removed for not being listed may be the one whom a row that was left out means."""
@@ -133,15 +145,21 @@ class Planner:
             for chunk in self._run.wanted_chunks(kind):
                 items = resource.in_turn(chunk, turn)
                 readings = await resource.read(items)
-                changes = [
-                    self._needs.settle(change)
-                    for wanted, reading in zip(items, readings, strict=True)
-                    for change in self._differences(resource, wanted, reading)
-                ]
-                self._run.add_changes(await judged(self._rails, resource, changes))
-        extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
-        for some in chunked(map(self._needs.settle, extras)):
-            self._run.add_changes(await judged(self._rails, resource, some))
+                await self._add(
+                    resource,
+                    (
+                        change
+                        for wanted, reading in zip(items, readings, strict=True)
+                        for change in self._differences(resource, wanted, reading)
+                    ),
+                )
+        for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
+            await self._add(resource, some)
+
+    async def _add(self, resource: Resource, changes: Iterable[Change]) -> None:
+        lines = await judged(self._rails, resource, [self._needs.settle(change) for change in changes])
+        self._run.add_changes(lines)
+        self._forecast.add(lines)
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -189,21 +207,35 @@ class PlannedNeeds:
 
     def __init__(self, run: RunFile) -> None:
         self._run = run
-        self._planned: dict[tuple[str, str], Planned] = {}
+        self._planned: dict[Need, Planned] = {}
 
     def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        needs = [(need, self._find(need)) for need in change.needs]
-        why = next((planned.blocked for _, planned in needs if planned.blocked), "")
+        if not change.needs:
+            return change
+        planned = [self._planned.get(need) or self._find(need) for need in change.needs]
+        why = next((each.blocked for each in planned if each.blocked), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
-        live = tuple(need for need, planned in needs if planned.writes)
-        return change if live == change.needs else replace(change, needs=live)
+        if all(each.writes for each in planned):
+            return change
+        live = (need for need, each in zip(change.needs, planned, strict=True) if each.writes)
+        return replace(change, needs=tuple(live))
 
-    def _find(self, need: tuple[str, str]) -> Planned:
-        if need not in self._planned:
-            self._planned[need] = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
-        return self._planned[need]
+    def _find(self, need: Need) -> Planned:
+        found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
+        self._planned[need] = found
+        return found
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What is loaded by now stays: the garbage collector need not walk through it again every few thousand rows."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:

@@ -75,6 +75,8 @@ class PlanView(Protocol):
 
     def changes(self, kind: str = "") -> Iterator[Change]: ...
 
+    def actions(self, kind: str) -> Iterator[tuple[str, Action]]: ...
+
 
 @dataclass(slots=True)
 class Context:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from graphkit.engine.change import Action, Change, Desired, Reading, Result, Status, Undo
-from graphkit.engine.forecast import forecast
+from graphkit.engine.forecast import Forecast
 from graphkit.engine.plan import PlannedNeeds, chunked, judged, objections
 from graphkit.engine.rails import Rail
 from graphkit.engine.resource import Context, Resource, as_desired
@@ -53,6 +53,7 @@ class UndoPlanner:
         self._context = context
         self._rails = rails
         self._needs = PlannedNeeds(run)
+        self._forecast = Forecast(resources)
         self._dependants: defaultdict[Name, list[Name]] = defaultdict(list)
         self._deleted: dict[Name, Name] = {}
         """The containers that the undo deletes, that go along, or are gone already, to the one that they go with."""
@@ -72,10 +73,9 @@ class UndoPlanner:
         await self._write_lines()
         against = await objections(self._run, self._resources, self._context, self._rails)
         reasons = [*against, *self._irreversible()]
-        for (kind, key), object_id in sorted(self._context.object_ids.items()):
-            self._run.note_object(kind, key, object_id)
+        self._run.note_objects(self._context.object_ids)
         writes = any(count for action, count in self._run.counts().items() if Action(action).writes)
-        cost = forecast(self._run, self._resources, quota_share, apps)
+        cost = self._forecast.rows(quota_share, apps)
         remarks = list(dict.fromkeys(self._context.remarks))
         self._run.seal(
             remarks=remarks, status="blocked" if reasons else "ready" if writes else "empty", blocked=reasons, cost=cost
@@ -159,12 +159,14 @@ class UndoPlanner:
 
     async def _write_lines(self) -> None:
         """The lines in the order of the plan; wishes are staged as well, for the guards to see."""
-        lines = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
-        for chunk in chunked(lines):
+        staged = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
+        for chunk in chunked(staged):
             self._run.stage([as_desired(line) for line in chunk if line.action in (Action.CREATE, Action.UPDATE)])
             for (kind, *_), some in groupby(chunk, key=self._at_once):
                 fit = [self._needs.settle(line) for line in some]
-                self._run.add_changes(await judged(self._rails, self._resources[kind], fit))
+                lines = await judged(self._rails, self._resources[kind], fit)
+                self._run.add_changes(lines)
+                self._forecast.add(lines)
 
     def _at_once(self, line: Change) -> tuple[str, str]:
         """Neighbours with the same are judged together; what one needs of another has to be in the run before."""

@@ -24,6 +24,12 @@ class Row(NamedTuple):
     values: dict[str, str]
     cells: list[str]
 
+    @property
+    def given(self) -> dict[str, str]:
+        """``values`` without those of empty cells."""
+        values = self.values
+        return values if all(values.values()) else {column: value for column, value in values.items() if value}
+
 
 Faults = Mapping[str, str]
 """What is wrong with a row's cells: column to reason. The value of such a cell is empty."""

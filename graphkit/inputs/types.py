@@ -30,6 +30,7 @@ class Says:
 
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ORG = re.compile(r"[A-Z0-9]{1,9}")
 _UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(\d{1,2})/(\d{1,2})/(\d{4})")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -50,7 +51,7 @@ def _check_upn(text: str) -> str:
 
 
 def _check_org(text: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9]{1,9}", text):
+    if not _ORG.fullmatch(text):
         raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
     return text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from graphkit.engine.runfile import InputResult, RunFile
+from graphkit.engine.run.results import InputResult
+from graphkit.engine.runfile import RunFile
 from graphkit.inputs.cells import guarded
 from graphkit.private import open_private
 

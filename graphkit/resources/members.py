@@ -177,11 +177,8 @@ class Members(Resource):
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences by group against licences one by one: twenty people to a write, or one."""
         pools = {group.key for group in view.wanted("group") if group.rails.get("sku")}
-        added = Counter(
-            _group_of(change)
-            for change in view.changes(self.kind)
-            if change.action is Action.ADD and _group_of(change) in pools
-        )
+        added = Counter(_group_of(key) for key, action in view.actions(self.kind) if action is Action.ADD)
+        added = Counter({group: count for group, count in added.items() if group in pools})
         people = sum(added.values())
         if people < WORTH_A_LINE:
             return None
@@ -200,7 +197,7 @@ class Members(Resource):
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
         tally: Counter[tuple[str, Action]] = Counter(
-            (_group_of(change), change.action) for change in view.changes(self.kind)
+            (_group_of(key), action) for key, action in view.actions(self.kind)
         )
         over = {}
         for key, group in groups.items():
@@ -224,7 +221,7 @@ class Members(Resource):
         """Who is added to these groups, with the place that asked for it; the plan is read once for all of them."""
         added: dict[str, list[tuple[tuple[str, Any], str]]] = {key: [] for key in groups}
         for change in view.changes(self.kind) if groups else ():
-            if change.action is Action.ADD and (key := _group_of(change)) in added:
+            if change.action is Action.ADD and (key := _group_of(change.key)) in added:
                 added[key].append((_by_place(change.origin), change.key))
         return added
 
@@ -318,8 +315,8 @@ def _given(group: Desired, skus: Skus) -> Iterator[Sku]:
             yield sku
 
 
-def _group_of(change: Change) -> str:
-    return change.key.rpartition("/")[0]
+def _group_of(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def _by_place(origin: Origin) -> tuple[str, Any]:

@@ -52,6 +52,8 @@ class Sku:
     def plan_ids(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """(ids, sorted; names that this SKU does not have)."""
         names = list(names)
+        if not names:
+            return [], []
         missing = [name for name in names if name.lower() not in self.plans]
         return sorted({self.plans[name.lower()] for name in names if name.lower() in self.plans}), missing
 

@@ -90,7 +90,10 @@ class UserLicenses(Resource):
         problems = []
         for item, pair in zip(items, pairs, strict=True):
             mine = (item.origin.file, item.origin.place)
-            first, *later = sorted([tuple(seen[pair]), mine]) if pair in seen else [mine]
+            if pair not in seen:
+                seen[pair] = mine
+                continue
+            first, *later = sorted([tuple(seen[pair]), mine])
             seen[pair] = first
             for file, place in later:
                 name = f"{item.properties['user']}, {item.properties['sku']}"
@@ -177,7 +180,7 @@ class UserLicenses(Resource):
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences one by one against a group for each product, into which twenty people go with one write."""
-        adds = [change.key for change in view.changes(self.kind) if change.action is Action.ADD]
+        adds = [key for key, action in view.actions(self.kind) if action is Action.ADD]
         products = Counter(key.rpartition("/")[2] for key in adds)
         people = len({key.rpartition("/")[0] for key in adds})
         if people < WORTH_A_LINE:

@@ -60,8 +60,8 @@ def _may_not_get(inputs: Inputs, row: License) -> str:
         return ""
     org = inputs.orgs.get(row.org)
     if org is None:
-        return f"{row.org} is not in the registry of organisations"
-    return "" if org.open else f"{row.org} is closed, as the registry of organisations says"
+        return f"{row.org!r}: is not in the registry of organisations"
+    return "" if org.open else f"{row.org!r}: is closed, as the registry of organisations says"
 
 
 def _location(inputs: Inputs, origin: Origin, row: License, places: dict[str, tuple[str, Origin]]) -> Desired | None:

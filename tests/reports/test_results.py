@@ -106,9 +106,7 @@ def test_an_older_file_is_replaced_at_once(run, tmp_path):
 def test_memory_does_not_grow_with_the_rows(run, tmp_path):
     def peak(rows):
         origins = [Origin("a.csv", number, {"upn": f"{number}" * 20}) for number in rows]
-        with run.transaction():
-            for origin in origins:
-                run._input(origin)
+        run.stage_inputs(origins)
         del origins
         tracemalloc.start()
         write_results(run, tmp_path / "out.csv")

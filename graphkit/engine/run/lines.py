@@ -1,0 +1,101 @@
+"""The lines of a plan, and the ids that names in it stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from graphkit.engine.change import Action, Change
+from graphkit.engine.run.store import CHUNK, Store
+
+_ACTIONS = {action.value: action for action in Action}
+
+
+class Lines(Store):
+    """What is planned."""
+
+    def add_changes(self, changes: Iterable[Change]) -> None:
+        """Append plan lines; the caller brings them in plan order."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?,"
+                " (SELECT id FROM input WHERE file = ? AND place = ?))",
+                (
+                    (
+                        change.kind,
+                        change.key,
+                        change.action.value,
+                        change.line(),
+                        change.origin.file,
+                        change.origin.place,
+                    )
+                    for change in changes
+                ),
+            )
+
+    def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:
+        """What names stand for: the id of each (kind, key)."""
+        with self.transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO object VALUES (?, ?, ?)",
+                [(kind, key, object_id) for (kind, key), object_id in sorted(ids.items())],
+            )
+
+    def object_ids(self) -> dict[tuple[str, str], str]:
+        """Objects that the plan found or that were created since."""
+        rows = self._db.execute(
+            "SELECT kind, key, id FROM object UNION ALL"
+            " SELECT kind, key, object_id FROM change JOIN outcome USING(seq)"
+            " WHERE action = 'create' AND object_id != ''"
+        )
+        return {(kind, key): object_id for kind, key, object_id in rows}
+
+    def created(self) -> dict[tuple[str, str], float]:
+        """Objects that this run has made so far, and when."""
+        rows = self._db.execute(
+            "SELECT kind, key, at FROM change JOIN outcome USING(seq) WHERE action = 'create' AND status = 'done'"
+        )
+        return {(kind, key): at for kind, key, at in rows}
+
+    def changes(self, kind: str = "") -> Iterator[Change]:
+        """Plan lines in order, of one kind or of all."""
+        yield from self._chunks("(? = '' OR kind = ?)", (kind, kind))
+
+    def actions(self, kind: str) -> Iterator[tuple[str, Action]]:
+        """(key, action) of the plan lines of one kind, in no order: what is enough to count by is had for less."""
+        for key, action in self._db.execute("SELECT key, action FROM change WHERE kind = ?", (kind,)):
+            yield key, _ACTIONS[action]
+
+    def find_change(self, kind: str, key: str) -> Change | None:
+        """The line for one object that writes something, if the plan has one."""
+        return next(self._chunks("kind = ? AND key = ? AND action NOT IN ('noop', 'blocked')", (kind, key)), None)
+
+    def why_blocked(self, kind: str, key: str) -> str:
+        """Why the plan leaves an object alone; empty if it does not."""
+        change = next(self._chunks("kind = ? AND key = ? AND action = 'blocked'", (kind, key)), None)
+        return change.note if change else ""
+
+    def counts(self) -> dict[str, int]:
+        """Changes per action, every action named."""
+        found = dict(self._db.execute("SELECT action, count(*) FROM change GROUP BY action"))
+        return {action.value: int(found.get(action.value, 0)) for action in Action}
+
+    def counts_by_kind(self) -> dict[str, dict[str, int]]:
+        table: dict[str, dict[str, int]] = {}
+        for kind, action, count in self._db.execute(
+            "SELECT kind, action, count(*) FROM change GROUP BY kind, action ORDER BY min(seq)"
+        ):
+            table.setdefault(kind, {})[action] = count
+        return table
+
+    def _chunks(self, where: str, values: tuple[Any, ...]) -> Iterator[Change]:
+        last = 0
+        while True:
+            rows = self._db.execute(
+                f"SELECT seq, line FROM change WHERE {where} AND seq > ? ORDER BY seq LIMIT ?", (*values, last, CHUNK)
+            ).fetchall()
+            if not rows:
+                return
+            for seq, line in rows:
+                yield Change.parse(line, seq)
+            last = rows[-1][0]
