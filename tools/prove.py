@@ -126,6 +126,7 @@ def single_faults(proof: Proof) -> Tally:
     """Each fault on each kind of request."""
     total = Tally()
     for recipe, usual in proof.normal.items():
+        print(f"  {recipe}", flush=True)
         for name, rule in proof.some(fault_cases(usual)):
             total.add(fault_case(usual, recipe, proof.case, name, [rule]))
     return total
@@ -188,7 +189,7 @@ def soak(proof: Proof) -> Tally:
     command = [sys.executable, str(Path(__file__).with_name("soak.py")), str(proof.given.soak), str(proof.given.seed)]
     found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     print(f"  {found}", flush=True)
-    quarter, *_, end = found["peaks"]
+    quarter, *_, end = found["resident"]
     return Tally(
         cases=1,
         faults=found["faults"],

@@ -44,14 +44,14 @@ QUARTERS = 4
 
 @dataclass(frozen=True)
 class Soaked:
-    """``outcomes`` as the run counts them, ``seats`` as the tenant does; ``peaks`` in MB after each quarter."""
+    """``outcomes`` as the run counts them, ``seats`` as the tenant does; ``resident`` in MB after each quarter of the writes."""
 
     writes: int
     faults: int
     legs: int
     outcomes: dict[str, int]
     seats: int
-    peaks: list[float]
+    resident: list[float]
 
 
 def main() -> None:
@@ -76,13 +76,15 @@ async def soaked(folder: Path, writes: int, tenant: Far) -> Soaked:
         options=PlanOptions(max_changes=writes, break_glass=("break-glass-1@contoso.example",)),
         out=folder / "a.run",
     )
-    peaks: list[float] = []
+    resident: list[float] = []
 
     async with open_session(settings.load(given, env={}, cwd=folder), around=tenant.stand_in) as session:
         await plan(session, asked, runs_dir=folder)
-        tenant.ask("faults", [{**rule, "method": "POST", "path": "/users/*", "probability": MIXED / len(FAULTS)} for rule in FAULTS])
-        summary, legs = await _to_the_end(session, folder / "a.run", _watching(writes, peaks))
-    return Soaked(writes, tenant.ask("fired"), legs, dict(summary.outcomes), tenant.ask("seats"), [*peaks, peak_mb()])
+        share = {"method": "POST", "path": "/users/*", "probability": MIXED / len(FAULTS)}
+        tenant.ask("faults", [{**rule, **share} for rule in FAULTS])
+        summary, legs = await _to_the_end(session, folder / "a.run", _watching(writes, resident))
+    outcomes = dict(summary.outcomes)
+    return Soaked(writes, tenant.ask("fired"), legs, outcomes, tenant.ask("seats"), [*resident, round(resident_mb(), 1)])
 
 
 async def _to_the_end(session: Session, path: Path, observer: Callable[[object], None]) -> tuple[Summary, int]:
@@ -103,20 +105,23 @@ def _rows(folder: Path, writes: int) -> Path:
     return path
 
 
-def _watching(writes: int, peaks: list[float]) -> Callable[[object], None]:
+def _watching(writes: int, resident: list[float]) -> Callable[[object], None]:
     seen = 0
 
     def observe(_: object) -> None:
         nonlocal seen
         seen += 1
-        if seen % (writes // QUARTERS) == 0 and len(peaks) < QUARTERS:
-            peaks.append(peak_mb())
+        if seen % (writes // QUARTERS) == 0 and len(resident) < QUARTERS:
+            resident.append(round(resident_mb(), 1))
 
     return observe
 
 
-def peak_mb() -> float:
-    # Linux counts in KiB, macOS in bytes.
+def resident_mb() -> float:
+    """What this process holds now; where the system does not tell, the most that it ever held."""
+    with suppress(FileNotFoundError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    # macOS counts in bytes, others in KiB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 

@@ -7,7 +7,9 @@ dictionary. ``make test`` walks it a little (``test_machine.py``), ``make prove`
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -114,10 +116,17 @@ class Pools(World):
             tenant.close()
 
 
+def scratch() -> Path:
+    """In memory where there is such a place: runs and tenants sync at every step."""
+    made = tempfile.mkdtemp(prefix="graphkit-machine-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
 @cache
 def begun() -> Path:
     """A folder in which both pools were made once, with the first ten people."""
-    folder = Path(tempfile.mkdtemp(prefix="graphkit-machine-")) / "begun"
+    folder = scratch() / "begun"
     folder.mkdir()
     world = Pools(folder)
     world.prepare()
@@ -134,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp(prefix="graphkit-machine-"))
+        self.root = scratch()
         shutil.copytree(begun(), self.root / "world")
         self.world = Pools(self.root / "world")
         self.members: Members = dict.fromkeys(POOLS, frozenset(PEOPLE[:10]))
