@@ -101,6 +101,13 @@ class Pools(World):
 
     def by_hand(self, pool: str, upn: str, *, there: bool) -> None:
         """Somebody else adds or removes somebody."""
+
+        async def job() -> None:
+            self._by_hand(pool, upn, there=there)
+
+        run(job(), virtual=True)
+
+    def _by_hand(self, pool: str, upn: str, *, there: bool) -> None:
         tenant = self.tenant()
         try:
             tenant.throttling = False
@@ -190,14 +197,14 @@ class Machine(RuleBasedStateMachine):
         self.to_the_end(chosen)
 
     @precondition(lambda self: self.planned and self.broken is None)
-    @rule(data=st.data(), point=st.sampled_from(POINTS), index=st.integers(1, 4))
+    @rule(data=st.data(), point=st.sampled_from(POINTS), index=st.integers(1, 3))
     def apply_and_be_killed(self, data: st.DataObject, point: str, index: int) -> None:
         chosen = self.begin(data)
         if not self.too_old(chosen):
             self.killed(chosen, point, index)
 
     @precondition(lambda self: self.broken)
-    @rule(point=st.sampled_from(POINTS), index=st.integers(1, 4))
+    @rule(point=st.sampled_from(POINTS), index=st.integers(1, 3))
     def resume_and_be_killed(self, point: str, index: int) -> None:
         self.killed(self.broken, point, index)
 
@@ -286,8 +293,8 @@ class Machine(RuleBasedStateMachine):
         with RunFile.open(self.world.folder / name) as file:
             for change in file.changes():
                 if change.action.writes:
-                    pool, _, user = change.key.partition("/")
-                    moves[str(change.action)][pool].add(users[user]["userPrincipalName"])
+                    pool, _, user = change.key.partition("/")  # by name if it came from a list, else by id
+                    moves[str(change.action)][pool].add(users[user]["userPrincipalName"] if user in users else user)
         tenant.close()
         adds, removes = ({pool: frozenset(each) for pool, each in moves[sort].items()} for sort in ("add", "remove"))
         return Run(name, self.world.now(), adds, removes)

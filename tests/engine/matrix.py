@@ -12,9 +12,13 @@ import random
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 from chaos import Undisturbed, World, settle
@@ -127,14 +131,29 @@ def die_at(world: World, kill: Kill, name: str = "a.run") -> bool:
     point, index = kill
     rules = [{"action": "kill", "when": point, "method": WRITES, "nth": index}] if point in AT_THE_TENANT else []
     world.faults(rules)
-    # Not forked from here, where there may be threads, but from a server that has loaded the same modules.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["matrix", "graphkit.jobs.applying", "graphkit.resources.members"])
-    child = context.Process(target=leg, args=(str(world.folder), world.recipe, kill, name))
+    child = _server().Process(target=leg, args=(str(world.folder), world.recipe, kill, name))
     child.start()
     child.join(300)
     assert child.exitcode in (0, -signal.SIGKILL), f"a leg ended with {child.exitcode}"
     return child.exitcode == -signal.SIGKILL
+
+
+@cache
+def _server() -> ForkServerContext:
+    """Not forked from here, where there may be threads, but from a server that has loaded the same modules."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["matrix", "graphkit.jobs.applying", "graphkit.resources.members"])
+    before = os.environ.get("PYTHONPATH")
+    # Python before 3.13 does not hand our path to the server, which then loads nothing and does not say so.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
 
 
 def leg(folder: str, recipe: str, kill: Kill, name: str) -> None:
@@ -235,7 +254,7 @@ def link_case(usual: Undisturbed, recipe: str, folder: Path, link: str) -> Tally
         with suppress(GraphkitError):
             world.plan("hostile.run")
         tally.faults += fired(world)
-        tally.beyond += len(world.picture()[1]) - len(usual.before)
+        tally.beyond += len(world.picture()[1]) - usual.before
         world.faults([])
         world.plan("a.run")
         world.faults(everywhere)

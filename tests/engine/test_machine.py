@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a kill is a sig
 
 def test_plans_kills_resumes_undos_and_foreign_hands_in_any_order_agree_with_a_dictionary():
     Machine.done.clear()
-    walk(times=5, steps=15, number=20261126)
+    walk(times=6, steps=25, number=20261126)
     assert {"runs applied", "kills", "undos planned", "foreign changes"} <= Machine.done.keys()
 
 
