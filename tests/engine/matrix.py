@@ -6,17 +6,19 @@ answer) or around a write of the journal. What the tenant then holds and has log
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
 import re
 import shutil
 import signal
-from collections import Counter
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 from chaos import Undisturbed, World, settle
@@ -46,15 +48,16 @@ class Tally:
     lost: int = 0
     duplicates: int = 0
     beyond: int = 0
+    foreign: int = 0
     different: int = 0
     told: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
-        return not (self.lost or self.duplicates or self.beyond or self.different)
+        return not (self.lost or self.duplicates or self.beyond or self.foreign or self.different)
 
     def add(self, other: Tally) -> None:
-        for name in ("cases", "faults", "kills", "lost", "duplicates", "beyond", "different"):
+        for name in ("cases", "faults", "kills", "lost", "duplicates", "beyond", "foreign", "different"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.told += other.told
 
@@ -123,28 +126,43 @@ def kill_case(usual: Undisturbed, recipe: str, folder: Path, kills: Sequence[Kil
     return tally
 
 
-def die_at(world: World, kill: Kill) -> bool:
+def die_at(world: World, kill: Kill, name: str = "a.run") -> bool:
     """Apply or resume in a child until it dies there; False if it ended before."""
     point, index = kill
     rules = [{"action": "kill", "when": point, "method": WRITES, "nth": index}] if point in AT_THE_TENANT else []
     world.faults(rules)
-    # Not forked from here, where there may be threads, but from a server that has loaded the same modules.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["matrix", "graphkit.jobs.applying", "graphkit.resources.members"])
-    child = context.Process(target=leg, args=(str(world.folder), world.recipe, kill))
+    child = _server().Process(target=leg, args=(str(world.folder), world.recipe, kill, name))
     child.start()
     child.join(300)
     assert child.exitcode in (0, -signal.SIGKILL), f"a leg ended with {child.exitcode}"
     return child.exitcode == -signal.SIGKILL
 
 
-def leg(folder: str, recipe: str, kill: Kill) -> None:
+@cache
+def _server() -> ForkServerContext:
+    """Not forked from here, where there may be threads, but from a server that has loaded the same modules."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["matrix", "graphkit.jobs.applying", "graphkit.resources.members"])
+    before = os.environ.get("PYTHONPATH")
+    # Python before 3.13 does not hand our path to the server, which then loads nothing and does not say so.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
+
+
+def leg(folder: str, recipe: str, kill: Kill, name: str) -> None:
     """The child's part."""
     point, index = kill
     if point in AT_THE_JOURNAL:
         _die_around_flush(point, index)
     with suppress(GraphkitError):  # a leg may end early; what counts is what the resume makes of it
-        World(Path(folder), recipe).apply("a.run")
+        World(Path(folder), recipe).apply(name)
     os._exit(0)
 
 
@@ -213,14 +231,49 @@ def fault_case(usual: Undisturbed, recipe: str, folder: Path, name: str, rules: 
         world.faults(list(rules))
         with suppress(GraphkitError):  # stopped early: the resume goes on
             world.apply("a.run")
-        tenant = world.tenant()
-        tally.faults += sum(rule.fired for rule in tenant.faults.rules)
-        tenant.close()
+        tally.faults += fired(world)
         world.faults([])
         judge(world, usual, tally, f"{recipe}: {name}")
     finally:
         shutil.rmtree(folder)
     return tally
+
+
+LINKS = ("host", "lookalike", "cloud", "scheme", "port", "userinfo", "dot")
+"""Where a link to the next page may lead instead: the words of the simulated tenant's rule."""
+
+
+def link_case(usual: Undisturbed, recipe: str, folder: Path, link: str) -> Tally:
+    """Plan and apply while every list leads elsewhere, then undisturbed; a plan that ended early must leave no run."""
+    shutil.copytree(usual.folder, folder)
+    world = World(folder, recipe)
+    tally = Tally(cases=1)
+    everywhere = [{"method": "GET", "action": "page", "mode": "foreign", "link": link}]
+    try:
+        world.faults(everywhere)
+        with suppress(GraphkitError):
+            world.plan("hostile.run")
+        tally.faults += fired(world)
+        tally.beyond += len(world.picture()[1]) - usual.before
+        world.faults([])
+        world.plan("a.run")
+        world.faults(everywhere)
+        with suppress(GraphkitError):
+            world.apply("a.run")
+        tally.faults += fired(world)
+        world.faults([])
+        judge(world, usual, tally, f"{recipe}: links to another {link}")
+    finally:
+        shutil.rmtree(folder)
+    return tally
+
+
+def fired(world: World) -> int:
+    tenant = world.tenant()
+    try:
+        return sum(rule.fired for rule in tenant.faults.rules)
+    finally:
+        tenant.close()
 
 
 # -- the verdict -----------------------------------------------------------------------------------------------------
@@ -246,21 +299,15 @@ def judge(world: World, usual: Undisturbed, tally: Tally, name: str) -> None:
         found.lost = len(usual.lines)
     else:
         found.lost = sum(summary.changes.values()) - summary.outcomes["done"] - summary.outcomes["already"]
-    often, usually = Counter(log), Counter(usual_log)
-    found.beyond += sum(count for line, count in often.items() if line not in usually)
-    found.duplicates = sum(max(0, often[line] - usually[line]) for line in often if _creates_twins(line))
+    found.beyond += sum(line not in usual_log for line in log)
+    found.duplicates = sum((world.creations() - usual.creations).values())
+    found.foreign = world.foreign
     found.different = held != usual_held
     if found.sound:
         tally.told.clear()
     else:
-        tally.told.append(f"{name}: {found.lost} lost, {found.duplicates} twice, {found.beyond} beyond the plan")
+        tally.told.append(
+            f"{name}: {found.lost} lost, {found.duplicates} twice, {found.beyond} beyond the plan, "
+            f"{found.foreign} bytes elsewhere, {'another' if found.different else 'the same'} end"
+        )
     tally.add(found)
-
-
-def _creates_twins(line: str) -> bool:
-    """Writes of which a second one makes a second object; the others repeat harmlessly."""
-    return line.startswith(("POST /identity", "POST /deviceManagement/deviceCompliancePolicies ", "PUT", "POST /teams"))
-
-
-def steps_told(steps: dict[str, Steps]) -> str:
-    return json.dumps({recipe: [each.writes, each.flushes] for recipe, each in steps.items()})

@@ -4,8 +4,8 @@ import random
 import sys
 
 import pytest
-from chaos import KINDS, undisturbed
-from matrix import POINTS, fault_case, fault_cases, kill_case, steps_of
+from chaos import KINDS, STARTERS, undisturbed
+from matrix import POINTS, fault_case, fault_cases, kill_case, link_case, steps_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a kill is a signal")
 RECIPES = ("licenses.pools", "teams.provision")
@@ -48,3 +48,23 @@ def test_single_faults_change_nothing_about_the_end(usual, tmp_path, recipe):
     for name, rule in DICE.sample(cases, 6):
         tally = fault_case(usual[recipe], recipe, tmp_path / "case", name, [rule])
         assert tally.sound, (name, tally.told)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("link", ["host", "dot"])
+def test_lists_that_lead_elsewhere_are_followed_nowhere(usual, tmp_path, recipe, link):
+    tally = link_case(usual[recipe], recipe, tmp_path / "case", link)
+    assert tally.faults
+    assert tally.sound, tally.told
+
+
+@pytest.mark.parametrize("recipe", STARTERS)
+def test_what_a_starter_file_asks_for_ends_the_same_after_a_kill_and_after_faults(tmp_path, recipe):
+    usual = undisturbed(recipe, tmp_path / "usual")
+    dice = random.Random(recipe)
+    steps = steps_of(usual, recipe, tmp_path / "count")
+    tally = kill_case(usual, recipe, tmp_path / "case", [dice.choice(list(steps.kills(dice)))])
+    assert tally.kills == 1
+    for name, rule in dice.sample(list(fault_cases(usual)), 3):
+        tally.add(fault_case(usual, recipe, tmp_path / "case", name, [rule]))
+    assert tally.sound, tally.told
