@@ -6,6 +6,7 @@ from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.drifting import Drift as Drift
 from graphkit.jobs.drifting import drift as drift
+from graphkit.jobs.exporting import export as export
 from graphkit.jobs.planning import plan as plan
 from graphkit.jobs.planning import validate as validate
 from graphkit.jobs.reporting import report as report

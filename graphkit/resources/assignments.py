@@ -6,22 +6,23 @@ and the whole is written. What the input does not name is somebody else's and st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
-from graphkit.engine.resource import Resource
+from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.exclusive import find_overlaps
 from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.intune_policies import needs_policy
+from graphkit.resources.missing_groups import group_key, is_missing, new_group, with_advice
 from graphkit.resources.reading import list_below
-from graphkit.resources.references import Found, find_filters, find_groups
+from graphkit.resources.references import Found, find_filters, find_groups, match_groups
 
 EVERYBODY = {
     "all devices": "#microsoft.graph.allDevicesAssignmentTarget",
@@ -52,9 +53,30 @@ class PolicyAssignments(Resource):
     goes_with: ClassVar[frozenset[str]] = frozenset()
     rank = 1
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._made: dict[str, str] = {}
+
+    async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
+        """The groups of published sets that the tenant lacks, if they are to be created."""
+        if not self.context.options.create_groups:
+            return
+        named = {
+            name: item
+            for item in view.wanted(self.kind)
+            for name in (_groups_of(item) if item.rails.get("published") else ())
+        }
+        found = await match_groups(self.context, named)
+        missing = [name for name, reading in found.items() if is_missing(name, reading)]
+        self._made.update({name: f"{MADE}{group_key(name)}" for name in missing})
+        known = {group.key for group in view.wanted("group")}  # sets of other kinds may name the same
+        yield [new_group(name, named[name]) for name in missing if group_key(name) not in known]
+
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        for item in items:
+            self._name_made(item)
         entries = [each for item in items for each in _entries(item)]
-        names = [name for name, _ in entries if name.lower() not in EVERYBODY and not name.startswith(MADE)]
+        names = [name for item in items for name in _groups_of(item)]
         groups = await find_groups(self.context, names)
         filters = await find_filters(self.context, (each["filter"] for _, each in entries if each.get("filter")))
         problems = await self._overlaps([item for item in items if item.rails.get("exclusive")])
@@ -65,6 +87,15 @@ class PolicyAssignments(Resource):
             else:
                 problems += told
         return problems
+
+    def _name_made(self, item: Desired) -> None:
+        """``group:<key>`` in the place of the names of groups that this plan makes, which it then waits for."""
+        mine = {name: self._made[name] for name in _groups_of(item) if name in self._made}
+        for way in ("include", "exclude"):
+            item.properties[way] = [_renamed(entry, mine) for entry in item.properties.get(way, ())]
+        if mine:
+            needs = {("group", made.removeprefix(MADE)) for made in mine.values()}
+            item.needs = tuple(sorted({*item.needs, *needs}))
 
     async def _overlaps(self, items: Sequence[Desired]) -> list[InputProblem]:
         """What is in two policies of which a device may have one only; told of the later one."""
@@ -162,6 +193,17 @@ def _entries(item: Desired) -> list[tuple[str, dict[str, str]]]:
     return [(_name(entry), entry if isinstance(entry, dict) else {}) for entry in both]
 
 
+def _groups_of(item: Desired) -> list[str]:
+    names = [name for name, _ in _entries(item)]
+    return [name for name in names if name.lower() not in EVERYBODY and not name.startswith(MADE)]
+
+
+def _renamed(entry: str | dict[str, str], by: Mapping[str, str]) -> str | dict[str, str]:
+    if isinstance(entry, str):
+        return by.get(entry, entry)
+    return {**entry, "name": by.get(entry["name"], entry["name"])}
+
+
 def _name(entry: str | Mapping[str, str]) -> str:
     return entry if isinstance(entry, str) else entry["name"]
 
@@ -171,7 +213,7 @@ def _put_targets(item: Desired, groups: Found, filters: Found) -> list[InputProb
     problems = []
     for name, entry in _entries(item):
         if name in groups[1]:
-            problems.append(_problem(item, "unknown-group", groups[1][name]))
+            problems.append(_problem(item, "unknown-group", _told(item, name, groups[1][name])))
         if entry.get("filter") in filters[1]:
             problems.append(_problem(item, "unknown-filter", filters[1][entry["filter"]]))
     include, exclude = item.properties.pop("include", ()), item.properties.pop("exclude", ())
@@ -179,6 +221,10 @@ def _put_targets(item: Desired, groups: Found, filters: Found) -> list[InputProb
     targets = [target for entries, way in ways for target in _targets(entries, way, groups[0], filters[0])]
     item.properties["targets"] = _in_order(targets)
     return problems + [_problem(item, "contradiction", why) for why in _both_ways(targets)]
+
+
+def _told(item: Desired, name: str, why: str) -> str:
+    return with_advice(name, why) if item.rails.get("published") else why
 
 
 def _problem(item: Desired, code: str, message: str) -> InputProblem:

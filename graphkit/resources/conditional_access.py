@@ -6,18 +6,17 @@ refers to is given by name or id; https://learn.microsoft.com/graph/api/resource
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from graphkit.engine.change import Action, Change, Desired, Origin, Reading
+from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import InputProblem
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
+from graphkit.resources.missing_groups import group_key, is_missing, new_group, with_advice
 from graphkit.resources.named import NamedObjects
 from graphkit.resources.references import (
     Found,
@@ -29,7 +28,6 @@ from graphkit.resources.references import (
     match_groups,
     settle,
 )
-from graphkit.resources.users import GUID
 
 ON, REPORT, OFF = "enabled", "enabledForReportingButNotEnforced", "disabled"
 MAX_POLICIES = 195
@@ -91,16 +89,14 @@ class ConditionalAccessPolicies(NamedObjects):
         self._break_glass: list[BreakGlass] = []
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
-        """The groups that the tenant lacks, if they are to be created: empty, for others to fill."""
+        """The groups that the tenant lacks, if they are to be created."""
         named: dict[str, Desired] = {}
         for item in view.wanted(self.kind):
             for _, noun, names in references(item.properties):
                 named.update({name: item for name in names if noun == "group" and name not in named})
         self._groups = await match_groups(self.context, named)
         if self.context.options.create_groups:
-            yield [
-                _new_group(name, named[name]) for name, reading in self._groups.items() if _is_missing(name, reading)
-            ]
+            yield [new_group(name, named[name]) for name, reading in self._groups.items() if is_missing(name, reading)]
 
     async def gather(self, view: PlanView) -> None:
         self._locations = frozenset(location.key for location in view.wanted("namedLocation"))
@@ -124,9 +120,9 @@ class ConditionalAccessPolicies(NamedObjects):
         if noun == "group":
             ids, reasons = settle("group", {name: self._groups[name] for name in names})
             if self.context.options.create_groups:
-                missing = [name for name in reasons if _is_missing(name, self._groups[name])]
+                missing = [name for name in reasons if is_missing(name, self._groups[name])]
                 ids.update({name: f"group:{group_key(name)}" for name in missing})
-            return ids, {name: _with_advice(name, why) for name, why in reasons.items() if name not in ids}
+            return ids, {name: with_advice(name, why) for name, why in reasons.items() if name not in ids}
         own = {name for name in names if noun == "location" and name in self._locations}
         ids, reasons = await _FINDERS[noun](self.context, [name for name in names if name not in own])
         return {**ids, **{name: f"namedLocation:{name}" for name in own}}, reasons
@@ -225,7 +221,7 @@ def references(policy: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str
         for step in place:
             value = value.get(step) if isinstance(value, Mapping) else None
         names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        yield place, noun, [name for name in names if isinstance(name, str) and _word(noun, name) is None]
+        yield place, noun, [name for name in names if isinstance(name, str) and word(noun, name) is None]
 
 
 def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[str, str]) -> None:
@@ -237,7 +233,7 @@ def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[s
     if isinstance(value, str):
         holder[place[-1]] = by.get(value, value)
     elif isinstance(value, list):
-        holder[place[-1]] = [_word(noun, name) or by.get(name, name) for name in value]
+        holder[place[-1]] = [word(noun, name) or by.get(name, name) for name in value]
 
 
 def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -259,42 +255,9 @@ def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "grantControls.operator", "AND or OR must say how the controls combine"
 
 
-def _word(noun: str, name: str) -> str | None:
+def word(noun: str, name: str) -> str | None:
+    """The word that a name is in this place, by its own spelling; None if it is a name."""
     return next((word for word in WORDS.get(noun, ()) if word.casefold() == name.casefold()), None)
-
-
-def group_key(name: str) -> str:
-    """The uniqueName under which a group of this name is created: readable, and no other name's."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
-    return f"ca.{slug}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _is_missing(name: str, reading: Reading) -> bool:
-    """Is there provably no group of that name? An id alone is no name to create one under."""
-    return reading.known and not (reading.value or {}).get("value") and not GUID.fullmatch(name)
-
-
-def _new_group(name: str, asked: Desired) -> Desired:
-    key = group_key(name)
-    return Desired(
-        kind="group",
-        key=key,
-        # Not the policy's own: others may need the group when that policy is left out.
-        origin=Origin(asked.origin.file, f"group {name}"),
-        properties={
-            "displayName": name,
-            "uniqueName": key,
-            "mailNickname": key,
-            "mailEnabled": False,
-            "securityEnabled": True,
-        },
-    )
-
-
-def _with_advice(name: str, why: str) -> str:
-    if GUID.fullmatch(name):
-        return f"{why}: if it is another tenant's, say with --bind which one is meant here"
-    return f"{why}: --create-groups makes it, --bind names another" if why.startswith("no group") else why
 
 
 def _noted(wanted: Desired, properties: dict[str, Any], note: str) -> Desired:

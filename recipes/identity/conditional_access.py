@@ -14,6 +14,7 @@ from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.conditional_access import ON, incomplete, put, references
+from graphkit.resources.missing_groups import described
 from recipes.identity.policy_file import PROMOTE_AFTER_DAYS, Policies
 from recipes.identity.published import PublishedSet, read_published
 
@@ -57,9 +58,12 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
 
 
 def _is_ours(source: Source) -> bool:
-    if source.format != "json":
+    """Our own form? YAML without Graph's type is taken for it, so that its faults are told in its words."""
+    if source.format not in ("json", "yaml"):
         return source.format != "folder"
     value = parse_document(source, Problems())
+    if source.format == "yaml":
+        return not (isinstance(value, dict) and "@odata.type" in value)
     return isinstance(value, dict) and bool({"policies", "named_locations"}.intersection(value))
 
 
@@ -88,6 +92,9 @@ def _published(
             yield from _checker(each, options, problems).location(each.value, Origin(each.file, each.path))
     for each in found.policies:
         for wish in _checker(each, options, problems).policy(each.value, Origin(each.file, each.path), binder):
+            if options.create_groups:
+                names = [name for _, noun, given in references(wish.properties) if noun == "group" for name in given]
+                wish.rails["groups"] = described(found.groups, names)
             yield _on_a_ladder(wish, {wish.key}, PROMOTE_AFTER_DAYS, options)
 
 

@@ -15,18 +15,23 @@ from graphkit.inputs.layouts import Names, neighbours
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 
-BESIDE = ("Groups", "NamedLocations", "MigrationTable.json")
-"""What exporters lay beside the folder ``ConditionalAccess``."""
+BESIDE = ("Groups", "groups", "NamedLocations", "MigrationTable.json")
+"""What exporters lay beside the folder of policies."""
+FOLDERS = ("conditionalaccess", "conditional-access")
+"""How exporters call that folder."""
 
 
 @dataclass(slots=True)
 class PublishedSet:
-    """``names`` maps ids of the source tenant to names; ``beside`` holds locations that stand near what was given."""
+    """``names`` maps ids of the source tenant to names; ``beside`` holds locations that stand near what was given.
+
+    ``groups`` is what is told of groups, by displayName."""
 
     policies: list[JsonObject] = field(default_factory=list)
     locations: list[JsonObject] = field(default_factory=list)
     beside: list[JsonObject] = field(default_factory=list)
     known: Names = field(default_factory=Names)
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -58,6 +63,7 @@ def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], pr
         found.known.learn(each.value)
     elif kind == "group":
         found.known.learn(each.value)
+        found.groups[str(each.value.get("displayName"))] = each.value
     elif kind == "table":
         found.known.learn_table(each.value["Objects"])
     else:
@@ -80,5 +86,5 @@ def _neighbours(source: Source, problems: Problems) -> Iterator[Source]:
     if source.path is None:
         return
     folder = source.path if source.format == "folder" else source.path.parent
-    if folder.absolute().name.casefold() == "conditionalaccess":
+    if folder.absolute().name.casefold() in FOLDERS:
         yield from neighbours(source, BESIDE, problems)

@@ -4,7 +4,8 @@ import pytest
 
 from graphkit.protocol.schema import schema
 from graphkit.resources.break_glass import BreakGlass, exclude, not_excluded
-from graphkit.resources.conditional_access import group_key, incomplete, put, references
+from graphkit.resources.conditional_access import incomplete, put, references
+from graphkit.resources.missing_groups import group_key
 from graphkit.resources.named import _telling
 
 ACCOUNT = BreakGlass("account", "a1", groups=frozenset({"g1", "g2"}))
