@@ -14,7 +14,8 @@ from typing import Any
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.resource import Context, PlanView
-from graphkit.errors import InputProblem
+from graphkit.errors import InputProblem, ServiceError
+from graphkit.resources.access_impact import Impact, count_people, count_sign_ins
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
 from graphkit.resources.missing_groups import group_key, is_missing, new_group, with_advice
 from graphkit.resources.named import NamedObjects
@@ -87,6 +88,8 @@ class ConditionalAccessPolicies(NamedObjects):
         self._groups: dict[str, Reading] = {}
         self._locations: frozenset[str] = frozenset()
         self._break_glass: list[BreakGlass] = []
+        self._impacts: dict[str, Impact] = {}
+        self._not_counted = ""
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
         """The groups that the tenant lacks, if they are to be created."""
@@ -113,7 +116,26 @@ class ConditionalAccessPolicies(NamedObjects):
             problems += self._bind(item, found)
             if self.context.options.add_break_glass:
                 self._exclude_break_glass(item)
+        unsound = {(problem.file, problem.where) for problem in problems}
+        sound = [item for item in items if (item.origin.file, item.origin.place) not in unsound and not item.blocked]
+        await self._count_impact(sound)
         return problems
+
+    async def _count_impact(self, items: Sequence[Desired]) -> None:
+        """Of policies whose file sets a limit, and of those that are to be promoted."""
+        limited = [item for item in items if "impact" in item.rails and item.properties["state"] != OFF]
+        promoted = [item for item in items if item.rails.get("promote")]
+        ids = {item.key: self.context.object_ids.get((self.kind, item.key)) for item in promoted}
+        try:
+            if asked := [item for item in items if item in limited or ids.get(item.key)]:
+                found = await count_people(self.context, asked)
+                reporting = {own: found[key] for key, own in ids.items() if own}
+                days = max((item.rails["promote_after_days"] for item in promoted if ids[item.key]), default=0)
+                if reporting:
+                    await count_sign_ins(self.context, reporting, max(days, 1))
+                self._impacts |= found
+        except ServiceError as error:
+            self._not_counted = f"its impact could not be counted: {error.message}"
 
     async def _find(self, noun: str, names: Iterable[str]) -> Found:
         """Ids, with ``<kind>:<key>`` for what this plan is going to make."""
@@ -154,7 +176,14 @@ class ConditionalAccessPolicies(NamedObjects):
         before, after = line.before or {}, line.after or {}
         if line.action is Action.UPDATE and before["state"] == ON and after["state"] != ON:
             line.note = _joined(line.note, f"no longer enforced: from on to {after['state']}")
+        if line.action.writes and (line.key in self._impacts or (self._not_counted and self._is_asked(wanted))):
+            told = self._impacts[line.key].told() if line.key in self._impacts else self._not_counted
+            line.note = _joined(line.note, told)
         return [line]
+
+    @staticmethod
+    def _is_asked(wanted: Desired) -> bool:
+        return "impact" in wanted.rails or bool(wanted.rails.get("promote"))
 
     def _on_its_rung(self, wanted: Desired, reading: Reading) -> Desired:
         """A policy that is wished on, as far as it may go today."""
@@ -181,7 +210,24 @@ class ConditionalAccessPolicies(NamedObjects):
         return max(0, int((self.context.clock.now() - since) // DAY_S))
 
     async def guard(self, view: PlanView) -> list[str]:
-        return [*self._lock_outs(view), *self._too_many(view)]
+        return [*self._lock_outs(view), *self._too_many(view), *self._too_much(view)]
+
+    def _too_much(self, view: PlanView) -> Iterator[str]:
+        if self.context.options.accept_impact:
+            return
+        written = {change.key for change in view.changes(self.kind) if change.action.writes}
+        for wanted in view.wanted(self.kind):
+            most = (wanted.rails.get("impact") or {}).get("max_pct")
+            if most is None or wanted.key not in written or wanted.properties["state"] == OFF:
+                continue
+            impact = self._impacts.get(wanted.key)
+            if impact is None:
+                yield f"{wanted.key}: {self._not_counted or 'its impact was not counted'}; --accept-impact goes on"
+            elif impact.percent > most:
+                yield (
+                    f"{wanted.key}: {impact.percent:.0f} % of people would be affected, more than {most:g} % "
+                    f"({impact.told()}): --accept-impact allows it"
+                )
 
     def _lock_outs(self, view: PlanView) -> Iterator[str]:
         if not self._break_glass:

@@ -78,6 +78,8 @@ def _ours(inputs: Inputs, options: PlanOptions, bind: Mapping[str, str]) -> Iter
             origin = Origin(source.name, f"policies[{index}]")
             days = document.promote_after_days if policy.promote_after_days is None else policy.promote_after_days
             for wish in check.policy(policy.body(), origin, Binder(bind, {"location": names})):
+                if document.max_impact_pct is not None:
+                    wish.rails["impact"] = {"max_pct": document.max_impact_pct}
                 yield _on_a_ladder(wish, {policy.key, policy.display_name}, days, options)
 
 
@@ -183,6 +185,7 @@ RECIPE = Recipe(
     rails=(
         "the declared break-glass accounts must be excluded in every policy; none declared: blocked",
         "a new policy that is wished on only reports at first; --promote turns it on, after promote_after_days",
+        "more people blocked or prompted by a policy than max_impact_pct need --accept-impact",
         "two live policies of one name, or one that no run made without --adopt: that policy is blocked",
     ),
     essential=True,

@@ -270,7 +270,9 @@ def test_a_policy_that_is_wished_on_only_reports_until_it_is_promoted_after_its_
         with await plan(here, text) as planned:
             assert note(planned) == ("noop", "awaiting promotion, day 6 of 5")
         with await plan(here, text, promote=("mfa",)) as planned:
-            assert note(planned) == ("update", "promoted after 6 days in report-only")
+            action, told = note(planned)
+            assert (action, told.partition(";")[0]) == ("update", "promoted after 6 days in report-only")
+            assert "who signed in while it reported" in told
             assert await here.apply(planned) == {"done": 1}
         assert live(here, "Ask for MFA")["state"] == "enabled"
         await here.client.clock.sleep(30)
