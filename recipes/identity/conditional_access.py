@@ -8,7 +8,8 @@ from typing import Any
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.bindings import read_bindings
-from graphkit.inputs.document import JsonObject, parse_document
+from graphkit.inputs.document import parse_document
+from graphkit.inputs.layouts import Body
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
@@ -100,7 +101,7 @@ def _published(
             yield _on_a_ladder(wish, {wish.key}, PROMOTE_AFTER_DAYS, options)
 
 
-def _checker(each: JsonObject, options: PlanOptions, problems: Problems) -> Checker:
+def _checker(each: Body, options: PlanOptions, problems: Problems) -> Checker:
     """An export that was read through beta says so, and may be written through it."""
     return Checker(problems, beta=options.allow_beta or "/beta/" in str(each.value.get("@odata.context")))
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphkit.inputs.document import JsonObject, read_json_documents
-from graphkit.inputs.layouts import Names, neighbours
+from graphkit.inputs.layouts import Body, Names, neighbours, read_bodies
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 
@@ -27,9 +26,9 @@ class PublishedSet:
 
     ``groups`` is what is told of groups, by displayName."""
 
-    policies: list[JsonObject] = field(default_factory=list)
-    locations: list[JsonObject] = field(default_factory=list)
-    beside: list[JsonObject] = field(default_factory=list)
+    policies: list[Body] = field(default_factory=list)
+    locations: list[Body] = field(default_factory=list)
+    beside: list[Body] = field(default_factory=list)
     known: Names = field(default_factory=Names)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -41,17 +40,17 @@ class PublishedSet:
 def read_published(source: Source, problems: Problems) -> PublishedSet:
     """Everything in a file or folder, and what stands beside it for reference."""
     found = PublishedSet()
-    for each in read_json_documents(source, problems):
+    for each in read_bodies(source, problems):
         _sort(found, each, found.locations, problems)
     for neighbour in _neighbours(source, problems):
-        for each in read_json_documents(neighbour, problems):
+        for each in read_bodies(neighbour, problems):
             _sort(found, each, found.beside, problems)
     if not (found.policies or found.locations or problems.total):
         problems.add(source.name, "", "no-policy", "holds no conditional access policy")
     return found
 
 
-def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], problems: Problems) -> None:
+def _sort(found: PublishedSet, each: Body, locations: list[Body], problems: Problems) -> None:
     kind = _kind(each.value)
     if kind == "policy":
         found.policies.append(each)
