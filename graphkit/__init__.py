@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from graphkit.errors import ServiceError as ServiceError
     from graphkit.errors import Stopped as Stopped
     from graphkit.jobs import Asked as Asked
+    from graphkit.jobs import Manner as Manner
     from graphkit.jobs import Summary as Summary
     from graphkit.jobs import apply as apply
     from graphkit.jobs import plan as plan
+    from graphkit.jobs import undo as undo
     from graphkit.jobs import validate as validate
     from graphkit.protocol.message import Idempotency as Idempotency
     from graphkit.protocol.message import Request as Request
@@ -43,6 +45,7 @@ _EXPORTS = {
     "Idempotency": "graphkit.protocol.message",
     "IncompleteList": "graphkit.errors",
     "InputErrors": "graphkit.errors",
+    "Manner": "graphkit.jobs",
     "OutcomeUnknown": "graphkit.errors",
     "PlanOptions": "graphkit.engine.resource",
     "Request": "graphkit.protocol.message",
@@ -56,6 +59,7 @@ _EXPORTS = {
     "load_settings": "graphkit.settings:load",
     "open_session": "graphkit.session",
     "plan": "graphkit.jobs",
+    "undo": "graphkit.jobs",
     "validate": "graphkit.jobs",
 }
 
@@ -69,6 +73,7 @@ __all__ = [
     "Idempotency",
     "IncompleteList",
     "InputErrors",
+    "Manner",
     "OutcomeUnknown",
     "PlanOptions",
     "Request",
@@ -83,6 +88,7 @@ __all__ = [
     "load_settings",
     "open_session",
     "plan",
+    "undo",
     "validate",
 ]
 

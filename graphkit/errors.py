@@ -13,6 +13,9 @@
   * Stopped .................... exit 7, resumable
     * DeadlineReached
     * Parked ................... the service asked for a wait that is too long to sit out
+    * TooManyFailures .......... exit 3, too many of the last outcomes failed
+    * Interrupted .............. exit 130, somebody pressed Ctrl-C
+    * CanaryFailed ............. exit 3, one of the first changes did not end well
   * ConnectionFailed ........... exit 1, no answer was had and nothing was executed
   * OutcomeUnknown ............. exit 1, no answer was had and the service may have executed the request
   * ServiceError ............... exit 1, the service said no
@@ -61,15 +64,8 @@ _UNREAD_WHOLE = frozenset(
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
         "file-outside",
         *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
-        *(
-            "no-rows",
-            "nothing-wanted",
-            "missing-column",
-            "ambiguous-header",
-            "unknown-column",
-            "bad-template",
-            "bad-binding",
-        ),
+        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
+        *("no-rows", "nothing-wanted", "no-policy"),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
     }
@@ -212,6 +208,27 @@ class Parked(Stopped):
 
         until = datetime.fromtimestamp(self.until, UTC).isoformat(timespec="seconds") if self.until else ""
         return {**super().to_json(), "seconds": round(self.seconds), "until": until.replace("+00:00", "Z")}
+
+
+class Interrupted(Stopped):
+    """Somebody pressed Ctrl-C."""
+
+    code = "interrupted"
+    exit_code = 130
+
+
+class TooManyFailures(Stopped):
+    """Too many of the last outcomes failed: something is wrong that more writes would not better."""
+
+    code = "too-many-failures"
+    exit_code = 3
+
+
+class CanaryFailed(Stopped):
+    """One of the changes that went first failed, or is not read back as it was written."""
+
+    code = "canary-failed"
+    exit_code = 3
 
 
 class IncompleteList(GraphkitError):

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from graphkit.private import make_folder
 from graphkit.redact import redact, without_people
 
 FIELDS = ("run", "step", "bucket", "status", "ms", "request_id")
@@ -143,7 +144,7 @@ def guard(level: str, secrets: Iterable[str] = ()) -> None:
 def _open(file: Path | None) -> logging.StreamHandler[Any]:
     if file is None:
         return logging.StreamHandler(sys.stderr)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     file.touch(mode=0o600)
     return logging.FileHandler(file, encoding="utf-8")
 

@@ -231,8 +231,11 @@ class Recipe:
     """The input models: documents first, then rows. Each field has a ``description`` of a few words."""
     rails: tuple[str, ...] = ()
     """What stops a plan of this recipe, one line each; the limits that all recipes have go without saying."""
-    trial: PlanOptions = field(default_factory=PlanOptions)
-    """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``."""
+    trial: PlanOptions | None = field(default_factory=PlanOptions)
+    """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``. None: what the
+    recipe does depends on what it finds, which no starter file can arrange."""
+    builds_on: str = ""
+    """The recipe whose starter file makes what this one's is about."""
     essential: bool = False
 
 

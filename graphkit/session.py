@@ -92,10 +92,6 @@ class Session:
         """Answers 429 so far."""
         return self.chain.throttled
 
-    def stop_sending(self) -> None:
-        """From now on nothing new leaves: requests end with ``DeadlineReached``, what is under way may end."""
-        self.chain.deadline = -math.inf
-
     def call_itself(self, run: str) -> None:
         """Name the run in the User-Agent of every request, so that the tenant's own logs can be laid beside it."""
         self.chain.user_agent = f"graphkit/{__version__} (run {run})"

@@ -12,17 +12,20 @@ from click.core import ParameterSource
 from graphkit import jobs
 from graphkit.cli import progress
 from graphkit.cli.consent import ask_for, require_answerable
+from graphkit.cli.interrupt import braking
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, apply_options, asked_for, plan_options
 from graphkit.cli.running import command_line, opened, write_report
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
-from graphkit.jobs import Summary, summarise
+from graphkit.jobs import Brake, Summary, summarise
 from graphkit.recipe import all_recipes
 from graphkit.reports import text
 from graphkit.session import Session
 
-APPLYING = ("yes", "deadline", "results", "html")
+LIMITS = ("max_changes", "max_removals", "max_deletes")
+APPLYING = ("yes", "deadline", "results", "html", "canary", "max_failures", "wait", *LIMITS)
+"""Options that a saved plan takes."""
 
 
 @click.command("apply", cls=Command)
@@ -40,6 +43,7 @@ def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
         _refuse_plan_options(run_or_recipe)
         with opened(Path(run_or_recipe)) as run:
             summary = summarise(run)
+            jobs.check_limits(run, manner_of(given).limits)
     if summary.status == "blocked":
         raise Blocked(summary.blocked, hint="change the input or the limits named, and plan again")
     ask_for(summary, yes=given["yes"])
@@ -82,7 +86,10 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
     """Apply or resume the run, print how it ended, and return the exit code."""
     check_target(invocation, path)
     try:
-        summary = invocation.in_session(lambda session: _apply(invocation, session, path, given, resume=resume))
+        with braking(invocation) as brake:
+            summary = invocation.in_session(
+                lambda session: _apply(invocation, session, path, given, brake, resume=resume)
+            )
     except BaseException:
         _remember_how_to_go_on(invocation, path, given["html"])
         raise
@@ -102,7 +109,7 @@ def check_target(invocation: Invocation, path: Path) -> None:
 
 
 async def _apply(
-    invocation: Invocation, session: Session, path: Path, given: dict[str, Any], *, resume: bool
+    invocation: Invocation, session: Session, path: Path, given: dict[str, Any], brake: Brake, *, resume: bool
 ) -> Summary:
     within, results = given["deadline"], given["results"]
     async with progress.shown(invocation, session) as meter:
@@ -113,7 +120,21 @@ async def _apply(
             deadline=None if within is None else session.clock.now() + within,
             results=Path(results) if results else None,
             observer=meter.update,
+            manner=manner_of(given),
+            brake=brake,
         )
+
+
+def manner_of(given: dict[str, Any]) -> jobs.Manner:
+    """How the command line wants the plan carried out. Limits count that were given; the others are the plan's."""
+    context = click.get_current_context()
+    limits = {name: given[name] for name in LIMITS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return jobs.Manner(
+        canary=given["canary"],
+        failed_share=given["max_failures"] / 100,
+        wait_s=given["wait"],
+        limits=jobs.Limits(**limits),
+    )
 
 
 def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None) -> None:

@@ -20,6 +20,7 @@ from graphkit.cli.auth import compared
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
 from graphkit.errors import GraphkitError
+from graphkit.private import make_folder
 from graphkit.protocol.identity import TokenSource
 from graphkit.recipe import all_recipes
 from graphkit.reports import text
@@ -119,7 +120,7 @@ def _trust(settings: Settings) -> Check:
 
 def _runs_folder(folder: Path) -> Check:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         advice = "choose another with GRAPHKIT_RUNS_DIR"

@@ -12,19 +12,11 @@ import click
 
 from graphkit.cli.invocation import Invocation, tell
 from graphkit.cli.output import to_json, write
-from graphkit.errors import AuthError, GraphkitError, InputErrors, UsageError
+from graphkit.errors import AuthError, GraphkitError, InputErrors, Interrupted, UsageError
 
-INTERRUPTED = 130
 READER_GONE = 141
 """What a shell reports for a process that wrote into a closed pipe."""
 PROBLEMS_SHOWN = 500
-
-
-class Interrupted(GraphkitError):
-    """Somebody pressed Ctrl-C."""
-
-    code = "interrupted"
-    exit_code = INTERRUPTED
 
 
 class SystemFailed(GraphkitError):

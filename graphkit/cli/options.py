@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from graphkit.cli.output import FORMATS, compile_query
-from graphkit.cli.text import Duration
+from graphkit.cli.text import Duration, WaitFor
 
 if TYPE_CHECKING:
     from graphkit.cli.invocation import Invocation
@@ -151,8 +151,19 @@ _KEEPING: tuple[Decorator, ...] = (
 _APPLYING: tuple[Decorator, ...] = (
     click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal."),
     click.option("--deadline", type=Duration(), metavar="TIME", help="Stop after so long (90s, 30m, 6h); resumable."),
+    click.option("--canary", type=click.IntRange(0), default=0, metavar="N",
+                 help="Send N changes first, read them back, and go on only if none failed."),
+    click.option("--max-failures", type=click.IntRange(0, 100), default=5, show_default=True, metavar="PERCENT",
+                 help="Stop when more of the last 200 outcomes failed; resumable."),
+    click.option("--wait", type=WaitFor(), metavar="effective[=TIME]",
+                 help="Wait until what was accepted is effective, 30m at most unless said otherwise."),
     click.option("--results", metavar="FILE", help="The input rows with their outcomes; default: beside the run file."),
     click.option("--html", metavar="FILE", help="Write a report for the browser, too."),
+)  # fmt: skip
+
+_LOWER: tuple[Decorator, ...] = tuple(
+    click.option(name, type=click.IntRange(0), metavar="N", help="Go on only if the plan keeps to this lower limit.")
+    for name in ("--max-changes", "--max-removals", "--max-deletes")
 )
 
 
@@ -180,6 +191,11 @@ def undo_options(function: F) -> F:
 def apply_options(function: F) -> F:
     """How a plan is carried out."""
     return _with_all(function, _APPLYING)
+
+
+def resume_options(function: F) -> F:
+    """How a run that was begun is carried on."""
+    return _with_all(function, _APPLYING, _LOWER)
 
 
 def report_options(function: F) -> F:

@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from graphkit.cli.apply import carry_out
+from graphkit.cli.apply import carry_out, manner_of
 from graphkit.cli.consent import ask_for, require_answerable
 from graphkit.cli.invocation import Invocation
-from graphkit.cli.options import Command, apply_options
+from graphkit.cli.options import Command, resume_options
 from graphkit.cli.running import opened
-from graphkit.jobs import summarise
+from graphkit.jobs import check_limits, summarise
 
 
 @click.command("resume", cls=Command)
 @click.argument("run")
-@apply_options
+@resume_options
 @click.pass_obj
 def command(invocation: Invocation, /, run: str, **given: Any) -> int:
     """Go on with the run in the file RUN; what failed is tried again, what is done is never done twice."""
@@ -25,5 +25,6 @@ def command(invocation: Invocation, /, run: str, **given: Any) -> int:
     path = Path(run)
     with opened(path) as file:
         summary = summarise(file)
+        check_limits(file, manner_of(given).limits)
     ask_for(summary, yes=given["yes"])
     return carry_out(invocation, path, given, resume=True)

@@ -28,7 +28,7 @@ def facts_of(summary: Summary) -> dict[str, Any]:
     """The object of ``plan -o json``; once applying has begun, with the outcomes."""
     facts = summary.plan_json()
     if summary.status in BEGUN:
-        facts |= {"outcomes": summary.outcomes}
+        facts |= {"outcomes": summary.outcomes, "effective": summary.effects}
     return facts
 
 
@@ -55,6 +55,7 @@ def item_of(change: Change, result: Result | None) -> dict[str, Any]:
             "code": result.code,
             "message": result.error,
             "request_id": result.request_id,
+            "effective": result.effective,
         }
     return item
 

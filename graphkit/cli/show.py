@@ -18,7 +18,7 @@ from graphkit.reports import text
 
 COLUMNS = (
     "action", "kind", "key", "before", "after", "note", "file", "place",
-    "status", "object_id", "code", "message", "request_id",
+    "status", "object_id", "code", "message", "request_id", "effective",
 )  # fmt: skip
 
 

@@ -27,6 +27,21 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+class WaitFor(click.ParamType[float]):
+    """``effective``, or ``effective=30m`` with how long to wait for it, as seconds."""
+
+    name = "wait"
+    usual = "30m"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        what, _, time = str(value).partition("=")
+        if what != "effective":
+            self.fail(f"{value!r} is not effective, nor effective=TIME", param, ctx)
+        return Duration().convert(time or self.usual, param, ctx)
+
+
 def quoted(argument: object) -> str:
     """An argument as the platform's shell wants it."""
     text = str(argument)

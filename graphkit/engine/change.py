@@ -40,6 +40,23 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Effect(StrEnum):
+    """Whether what the service accepted has become effective, for kinds where that takes its time."""
+
+    YES = "yes"
+    NO = "no"
+    PENDING = "pending"
+
+
+class Pace(StrEnum):
+    """How soon an accepted write of some kind is effective."""
+
+    AT_ONCE = "at-once"
+    LATER = "later"
+    PERHAPS_LATER = "perhaps-later"
+    """For some objects of the kind, and only a look tells which."""
+
+
 class Undo(StrEnum):
     """Whether a change can be taken back."""
 
@@ -160,13 +177,30 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one change ended, in the service's own words where it said something."""
+    """How one change ended, in the service's own words where it said something.
+
+    ``effective`` is empty for kinds of which an accepted write is effective at once, and for what was not written.
+    """
 
     status: Status
     object_id: str = ""
     code: str = ""
     error: str = ""
     request_id: str = ""
+    effective: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Has a change become effective? If not, ``code`` and ``why`` are the service's own."""
+
+    effect: Effect
+    code: str = ""
+    why: str = ""
+
+
+PENDING = Verdict(Effect.PENDING)
+EFFECTIVE = Verdict(Effect.YES)
 
 
 def canonical(value: Any) -> str:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from graphkit.private import make_folder, open_private
+
 
 class Ledger:
     """The ids kept for one tenant. A folder that keeps nothing yet is an empty ledger."""
@@ -30,7 +32,6 @@ class Ledger:
         new = sorted(set(ids) - self.ids())
         if not new:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(file, "w", encoding="ascii") as stream:
+        make_folder(self._path.parent)
+        with os.fdopen(open_private(self._path, append=True), "w", encoding="ascii") as stream:
             stream.write("".join(f"{object_id}\n" for object_id in new))

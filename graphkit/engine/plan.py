@@ -67,7 +67,8 @@ class Planner:
         self._drop_invalid(problems)
         for kind in kinds:
             await self._compare(kind)
-        reasons = await self._reasons(kinds, problems)
+        against = await objections(self._run, self._resources, self._context, self._rails)
+        reasons = [*against, *self._removals_on_bad_ground(problems)]
         found = (self._resources[kind].alternative(self._run) for kind in kinds)
         self._context.remarks += [weighed(each, quota_share, apps) for each in found if each]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
@@ -78,19 +79,6 @@ class Planner:
             blocked=reasons,
             cost=forecast(self._run, self._resources, quota_share, apps),
         )
-
-    async def _reasons(self, kinds: Sequence[str], problems: Sequence[InputProblem]) -> list[str]:
-        """Why the plan as a whole must not be applied, each once."""
-        options = self._context.options
-        reasons = [*broken_rails(self._run, options), *self._removals_on_bad_ground(problems)]
-        reasons += unconfirmed(self._run, self._resources, options, self._context.domain)
-        if not options.accept_impact:
-            reasons += self._context.sizes.shrunk()
-        for kind in kinds:
-            reasons += await self._resources[kind].guard(self._run)
-        for rail in self._rails:
-            reasons += await rail.reasons(self._run)
-        return list(dict.fromkeys(reasons))
 
     def _kinds(self) -> list[str]:
         """Every kind that is wanted, in plan order."""
@@ -141,32 +129,19 @@ class Planner:
 
     async def _compare(self, kind: str) -> None:
         resource = self._resources[kind]
-        for chunk in self._run.wanted_chunks(kind):
-            readings = await resource.read(chunk)
-            changes = [
-                self._needs.settle(change)
-                for wanted, reading in zip(chunk, readings, strict=True)
-                for change in self._differences(resource, wanted, reading)
-            ]
-            self._run.add_changes(await self._judged(resource, changes))
+        for turn in range(resource.turns()):
+            for chunk in self._run.wanted_chunks(kind):
+                items = resource.in_turn(chunk, turn)
+                readings = await resource.read(items)
+                changes = [
+                    self._needs.settle(change)
+                    for wanted, reading in zip(items, readings, strict=True)
+                    for change in self._differences(resource, wanted, reading)
+                ]
+                self._run.add_changes(await judged(self._rails, resource, changes))
         extras = sorted(await resource.extras(self._run), key=lambda change: change.key)
         for some in chunked(map(self._needs.settle, extras)):
-            self._run.add_changes(await self._judged(resource, some))
-
-    async def _judged(self, resource: Resource, changes: list[Change]) -> list[Change]:
-        """What the rails leave alone is blocked, and says why."""
-        if not self._rails:
-            return changes
-        places = [place for place, change in enumerate(changes) if change.action.writes]
-        pairs = [(changes[place], resource.touches(changes[place])) for place in places]
-        for rail in self._rails if pairs else ():
-            for index, why in (await rail.judge(pairs)).items():
-                change = changes[places[index]]
-                note = f"{change.note}; {why}" if change.action is Action.BLOCKED else why
-                changes[places[index]] = Change(
-                    kind=change.kind, key=change.key, action=Action.BLOCKED, note=note, origin=change.origin
-                )
-        return changes
+            self._run.add_changes(await judged(self._rails, resource, some))
 
     @staticmethod
     def _differences(resource: Resource, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -175,6 +150,38 @@ class Planner:
         if not why:
             return resource.removal(wanted, reading) if wanted.absent else resource.diff(wanted, reading)
         return [Change(kind=wanted.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
+
+
+async def judged(rails: Sequence[Rail], resource: Resource, changes: list[Change]) -> list[Change]:
+    """What the rails leave alone is blocked, and says why."""
+    if not rails:
+        return changes
+    places = [place for place, change in enumerate(changes) if change.action.writes]
+    pairs = [(changes[place], resource.touches(changes[place])) for place in places]
+    for rail in rails if pairs else ():
+        for index, why in (await rail.judge(pairs)).items():
+            change = changes[places[index]]
+            note = f"{change.note}; {why}" if change.action is Action.BLOCKED else why
+            changes[places[index]] = Change(
+                kind=change.kind, key=change.key, action=Action.BLOCKED, note=note, origin=change.origin
+            )
+    return changes
+
+
+async def objections(
+    run: RunFile, resources: Mapping[str, Resource], context: Context, rails: Sequence[Rail]
+) -> list[str]:
+    """Why the plan in ``run`` as a whole must not be applied, each reason once."""
+    options = context.options
+    reasons = [*broken_rails(run, options), *unconfirmed(run, resources, options, context.domain)]
+    if not options.accept_impact:
+        reasons += context.sizes.shrunk()
+    kinds = sorted({*run.counts_by_kind(), *run.wanted_kinds()}, key=lambda kind: (resources[kind].rank, kind))
+    for kind in kinds:
+        reasons += await resources[kind].guard(run)
+    for rail in rails:
+        reasons += await rail.reasons(run)
+    return list(dict.fromkeys(reasons))
 
 
 class PlannedNeeds:

@@ -21,15 +21,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status, canonical
+from graphkit.engine.change import Action, Change, Desired, Effect, Origin, Result, Status, canonical
+from graphkit.engine.journal_seal import NAME as JOURNAL
+from graphkit.engine.journal_seal import JournalSeal
 from graphkit.engine.lock import FileLock
 from graphkit.errors import InputProblem, RunFileError
+from graphkit.private import distrusted, make_folder
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
-FORMAT = 1
+FORMAT = 2
 CHUNK = 1000
 BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits", "blocked")
 """The header fields that the plan's digest covers; times, run id and machine stay outside (P12)."""
@@ -42,11 +46,12 @@ CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, l
 CREATE INDEX change_key ON change(kind, key);
 CREATE INDEX change_input ON change(input);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
-CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT 0,
+CREATE TABLE intent(step INTEGER, seq INTEGER, at REAL, released INTEGER DEFAULT 0, mark BLOB,
     PRIMARY KEY(step, seq)) WITHOUT ROWID;
 CREATE INDEX intent_seq ON intent(seq);
 CREATE TABLE outcome(
-    seq INTEGER PRIMARY KEY, status TEXT, object_id TEXT, code TEXT, error TEXT, request_id TEXT, at REAL
+    seq INTEGER PRIMARY KEY, status TEXT, object_id TEXT, code TEXT, error TEXT, request_id TEXT, at REAL,
+    effective TEXT DEFAULT '', mark BLOB
 );
 """
 
@@ -54,12 +59,13 @@ CREATE TABLE outcome(
 class RunFile:
     """One run. Open with :meth:`create` or :meth:`open`; close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, lock: FileLock | None) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, lock: FileLock | None, *, write: bool) -> None:
         self.path = path
         self.on_begin: Callable[[], None] = lambda: None
         """Called inside every transaction, which fails with what it raises."""
         self._db = db
         self._lock = lock
+        self._seal = JournalSeal(db, self._belongs_to, write=write)
 
     # -- opening and closing ---------------------------------------------------------------------------------------
 
@@ -67,11 +73,12 @@ class RunFile:
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
         """A new file, readable by its owner only. Refuses to overwrite."""
         create_private(path)
-        run = cls(path, _connect(path), FileLock.beside(path))
-        run._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        run._db.execute(f"PRAGMA user_version={FORMAT}")
-        run._db.executescript(_TABLES)
-        run.set_header(format=FORMAT, status="planning", **header)
+        db = _connect(path)
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={FORMAT}")
+        db.executescript(_TABLES)
+        run = cls(path, db, FileLock.beside(path), write=True)
+        run.set_header(format=FORMAT, id=str(uuid4()), status="planning", **header)
         return run
 
     @classmethod
@@ -83,6 +90,10 @@ class RunFile:
         """
         if not path.is_file():
             raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
+        if why := distrusted(path):
+            raise RunFileError(
+                f"{path} {why}: it may not be what was planned", hint="plan again, into a private folder"
+            )
         if not write:
             _recover(path)
         lock = FileLock.beside(path) if write and not shared else None
@@ -92,18 +103,14 @@ class RunFile:
             if lock:
                 lock.release()
             raise RunFileError(f"{path} is not a run file, or it is damaged: {error}") from error
-        run = cls(path, db, lock)
-        application, version = (
-            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-        )
-        if application != APPLICATION_ID or version > FORMAT:
-            run.close()
-            newer = application == APPLICATION_ID
-            raise RunFileError(
-                f"{path} was made by a newer graphkit (format {version})" if newer else f"{path} is not a run file",
-                hint="use that version" if newer else "",
-            )
-        return run
+        try:
+            _check_format(path, db)
+            return cls(path, db, lock, write=write)
+        except BaseException:
+            db.close()
+            if lock:
+                lock.release()
+            raise
 
     def close(self) -> None:
         self._db.close()
@@ -132,7 +139,10 @@ class RunFile:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self.on_begin()
+            self._seal.load(self.header_value(JOURNAL))
             yield
+            if journal := self._seal.changed():
+                self.put_header(**{JOURNAL: journal})
             self._db.execute("COMMIT")
         except BaseException as error:
             # A full disk may have ended the transaction already (sqlite.org/lang_transaction.html).
@@ -306,6 +316,7 @@ class RunFile:
         """The plan is complete: bind it. Staged wishes go, the input rows stay."""
         self.set_header(**header)
         self.set_header(digest=self.digest())
+        self._seal.forget_binding()
         self._db.execute("DELETE FROM wanted")
         self._db.execute("VACUUM")
 
@@ -323,7 +334,7 @@ class RunFile:
         return link.hex()
 
     def verify(self) -> None:
-        """Raises ``RunFileError`` unless the plan is the one that was sealed."""
+        """Raises ``RunFileError`` unless the plan is the one that was sealed, and the journal what was written."""
         try:
             if self.header().get("status") == "planning":
                 raise RunFileError(f"{self.path} is an unfinished plan", hint="plan again")
@@ -336,6 +347,25 @@ class RunFile:
                 f"{self.path} was changed after it was planned",
                 hint="plan again; a saved plan is applied as it is or not",
             )
+        self._verify_journal()
+
+    def _verify_journal(self) -> None:
+        # One reading of the whole, for a run that is being applied writes on.
+        self._db.execute("BEGIN")
+        try:
+            what, seq = self._seal.fault(self.header_value(JOURNAL))
+            row = self._db.execute("SELECT kind, key FROM change WHERE seq = ?", (seq,)).fetchone()
+        except (sqlite3.DatabaseError, ValueError, LookupError) as error:
+            raise RunFileError(f"{self.path} is damaged: {error}", hint=_JOURNAL_HINT) from error
+        finally:
+            self._db.execute("ROLLBACK")  # of a reading: there is nothing to keep
+        if what:
+            name = f" {row[0]} {row[1]}" if row else f" change {seq}" if seq else ""
+            raise RunFileError(f"{self.path}: {what}{name}", hint=_JOURNAL_HINT)
+
+    def _belongs_to(self) -> str:
+        """What the records of the journal are bound to."""
+        return canonical([self.header_value(name) for name in ("id", "tenant", "digest")])
 
     def changes(self, kind: str = "") -> Iterator[Change]:
         """Plan lines in order, of one kind or of all."""
@@ -397,19 +427,47 @@ class RunFile:
 
     def intend(self, intents: Iterable[tuple[int, int, float]]) -> None:
         """(step, change, time) of writes about to leave."""
-        self._db.executemany("INSERT OR IGNORE INTO intent(step, seq, at) VALUES (?, ?, ?)", intents)
+        with self._within_transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO intent(step, seq, at, mark) VALUES (?1, ?2, ?3, mark('intent', ?1, ?2, ?3, 0))",
+                intents,
+            )
 
     def release(self, step: int) -> None:
         """The writes of this step provably did not happen."""
-        self._db.execute("UPDATE intent SET released = 1 WHERE step = ?", (step,))
+        with self._within_transaction():
+            self._db.execute(
+                "UPDATE intent SET released = 1, mark = mark('intent', step, seq, at, 1) WHERE step = ?", (step,)
+            )
 
     def record(self, outcomes: Iterable[tuple[int, Result, float]]) -> None:
         """(change, result, time)."""
-        for seq, result, at in outcomes:
-            self._db.execute(
-                "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (seq, result.status.value, result.object_id, result.code, result.error, result.request_id, at),
+        with self._within_transaction():
+            self._db.executemany(
+                _RECORD,
+                (
+                    (
+                        seq,
+                        result.status.value,
+                        result.object_id,
+                        result.code,
+                        result.error,
+                        result.request_id,
+                        at,
+                        result.effective,
+                    )
+                    for seq, result, at in outcomes
+                ),
             )
+
+    @contextmanager
+    def _within_transaction(self) -> Iterator[None]:
+        """The caller's, or one of its own."""
+        if self._db.in_transaction:
+            yield
+        else:
+            with self.transaction():
+                yield
 
     def written_ids(self, kind: str) -> set[str]:
         """Objects of a kind that this run has made or changed so far."""
@@ -424,25 +482,29 @@ class RunFile:
         """Noops end as already so, blocked ones as skipped with their reason."""
         with self.transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO outcome"
-                " SELECT seq, 'already', '', '', '', '', ? FROM change WHERE action = 'noop'"
-                " UNION ALL SELECT seq, 'skipped', '', 'blocked', json_extract(line, '$.note'), '', ?"
-                " FROM change WHERE action = 'blocked'",
-                (at, at),
+                "INSERT OR IGNORE INTO outcome(seq, status, object_id, code, error, request_id, at, mark)"
+                " SELECT seq, status, '', code, error, '', ?1,"
+                " mark('outcome', seq, status, '', code, error, '', ?1, '') FROM"
+                " (SELECT seq, iif(action = 'noop', 'already', 'skipped') AS status,"
+                " iif(action = 'noop', '', 'blocked') AS code,"
+                " iif(action = 'noop', '', json_extract(line, '$.note')) AS error"
+                " FROM change WHERE action IN ('noop', 'blocked'))",
+                (at,),
             )
 
     def retry_failed(self) -> int:
         """Take back the outcomes that another try may better; returns how many."""
         with self.transaction():
             gone = self._db.execute(
-                "DELETE FROM outcome WHERE status IN ('failed', 'unknown')"
+                # What was accepted and is not effective would not be bettered by being sent again.
+                "DELETE FROM outcome WHERE (status IN ('failed', 'unknown') AND effective != 'no')"
                 " OR (status = 'skipped' AND code = 'needs-failed')"
             )
         return gone.rowcount
 
     def outcome(self, seq: int) -> Result | None:
         row = self._db.execute(
-            "SELECT status, object_id, code, error, request_id FROM outcome WHERE seq = ?", (seq,)
+            "SELECT status, object_id, code, error, request_id, effective FROM outcome WHERE seq = ?", (seq,)
         ).fetchone()
         return _result(row) if row else None
 
@@ -465,6 +527,17 @@ class RunFile:
             " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') GROUP BY action"
         )
         return {action: int(count) for action, count in rows}
+
+    def awaiting_effect(self, kind: str) -> Iterator[Change]:
+        """What was accepted and is not known to be effective; what was found not to be may have become so since."""
+        which = "SELECT seq FROM outcome WHERE effective = 'no' OR (status = 'done' AND effective != 'yes')"
+        yield from self._chunks(f"kind = ? AND action NOT IN ('noop', 'blocked') AND seq IN ({which})", (kind,))
+
+    def effect_counts(self) -> dict[str, int]:
+        """How much of what takes effect later has; each answer named, or none if nothing does."""
+        rows = self._db.execute("SELECT effective, count(*) FROM outcome WHERE effective != '' GROUP BY effective")
+        found = dict(rows.fetchall())
+        return {effect.value: int(found.get(effect.value, 0)) for effect in Effect} if found else {}
 
     def finished(self) -> bool:
         """Has every change an outcome?"""
@@ -506,9 +579,9 @@ class RunFile:
                 outcomes = self._outcomes_of(row)
                 yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
 
-    def _outcomes_of(self, row: int) -> list[tuple[str, str, str, str, str, str]]:
+    def _outcomes_of(self, row: int) -> list[tuple[str, ...]]:
         return self._db.execute(
-            "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id"
+            "SELECT change.action, coalesce(outcome.status, ''), object_id, code, error, request_id, effective"
             " FROM change LEFT JOIN outcome USING(seq) WHERE change.input = ? ORDER BY change.seq",
             (row,),
         ).fetchall()
@@ -522,9 +595,7 @@ class InputResult(msgspec.Struct, frozen=True):
     result: Result
 
     @classmethod
-    def of(
-        cls, origin: Origin, problem: str | None, rows: Sequence[tuple[str, str, str, str, str, str]]
-    ) -> InputResult:
+    def of(cls, origin: Origin, problem: str | None, rows: Sequence[tuple[str, ...]]) -> InputResult:
         if problem:
             return cls(origin, Action.BLOCKED, Result(status=Status.SKIPPED, code="invalid-input", error=problem))
         if not rows:
@@ -535,18 +606,42 @@ class InputResult(msgspec.Struct, frozen=True):
         object_id = next((row[2] for row in rows if row[2]), "")
         status = Status(worst[1]) if worst[1] else Status.UNKNOWN
         code = own[3] or ("" if worst[1] else "not-applied")
+        effects = [row[6] for row in rows if row[6]]
         result = Result(
-            status=status, object_id=object_id, code=code or "", error=own[4] or "", request_id=own[5] or ""
+            status=status,
+            object_id=object_id,
+            code=code or "",
+            error=own[4] or "",
+            request_id=own[5] or "",
+            effective=next((effect for effect in (Effect.NO, Effect.PENDING, Effect.YES) if effect in effects), ""),
         )
         return cls(origin, main[0], result)
 
 
+_RECORD = (
+    "INSERT INTO outcome(seq, status, object_id, code, error, request_id, at, effective, mark)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, mark('outcome', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
+    " ON CONFLICT(seq) DO UPDATE SET status = excluded.status, object_id = excluded.object_id, code = excluded.code,"
+    " error = excluded.error, request_id = excluded.request_id, at = excluded.at, effective = excluded.effective,"
+    " mark = excluded.mark"
+)
+_JOURNAL_HINT = "what was done is in the tenant: plan again, which finds what is left to do"
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
+
+
+def _check_format(path: Path, db: sqlite3.Connection) -> None:
+    """Raises ``RunFileError`` unless it is a run file of this format."""
+    application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    if application != APPLICATION_ID:
+        raise RunFileError(f"{path} is not a run file")
+    if version != FORMAT:
+        which, hint = ("a newer", "use that version") if version > FORMAT else ("an older", "plan again")
+        raise RunFileError(f"{path} was made by {which} graphkit (format {version})", hint=hint)
 
 
 def create_private(path: Path) -> None:
     """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except FileExistsError:
@@ -605,5 +700,10 @@ def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
 
 def _result(row: Sequence[Any]) -> Result:
     return Result(
-        status=Status(row[0]), object_id=row[1] or "", code=row[2] or "", error=row[3] or "", request_id=row[4] or ""
+        status=Status(row[0]),
+        object_id=row[1] or "",
+        code=row[2] or "",
+        error=row[3] or "",
+        request_id=row[4] or "",
+        effective=row[5] or "",
     )

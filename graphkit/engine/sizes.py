@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from graphkit.errors import RunFileError
+from graphkit.private import make_folder, open_private
 
 SHARE = 0.2
 """A list that lost more than this part of its objects is not believed."""
@@ -59,10 +60,9 @@ class Sizes:
         if self._path is None or not self._now:
             return
         known = {**self._read(), **{_digest(name): count for name, count in self._now.items()}}
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._path.parent)
         part = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        with os.fdopen(file, "wb") as stream:
+        with os.fdopen(open_private(part), "wb") as stream:
             stream.write(msgspec.json.encode(dict(sorted(known.items()))))
         part.replace(self._path)
 

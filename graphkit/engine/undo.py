@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from graphkit.engine.change import Action, Change, Desired, Reading, Result, Status, Undo
 from graphkit.engine.forecast import forecast
-from graphkit.engine.plan import PlannedNeeds, chunked
-from graphkit.engine.rails import broken_rails
+from graphkit.engine.plan import PlannedNeeds, chunked, judged, objections
+from graphkit.engine.rails import Rail
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.engine.runfile import RunFile
 
@@ -38,11 +39,19 @@ _COMING = (Action.CREATE, Action.ADD, Action.UPDATE)
 class UndoPlanner:
     """Fills ``run`` with the inverse of ``source``. ``context.object_ids`` are those that ``source`` knew or made."""
 
-    def __init__(self, source: RunFile, run: RunFile, resources: Mapping[str, Resource], context: Context) -> None:
+    def __init__(
+        self,
+        source: RunFile,
+        run: RunFile,
+        resources: Mapping[str, Resource],
+        context: Context,
+        rails: Sequence[Rail] = (),
+    ) -> None:
         self._source = source
         self._run = run
         self._resources = resources
         self._context = context
+        self._rails = rails
         self._needs = PlannedNeeds(run)
         self._dependants: defaultdict[Name, list[Name]] = defaultdict(list)
         self._deleted: dict[Name, Name] = {}
@@ -60,16 +69,17 @@ class UndoPlanner:
             for chunk in chunked(self._carried_out(kind, wanted)):
                 await self._derive(self._resources[kind], chunk)
         self._run.stage_inputs(self._source.inputs())
-        self._write_lines()
-        options = self._context.options
-        reasons = [*broken_rails(self._run, options), *self._irreversible()]
-        for kind in kinds:
-            reasons += await self._resources[kind].guard(self._run)
+        await self._write_lines()
+        against = await objections(self._run, self._resources, self._context, self._rails)
+        reasons = [*against, *self._irreversible()]
         for (kind, key), object_id in sorted(self._context.object_ids.items()):
             self._run.note_object(kind, key, object_id)
         writes = any(count for action, count in self._run.counts().items() if Action(action).writes)
         cost = forecast(self._run, self._resources, quota_share, apps)
-        self._run.seal(status="blocked" if reasons else "ready" if writes else "empty", blocked=reasons, cost=cost)
+        remarks = list(dict.fromkeys(self._context.remarks))
+        self._run.seal(
+            remarks=remarks, status="blocked" if reasons else "ready" if writes else "empty", blocked=reasons, cost=cost
+        )
         return found
 
     # -- what was carried out --------------------------------------------------------------------------------------
@@ -115,9 +125,7 @@ class UndoPlanner:
             gone = line.action is Action.DELETE or (change.action is Action.CREATE and _is_absent(reading))
             if gone and line.kind in self._containers:
                 self._deleted[line.kind, line.key] = (line.kind, line.key)
-        self._context.snapshot.put(
-            _STAGED, ((_place(line, resource.rank, seq), line.line()) for seq, line in lines.items())
-        )
+        self._context.snapshot.put(_STAGED, ((_place(line, resource, seq), line.line()) for seq, line in lines.items()))
 
     def _going_along(self, resource: Resource, change: Change) -> Change | None:
         """The noop of what vanishes with its container; ``before`` without ``after`` says that it came with the run."""
@@ -149,12 +157,19 @@ class UndoPlanner:
             return replace(back, before=resource.before_image(reading))
         return replace(back, needs=tuple(self._dependants.get((change.kind, change.key), ())))
 
-    def _write_lines(self) -> None:
+    async def _write_lines(self) -> None:
         """The lines in the order of the plan; wishes are staged as well, for the guards to see."""
         lines = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
         for chunk in chunked(lines):
             self._run.stage([as_desired(line) for line in chunk if line.action in (Action.CREATE, Action.UPDATE)])
-            self._run.add_changes(self._needs.settle(line) for line in chunk)
+            for (kind, *_), some in groupby(chunk, key=self._at_once):
+                fit = [self._needs.settle(line) for line in some]
+                self._run.add_changes(await judged(self._rails, self._resources[kind], fit))
+
+    def _at_once(self, line: Change) -> tuple[str, str]:
+        """Neighbours with the same are judged together; what one needs of another has to be in the run before."""
+        resource = self._resources[line.kind]
+        return line.kind, resource.pack_key(line) if resource.swaps and line.action.writes else line.action
 
     def _irreversible(self) -> Iterator[str]:
         count = sum(change.action.writes and change.undo is Undo.IRREVERSIBLE for change in self._run.changes())
@@ -179,12 +194,16 @@ def _blocked(change: Change, why: str) -> Change:
     return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
 
 
-def _place(line: Change, rank: int, seq: int) -> str:
+def _place(line: Change, resource: Resource, seq: int) -> str:
     """A text by which the lines of the plan sort. Whatever is left alone stands first, for others may need it gone."""
+    rank = resource.rank
     if line.action is Action.BLOCKED:
         return f"_ {line.kind} {seq:012}"
+    if resource.swaps and line.action.writes:
+        return f"b{9999 - rank:04} {line.kind} {10**12 - seq:012}"
     if line.action in _COMING:
-        return f"a{rank:04} {line.kind} {seq:012}"
+        # What comes back out of a recycle bin went last: the rest may need it.
+        return f"a{line.action is not Action.CREATE:d}{rank:04} {line.kind} {seq:012}"
     if line.action.writes:
         return f"b{9999 - rank:04} {line.kind} {seq:012}"
     return f"c{rank:04} {line.kind} {seq:012}"

@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from graphkit import clock, jobs
 from graphkit.clock import RealClock
 from graphkit.engine.apply import Progress
+from graphkit.engine.brake import Brake
 from graphkit.engine.runfile import RunFile
 from graphkit.functions.deployment import Deployment
 from graphkit.functions.store import Run, Worker
@@ -62,6 +63,7 @@ def apply(deployment: Deployment, run: Run, *, begun: bool, retry: bool) -> Summ
                 deadline=deadline,
                 observer=presence.note,
                 worker=name,
+                brake=presence.brake,
             )
 
     try:
@@ -95,6 +97,7 @@ class _Presence:
         self._run = run
         self._name = name
         self._latest = Progress(0, 0, 0)
+        self.brake = Brake()
 
     def note(self, progress: Progress) -> None:
         """How far it is."""
@@ -114,6 +117,6 @@ class _Presence:
         while True:
             await session.clock.sleep(LOOKS_EVERY_S)
             if self._run.cancelled:
-                session.stop_sending()
+                self.brake.pull()
             with suppress(OSError):  # the share may be away for a moment
                 self._run.tell(Worker(self._name, self._deployment.now(), **asdict(self._latest)))

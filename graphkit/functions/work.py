@@ -193,6 +193,10 @@ class _Slice:
             self._end("failed", error=stopped.to_json())
             return
         outcomes = self._outcomes()
+        if not isinstance(stopped, DeadlineReached | Parked):
+            # Too many failures, a canary that died: to go on is for somebody to decide.
+            self._end("failed", error=stopped.to_json(), **outcomes)
+            return
         settled = sum((outcomes["outcomes"] or {}).values())
         idle = 0 if settled > self._state.settled or isinstance(stopped, Parked) else self._state.idle + 1
         if idle >= MOST_IDLE:

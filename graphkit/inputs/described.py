@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from graphkit.inputs.types import Says
+from graphkit.inputs.types import DocumentModel, Says
 
 DEEPEST = 4
 """Levels of models inside models that are described."""
@@ -46,8 +46,8 @@ def describe(model: type[BaseModel], *, prefix: str = "", depth: int = 0) -> Ite
 
 
 def is_table(model: type[BaseModel]) -> bool:
-    """Could a row of a table hold it? Not if anything is nested."""
-    return not any(
+    """Could a row of a table hold it? Not if anything is nested, nor if it says itself that it is a document."""
+    return not issubclass(model, DocumentModel) and not any(
         kind == "object" or inner for kind, inner in (_kind(f.annotation, f.metadata) for f in fields(model))
     )
 
@@ -98,4 +98,6 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is PydanticUndefined or value in (None, "", (), []) or isinstance(value, BaseModel):
         return ""
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

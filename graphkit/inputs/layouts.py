@@ -24,7 +24,7 @@ WRAPPERS = (
     *("policy", "policies", "value", "body", "payload", "content", "data", "object", "json", "rawjson"),
     *("configuration", "configurations", "configurationpolicy", "configurationpolicies", "template", "item", "items"),
     *("properties", "profile", "profiles", "deviceconfigurations", "devicecompliancepolicies", "compliancepolicies"),
-    *("grouppolicyconfigurations", "iosmanagedappprotections", "androidmanagedappprotections"),
+    *("grouppolicyconfigurations", "filters", "iosmanagedappprotections", "androidmanagedappprotections"),
 )
 """Names, in any case, below which a wrapper keeps what it wraps."""
 _TOLD = ("displayName", "name", "description")

@@ -18,6 +18,10 @@ class InputModel(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True, frozen=True)
 
 
+class DocumentModel(InputModel):
+    """Base of those that a whole YAML or JSON file is held against, though nothing in it is nested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Says:
     """What a type is called in the manual: ``Annotated[str, Says("user principal name")]``."""

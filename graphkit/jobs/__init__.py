@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from graphkit.engine.brake import Brake as Brake
 from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.drifting import Drift as Drift
 from graphkit.jobs.drifting import drift as drift
 from graphkit.jobs.exporting import export as export
+from graphkit.jobs.manner import Limits as Limits
+from graphkit.jobs.manner import Manner as Manner
+from graphkit.jobs.manner import check_limits as check_limits
 from graphkit.jobs.planning import plan as plan
 from graphkit.jobs.planning import validate as validate
 from graphkit.jobs.reporting import report as report

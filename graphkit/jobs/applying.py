@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphkit.engine.apply import Applier, Progress
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Action
 from graphkit.engine.claim import claimed
+from graphkit.engine.course import Breaker
+from graphkit.engine.effect import settle_effects
 from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
 from graphkit.engine.rails import broken_rails
-from graphkit.engine.resource import Context, PlanOptions, total_effect
+from graphkit.engine.resource import Context, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError
+from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import Summary, summarise
-from graphkit.jobs.timing import nothing_sent_after
+from graphkit.jobs.timing import LAST_S, nothing_sent_after
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
@@ -45,22 +51,28 @@ async def apply(
     results: Path | None = None,
     observer: Callable[[Progress], None] = lambda _: None,
     worker: str = "",
+    manner: Manner = USUAL,
+    brake: Brake | None = None,
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
     ``retry`` says whether a resume tries again what failed: a run that is carried out slice by slice would else spend
     each slice on its failures. ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker``
     names this process where other hosts can reach the run file too: it then takes the run over from whoever works on
-    it (:mod:`graphkit.engine.lease`) instead of locking it on this machine. Raises ``RunFileError`` if the plan is
-    damaged, expired, consumed or not begun, ``InUse`` if a process of this machine works on it or on the same
-    objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the session is for another tenant or
-    app, ``Blocked`` if a rail stopped the plan, and what stopped the run early (``Stopped``, ``AuthError``,
-    ``ConnectionFailed``): then ``resume`` goes on.
+    it (:mod:`graphkit.engine.lease`) instead of locking it on this machine. ``manner`` adds caution; who pulls
+    ``brake`` stops the run in an orderly way.
+
+    Raises ``RunFileError`` if the plan is damaged, expired, consumed or not begun, ``InUse`` if a process of this
+    machine works on it or on the same objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the
+    session is for another tenant or app, ``Blocked`` if a rail stopped the plan or it does not keep to a lower limit,
+    and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True, shared=bool(worker)) as run:
         run.verify()
         header = run.header()
         _check(session, run, header, resume=resume)
+        check_limits(run, manner.limits)
+        manner = replace(manner, canary=manner.canary or header.get("canary", 0))
         recipe = find_recipe(header["recipe"])
         check_take_over(session, recipe)
         check_permissions(session, recipe)
@@ -68,12 +80,12 @@ async def apply(
         session.call_itself(path.stem)
         written = results or path.with_suffix(".results.csv")
         with _alone(session, run, header, worker) as others_may_send:
-            run.set_header(status="applying")
+            run.set_header(status="applying", canary=manner.canary)
             if resume and retry:
                 run.retry_failed()
             try:
                 with nothing_sent_after(session, deadline) as last:
-                    await _apply(session, run, header, last, observer, others_may_send)
+                    await _apply(session, run, manner, brake or Brake(), last, observer, others_may_send)
             except BaseException as error:
                 if isinstance(error, GraphkitError):
                     error.hint = error.hint or f"graphkit resume {path}"
@@ -82,7 +94,7 @@ async def apply(
                     _close_books(run, written)
                 raise
             _close_books(run, written)
-        return summarise(run, throttled=session.throttled, results=written)
+        return summarise(run, throttled=session.throttled, results=written, awaited=manner.wait_s is not None)
 
 
 @contextmanager
@@ -114,12 +126,13 @@ def _close_books(run: RunFile, results: Path) -> None:
 async def _apply(
     session: Session,
     run: RunFile,
-    header: dict[str, Any],
+    manner: Manner,
+    brake: Brake,
     last: float,
     observer: Callable[[Progress], None],
     others_may_send: bool,
 ) -> None:
-    options = PlanOptions(**_tuples({**header["options"], **header["limits"]}))
+    options = planned_options(run)
     if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
         raise Blocked(reasons, hint="plan again")
     snapshot = Snapshot()
@@ -129,15 +142,23 @@ async def _apply(
         session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
         try:
-            await Applier(
+            applier = Applier(
                 run,
                 resources,
                 context,
                 session.budget,
                 deadline=last,
                 observer=observer,
+                breaker=Breaker(manner.failed_share),
+                canary=manner.canary,
+                brake=brake,
                 others_may_send=others_may_send,
-            ).apply()
+            )
+            with brake.heard_by(lambda: _hurry(session)):
+                await applier.apply()
+                if manner.wait_s is not None:
+                    until = min(session.clock.now() + manner.wait_s, last)
+                    await settle_effects(run, resources, session.clock, until, brake)
         finally:
             recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
             Ledger(session.settings.runs_dir, session.tenant.id).add(
@@ -145,8 +166,14 @@ async def _apply(
             )
     finally:
         session.budget.allow_nothing()
+        session.chain.deadline = math.inf
         session.chain.sentry = None
         snapshot.close()
+
+
+def _hurry(session: Session) -> None:
+    """What waits for its quota is to wait no more; what is on the wire may be answered."""
+    session.chain.deadline = min(session.chain.deadline, session.clock.monotonic() + LAST_S)
 
 
 def _mended(run: RunFile) -> set[str]:
@@ -185,7 +212,3 @@ def _check(session: Session, run: RunFile, header: dict[str, Any], *, resume: bo
         )
     if not resume and session.clock.now() > header["expires"]:
         raise RunFileError(f"{run.path} is older than 24 hours", hint="plan again: the tenant has moved on")
-
-
-def _tuples(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -21,6 +21,7 @@ from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.jobs.timing import nothing_sent_after
+from graphkit.private import is_open_to_all, make_folder
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
@@ -91,6 +92,9 @@ async def plan(
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
+    make_folder(path.parent)
+    if is_open_to_all(path.parent):
+        problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
     run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
@@ -113,19 +117,23 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
     for wish in recipe.desired(inputs, options):
         wanted += 1
         yield wish
-    # Rows may be dated, so that none of them is due; a document without entries is an empty list.
-    if not (wanted or inputs.problems.found or inputs.rows_read):
-        name = inputs.sources[0].name if inputs.sources else ""
-        if options.org:
-            inputs.problems.warn(f"nothing in the input belongs to --org {options.org}")
-        else:
-            inputs.problems.add(name, "", "nothing-wanted", "the input asks for nothing: an empty list is refused")
+    if not (wanted or inputs.problems.found):
+        _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
         # More than are kept: rows would be left out that no result names.
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
     # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
     run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
+
+
+def _remark_on_nothing(inputs: Inputs, org: str) -> None:
+    """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
+    if org:
+        inputs.problems.warn(f"nothing in the input belongs to --org {org}")
+    elif not inputs.rows_read:
+        name = inputs.sources[0].name if inputs.sources else ""
+        inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
 
 
 async def _fill(

@@ -49,6 +49,7 @@ class Summary:
     planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
     ``--skip-invalid`` goes on without, ``digest`` names the sealed plan, ``throttled`` the answers 429 of this
     process. ``undoes`` is the run that this one takes back; empty for any other.
+    ``effects`` counts what takes effect later: yes, no, pending; ``awaited`` says that it was waited for.
     """
 
     run: Path
@@ -68,6 +69,8 @@ class Summary:
     throttled: int = 0
     results: Path | None = None
     undoes: str = ""
+    effects: dict[str, int] = field(default_factory=dict)
+    awaited: bool = False
 
     @property
     def writes(self) -> int:
@@ -99,6 +102,7 @@ class Summary:
             "tenant": self.tenant,
             "status": self.status,
             "outcomes": self.outcomes,
+            "effective": self.effects,
             "leftOut": self.left_out,
             "throttled": self.throttled,
             "results": str(self.results) if self.results else "",
@@ -106,11 +110,16 @@ class Summary:
 
     @property
     def apply_exit_code(self) -> int:
-        """0 when all that was asked for ended well, 3 when something did not, rows left out included."""
-        return 3 if self.left_out or any(self.outcomes[status] for status in ("failed", "skipped", "unknown")) else 0
+        """0 when all that was asked for ended well, 3 when something did not, rows left out included.
+
+        7 when what was waited for was not effective in time.
+        """
+        if self.left_out or any(self.outcomes[status] for status in ("failed", "skipped", "unknown")):
+            return 3
+        return 7 if self.awaited and self.effects.get("pending") else 0
 
 
-def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) -> Summary:
+def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None, awaited: bool = False) -> Summary:
     """Read a run file as it stands."""
     header = run.header()
     status = str(header.get("status", ""))
@@ -133,4 +142,6 @@ def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None) 
         digest=str(header.get("digest", "")),
         throttled=throttled,
         results=results,
+        effects=run.effect_counts(),
+        awaited=awaited,
     )

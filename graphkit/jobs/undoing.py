@@ -12,11 +12,13 @@ from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.engine.undo import UndoPlanner
 from graphkit.errors import RunFileError, UsageError
+from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import Say, check_permissions, header_of, new_name
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.recipe import find_recipe
 from graphkit.resources import ResourceTable
+from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
 
 BEGUN = ("applying", "interrupted", "finished")
@@ -46,8 +48,15 @@ async def undo(
         if before["status"] not in BEGUN:
             raise RunFileError(f"{path} has not been applied, so there is nothing to undo")
         recipe = find_recipe(before["recipe"])
-        warnings = check_permissions(session, recipe)
-        asked = replace(options or PlanOptions(), org=before["options"]["org"], as_of=before["options"]["as_of"])
+        check_take_over(session, recipe)
+        warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
+        asked = replace(
+            options or PlanOptions(),
+            org=before["options"]["org"],
+            as_of=before["options"]["as_of"],
+            break_glass=tuple(dict.fromkeys((*before["options"]["break_glass"], *session.settings.break_glass))),
+            protected=session.settings.protected,
+        )
         target = out or new_name(runs_dir, f"undo-{recipe.name}", session.clock.now())
         session.call_itself(target.stem)
         header = header_of(session, recipe, asked)
@@ -56,7 +65,7 @@ async def undo(
         try:
             with run:
                 say(f"planning the undo of {path.name} in {session.tenant.shown}")
-                await _fill(session, source, run, asked, only)
+                await _fill(session, source, run, asked, only, warnings)
                 run.set_header(warnings=warnings)
                 return summarise(run)
         except BaseException:
@@ -64,13 +73,18 @@ async def undo(
             raise
 
 
-async def _fill(session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str]) -> None:
+async def _fill(
+    session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str], warnings: list[str]
+) -> None:
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options, source.object_ids())
-        planner = UndoPlanner(source, run, ResourceTable(context), context)
+        context.domain = session.tenant.domain
+        rails = standard_rails(context)
+        planner = UndoPlanner(source, run, ResourceTable(context), context, rails)
         share = session.settings.quota_share
         found = await planner.plan(_chosen(only), quota_share=share, apps=len(session.apps))
+        warnings += [warning for rail in rails for warning in rail.warnings()]
     finally:
         snapshot.close()
     if only and not found:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from graphkit.errors import UsageError
+from graphkit.private import open_private
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request
 
@@ -89,7 +90,7 @@ def write(path: Path, header: Header, operations: Iterable[Operation]) -> None:
     """All or nothing: a cassette that was there before stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
+    with os.fdopen(open_private(part), "wb") as stream:
         for item in (header, *operations):
             stream.write(msgspec.json.encode(item) + b"\n")
     os.replace(part, path)

@@ -84,7 +84,7 @@ WORDS = frozenset(
         *("csv", "json", "jsonl", "yaml", "yml", "txt", "tsv"),
         *("pool", "gk", "ca"),  # what recipes put into the names that they make
         *("example", "onmicrosoft"),
-        *("standard",),  # teamsTemplates('standard')
+        *("standard", "private", "shared"),  # teamsTemplates('standard'), and kinds of channels in an input
     }
 )
 """Words that stay wherever they stand, beside the names of products and service plans."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Action, Change, Result
+from graphkit.private import open_private
 from graphkit.reports.findings import Cell, Findings, Section, cell_text
 from graphkit.reports.text import ENDED_BADLY, SIGNS, Lines, differences, duration, place
 
@@ -78,7 +78,7 @@ class _Listed:
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
     partial = path.with_name(path.name + ".part")
-    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    handle = open_private(partial)
     with open(handle, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(pieces)
     partial.replace(path)

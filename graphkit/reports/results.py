@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 from graphkit.engine.runfile import InputResult, RunFile
 from graphkit.inputs.cells import guarded
+from graphkit.private import open_private
 
-OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id")
+OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id", "gk_effective")
 DOCUMENT = ("file", "path")
 
 
@@ -21,7 +21,7 @@ def write_results(run: RunFile, path: Path) -> None:
     """
     columns = run.input_columns()
     partial = path.with_name(path.name + ".part")
-    handle = os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    handle = open_private(partial)
     with open(handle, "w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([guarded(column) for column in (*(columns or DOCUMENT), *OUTCOME)])
@@ -36,4 +36,4 @@ def _cells(row: InputResult, columns: list[str]) -> list[object]:
 
 def _outcome(row: InputResult) -> tuple[str, ...]:
     result = row.result
-    return (row.action, result.status, result.object_id, result.code, result.error, result.request_id)
+    return (row.action, result.status, result.object_id, result.code, result.error, result.request_id, result.effective)

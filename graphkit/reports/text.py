@@ -154,6 +154,8 @@ def differences(change: Change) -> Iterator[tuple[str, str, str]]:
 def outcome_lines(facts: Mapping[str, Any], lines: Lines) -> Iterator[str]:
     """How a run ended: the counts, and everything that did not end well with its row and the service's own words."""
     yield counted(facts["outcomes"])
+    if facts.get("effective"):
+        yield f"  effective: {counted(facts['effective'])}"
     if facts.get("leftOut"):
         yield f"  input rows left out as invalid: {facts['leftOut']:,}; the results file names them"
     for change, result in lines:

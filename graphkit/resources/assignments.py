@@ -13,16 +13,16 @@ from typing import Any, ClassVar
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
-from graphkit.engine.resource import Context, PlanView, Resource
+from graphkit.engine.resource import PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.exclusive import find_overlaps
 from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.intune_policies import needs_policy
-from graphkit.resources.missing_groups import group_key, is_missing, new_group, with_advice
+from graphkit.resources.new_groups import group_key, is_missing, new_group
 from graphkit.resources.reading import list_below
-from graphkit.resources.references import Found, find_filters, find_groups, match_groups
+from graphkit.resources.references import Found, find_filters, match_groups, settle
 
 EVERYBODY = {
     "all devices": "#microsoft.graph.allDevicesAssignmentTarget",
@@ -33,6 +33,8 @@ EXCLUDED = "#microsoft.graph.exclusionGroupAssignmentTarget"
 FILTER_ID = "deviceAndAppManagementAssignmentFilterId"
 FILTER_TYPE = "deviceAndAppManagementAssignmentFilterType"
 
+PREFIX = "intune"
+"""How the uniqueNames of groups begin that are made for a policy's sake."""
 MADE = "group:"
 """How the name of a group begins that the same plan makes: its key follows."""
 
@@ -53,31 +55,22 @@ class PolicyAssignments(Resource):
     goes_with: ClassVar[frozenset[str]] = frozenset()
     rank = 1
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self._made: dict[str, str] = {}
-
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
-        """The groups of published sets that the tenant lacks, if they are to be created."""
+        """The groups that the tenant lacks, if they are to be created."""
         if not self.context.options.create_groups:
             return
-        named = {
-            name: item
-            for item in view.wanted(self.kind)
-            for name in (_groups_of(item) if item.rails.get("published") else ())
-        }
+        asked = {name: item for item in view.wanted(self.kind) for name, _ in _entries(item)}
+        named = [name for name in asked if name.lower() not in EVERYBODY and not name.startswith(MADE)]
         found = await match_groups(self.context, named)
-        missing = [name for name, reading in found.items() if is_missing(name, reading)]
-        self._made.update({name: f"{MADE}{group_key(name)}" for name in missing})
-        known = {group.key for group in view.wanted("group")}  # sets of other kinds may name the same
-        yield [new_group(name, named[name]) for name in missing if group_key(name) not in known]
+        missing = sorted(name for name in named if is_missing(name, found[name]))
+        there = {group.key for group in view.wanted("group")}
+        groups = [new_group(name, PREFIX, asked[name]) for name in missing]
+        yield [group for group in groups if group.key not in there]
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        for item in items:
-            self._name_made(item)
         entries = [each for item in items for each in _entries(item)]
-        names = [name for item in items for name in _groups_of(item)]
-        groups = await find_groups(self.context, names)
+        names = [name for name, _ in entries if name.lower() not in EVERYBODY and not name.startswith(MADE)]
+        groups = await self._groups(names)
         filters = await find_filters(self.context, (each["filter"] for _, each in entries if each.get("filter")))
         problems = await self._overlaps([item for item in items if item.rails.get("exclusive")])
         for item in items:
@@ -88,14 +81,14 @@ class PolicyAssignments(Resource):
                 problems += told
         return problems
 
-    def _name_made(self, item: Desired) -> None:
-        """``group:<key>`` in the place of the names of groups that this plan makes, which it then waits for."""
-        mine = {name: self._made[name] for name in _groups_of(item) if name in self._made}
-        for way in ("include", "exclude"):
-            item.properties[way] = [_renamed(entry, mine) for entry in item.properties.get(way, ())]
-        if mine:
-            needs = {("group", made.removeprefix(MADE)) for made in mine.values()}
-            item.needs = tuple(sorted({*item.needs, *needs}))
+    async def _groups(self, names: Sequence[str]) -> Found:
+        """Ids, with ``group:<key>`` for what this plan is going to make."""
+        found = await match_groups(self.context, names)
+        ids, reasons = settle("group", found)
+        if self.context.options.create_groups:
+            made = {name: f"{MADE}{group_key(name, PREFIX)}" for name in reasons if is_missing(name, found[name])}
+            return {**ids, **made}, {name: why for name, why in reasons.items() if name not in made}
+        return ids, {name: _with_advice(why) for name, why in reasons.items()}
 
     async def _overlaps(self, items: Sequence[Desired]) -> list[InputProblem]:
         """What is in two policies of which a device may have one only; told of the later one."""
@@ -160,6 +153,10 @@ class PolicyAssignments(Resource):
         whole = after.get("mode") == AUTHORITATIVE
         return reading.known and live == (_in_order(own) if whole else _merged(own, live))
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """A set is written whole, also where it becomes smaller: all of it must be as it was."""
+        return self.before_image(reading) == change.before
+
     def left_as_written(self, change: Change, reading: Reading) -> bool:
         """Nothing more and nothing less: a target that somebody added since is not to go with ours."""
         live = (reading.value or {}).get("targets") or []
@@ -193,17 +190,6 @@ def _entries(item: Desired) -> list[tuple[str, dict[str, str]]]:
     return [(_name(entry), entry if isinstance(entry, dict) else {}) for entry in both]
 
 
-def _groups_of(item: Desired) -> list[str]:
-    names = [name for name, _ in _entries(item)]
-    return [name for name in names if name.lower() not in EVERYBODY and not name.startswith(MADE)]
-
-
-def _renamed(entry: str | dict[str, str], by: Mapping[str, str]) -> str | dict[str, str]:
-    if isinstance(entry, str):
-        return by.get(entry, entry)
-    return {**entry, "name": by.get(entry["name"], entry["name"])}
-
-
 def _name(entry: str | Mapping[str, str]) -> str:
     return entry if isinstance(entry, str) else entry["name"]
 
@@ -213,18 +199,16 @@ def _put_targets(item: Desired, groups: Found, filters: Found) -> list[InputProb
     problems = []
     for name, entry in _entries(item):
         if name in groups[1]:
-            problems.append(_problem(item, "unknown-group", _told(item, name, groups[1][name])))
+            problems.append(_problem(item, "unknown-group", groups[1][name]))
         if entry.get("filter") in filters[1]:
             problems.append(_problem(item, "unknown-filter", filters[1][entry["filter"]]))
     include, exclude = item.properties.pop("include", ()), item.properties.pop("exclude", ())
     ways = ((include, INCLUDED), (exclude, EXCLUDED))
     targets = [target for entries, way in ways for target in _targets(entries, way, groups[0], filters[0])]
     item.properties["targets"] = _in_order(targets)
+    keys = {str(each["groupId"]).removeprefix(MADE) for each in targets if str(each.get("groupId")).startswith(MADE)}
+    item.needs = tuple(sorted({*item.needs, *(("group", key) for key in keys)}))
     return problems + [_problem(item, "contradiction", why) for why in _both_ways(targets)]
-
-
-def _told(item: Desired, name: str, why: str) -> str:
-    return with_advice(name, why) if item.rails.get("published") else why
 
 
 def _problem(item: Desired, code: str, message: str) -> InputProblem:
@@ -240,12 +224,20 @@ def _targets(
         if name.lower() in EVERYBODY:
             target = {"@odata.type": EVERYBODY[name.lower()]}
         elif name in groups or name.startswith(MADE):
-            target = {"@odata.type": way, "groupId": groups[name].lower() if name in groups else name}
+            target = {"@odata.type": way, "groupId": _id_form(groups.get(name, name))}
         more: Mapping[str, str] = {} if isinstance(entry, str) else entry
         if target and more.get("filter", "") in filters:
             target |= {FILTER_ID: filters[more["filter"]].lower(), FILTER_TYPE: more.get("filter_type") or "include"}
         if target:
             yield target
+
+
+def _id_form(object_id: str) -> str:
+    return object_id if object_id.startswith(MADE) else object_id.lower()
+
+
+def _with_advice(why: str) -> str:
+    return f"{why}: --create-groups makes it, --bind names another" if why.startswith("no group") else why
 
 
 def _both_ways(targets: Sequence[Target]) -> list[str]:

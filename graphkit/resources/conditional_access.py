@@ -17,8 +17,8 @@ from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import InputProblem, ServiceError
 from graphkit.resources.access_impact import Impact, count_people, count_sign_ins
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
-from graphkit.resources.missing_groups import group_key, is_missing, new_group, with_advice
 from graphkit.resources.named import NamedObjects
+from graphkit.resources.new_groups import group_key, is_missing, new_group
 from graphkit.resources.references import (
     Found,
     find_apps,
@@ -29,11 +29,14 @@ from graphkit.resources.references import (
     match_groups,
     settle,
 )
+from graphkit.resources.users import GUID
 
 ON, REPORT, OFF = "enabled", "enabledForReportingButNotEnforced", "disabled"
 MAX_POLICIES = 195
 """In one tenant, whatever their state (MicrosoftDocs/entra-docs includes/entra-service-limits-include.md, 2024-07)."""
 DAY_S = 86_400
+PREFIX = "ca"
+"""How the uniqueName of a group begins that is made for policies."""
 
 PLACES: Mapping[tuple[str, ...], str] = {
     ("conditions", "users", "includeUsers"): "user",
@@ -99,7 +102,11 @@ class ConditionalAccessPolicies(NamedObjects):
                 named.update({name: item for name in names if noun == "group" and name not in named})
         self._groups = await match_groups(self.context, named)
         if self.context.options.create_groups:
-            yield [new_group(name, named[name]) for name, reading in self._groups.items() if is_missing(name, reading)]
+            yield [
+                new_group(name, PREFIX, named[name])
+                for name, reading in self._groups.items()
+                if is_missing(name, reading)
+            ]
 
     async def gather(self, view: PlanView) -> None:
         self._locations = frozenset(location.key for location in view.wanted("namedLocation"))
@@ -143,8 +150,8 @@ class ConditionalAccessPolicies(NamedObjects):
             ids, reasons = settle("group", {name: self._groups[name] for name in names})
             if self.context.options.create_groups:
                 missing = [name for name in reasons if is_missing(name, self._groups[name])]
-                ids.update({name: f"group:{group_key(name)}" for name in missing})
-            return ids, {name: with_advice(name, why) for name, why in reasons.items() if name not in ids}
+                ids.update({name: f"group:{group_key(name, PREFIX)}" for name in missing})
+            return ids, {name: _with_advice(name, why) for name, why in reasons.items() if name not in ids}
         own = {name for name in names if noun == "location" and name in self._locations}
         ids, reasons = await _FINDERS[noun](self.context, [name for name in names if name not in own])
         return {**ids, **{name: f"namedLocation:{name}" for name in own}}, reasons
@@ -304,6 +311,12 @@ def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def word(noun: str, name: str) -> str | None:
     """The word that a name is in this place, by its own spelling; None if it is a name."""
     return next((word for word in WORDS.get(noun, ()) if word.casefold() == name.casefold()), None)
+
+
+def _with_advice(name: str, why: str) -> str:
+    if GUID.fullmatch(name):
+        return f"{why}: if it is another tenant's, say with --bind which one is meant here"
+    return f"{why}: --create-groups makes it, --bind names another" if why.startswith("no group") else why
 
 
 def _noted(wanted: Desired, properties: dict[str, Any], note: str) -> Desired:

@@ -22,8 +22,8 @@ from graphkit.resources.intune import Endpoint
 from graphkit.resources.intune_policies import TAGS, TYPE
 from graphkit.resources.managed_apps import identifiers
 from graphkit.resources.markers import without_marker
-from graphkit.resources.missing_groups import TOLD
 from graphkit.resources.naming import Namer
+from graphkit.resources.new_groups import TOLD
 from graphkit.resources.secrets import SECRET_NAMES, masked, plain_secrets, sealed
 from graphkit.resources.users import GUID
 
@@ -135,7 +135,8 @@ def _policy(
     secrets = list(_without_secrets(body, endpoint.kind, version))
     _name_all(body, namer)
     body = {**arranged(body, endpoint.kind, version), **{key: body[key] for key in (TYPE, "apps") if key in body}}
-    if targets:
+    if endpoint.assigned:
+        # Named even where there are none, so that --mode authoritative takes out what was added since.
         body["assignments"] = sorted(({"target": _target(each, namer)} for each in targets), key=as_json)
     notes = [namer.unnamed[each] for each in sorted(used) if each in namer.unnamed]
     if version == "v1.0" and set(live.get(TAGS) or ()) - {"0"}:

@@ -90,7 +90,9 @@ class GroupSettings(Resource):
     async def _remark_on_names(self, change: Change) -> None:
         """How many groups that are there would not be taken by these names: they keep them until they are edited."""
         before, after = change.before or self._defaults, change.after or {}
-        if not change.action.writes or all(_same(name, before[name], after[name]) for name in (NAMING, BLOCKED_WORDS)):
+        if change.action not in (Action.CREATE, Action.UPDATE) or all(
+            _same(name, before[name], after[name]) for name in (NAMING, BLOCKED_WORDS)
+        ):
             return
         policy = NamingPolicy(after[NAMING], words_of(after[BLOCKED_WORDS]))
         found = await groups_in_breach(self.context, policy)

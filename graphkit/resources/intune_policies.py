@@ -6,6 +6,7 @@ A policy that no marker names is changed only with ``--adopt``; one that holds w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ OURS = ("api", "once", "recipe")
 TYPE = "@odata.type"
 MARK = "marker"
 TAGS = "roleScopeTagIds"
+TENANT = re.compile("%(?:OrganizationId|TenantId)%", re.IGNORECASE)
+"""What exporters write for the id of whatever tenant a policy is for."""
 
 
 class IntunePolicies(Resource):
@@ -42,6 +45,7 @@ class IntunePolicies(Resource):
     refuses_twins = False
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await name_the_tenant(self.context, items)
         live = {version: await self._listed(version) for version in self._versions(items)}
         problems: list[InputProblem] = []
         for item in items:
@@ -246,6 +250,17 @@ class IntunePolicies(Resource):
         if "description" in part or before[MARK] != own:
             part.update(described)
         return "PATCH", {**told, **part}
+
+
+async def name_the_tenant(context: Context, items: Sequence[Desired]) -> None:
+    """Put the tenant's own id where an export says only that it is meant."""
+    texts = {id(item): msgspec.json.encode(item.properties).decode() for item in items}
+    named = [item for item in items if TENANT.search(texts[id(item)])]
+    if named:
+        answer = await context.client.get("/organization?$select=id")
+        (tenant, *_) = answer["value"]
+        for item in named:
+            item.properties = msgspec.json.decode(TENANT.sub(str(tenant["id"]), texts[id(item)]))
 
 
 async def fetch_policies(

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Resource, as_desired
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
@@ -38,10 +38,15 @@ class ManagedApps(Resource):
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         policies = await fetch_policies(self.context, self.endpoint, items, self.endpoint.detail, key="policy")
-        return [
-            policy if policy.value is None else present({"policy": item.properties["policy"], "apps": _apps(policy)})
-            for item, policy in zip(items, policies, strict=True)
-        ]
+        return [self._list_of(item.properties["policy"], each) for item, each in zip(items, policies, strict=True)]
+
+    def _list_of(self, key: str, policy: Reading) -> Reading:
+        """No apps are the same as no list: a new policy has none."""
+        name = (self.endpoint.kind, key)
+        if policy == ABSENT and name in self.context.object_ids and name not in self.context.created:
+            return unknown("its policy is not there, or not shown")
+        apps = identifiers((policy.value or {}).get("apps") or ())
+        return policy if policy.value is None else present({"policy": key, "apps": apps}) if apps else ABSENT
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         line = Change(kind=self.kind, key=wanted.key, action=Action.NOOP, origin=wanted.origin)
@@ -55,6 +60,10 @@ class ManagedApps(Resource):
             Action.NOOP if merged == live else Action.REMOVE if any(app not in merged for app in live) else Action.ADD
         )
         return [line]
+
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """The set as a whole, whatever is done to it."""
+        return self.before_image(reading) == change.before
 
     def inverse(self, change: Change, object_id: str) -> Change:
         """The set as it was, as a whole."""
@@ -97,7 +106,3 @@ def identifiers(apps: Iterable[Mapping[str, Any]]) -> list[Identifier]:
 def _in_order(apps: Iterable[Identifier]) -> list[Identifier]:
     unique = {canonical(app): app for app in apps}
     return [unique[text] for text in sorted(unique)]
-
-
-def _apps(policy: Reading) -> list[Identifier]:
-    return identifiers((policy.value or {}).get("apps") or ())

@@ -14,14 +14,14 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import Action, Change, Desired, Origin, Reading
+from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Origin, Pace, Reading, Verdict
 from graphkit.engine.resource import Context, PlanView, Resource, as_desired
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.resources.member_route import BY_GROUP, BY_TEAM, LATER, THERE, Route, told
 from graphkit.resources.team_names import TeamNames
-from graphkit.resources.team_people import WANTED, TeamPeople, pair_of
+from graphkit.resources.team_people import PEOPLE, WANTED, TeamPeople, pair_of
 from graphkit.resources.users import Users
 
 REMOVED = 20
@@ -45,6 +45,7 @@ class TeamMembers(Resource):
     pack_limit = BY_TEAM
     visibility_s = 900.0
     goes_with = frozenset({"team"})
+    pace = Pace.PERHAPS_LATER
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -171,6 +172,15 @@ class TeamMembers(Resource):
         if not reading.known or change.action is Action.REMOVE:
             return reading.known and reading.value is None
         return reading.value is not None and is_owner(reading.value) == ("owner" in _named(change)["roles"])
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """Who came through the group is in the team once Teams shows a membership."""
+        slow = [change for change in changes if _through_group(change)]
+        for team in sorted({_named(change)["team"] for change in slow}):
+            self.context.snapshot.forget(PEOPLE, team)
+        found = await self.read([as_desired(change) for change in slow])
+        shown = {change.seq: bool((person.value or {}).get("id")) for change, person in zip(slow, found, strict=True)}
+        return [EFFECTIVE if shown.get(change.seq, True) else PENDING for change in changes]
 
     def unchanged(self, change: Change, reading: Reading) -> bool:
         """Who is to leave must be there in the role that the plan saw, by whichever membership."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading
+from graphkit.engine.change import ABSENT, Action, Change, Desired, Pace, Reading
 from graphkit.engine.resource import Resource
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
@@ -44,6 +44,7 @@ class Teams(Resource):
     kind = "team"
     rank = 2
     visibility_s = 900.0
+    pace = Pace.LATER
     goes_with = frozenset({"group"})
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:

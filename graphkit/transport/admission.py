@@ -57,7 +57,7 @@ class Admission:
         self._agenda: list[tuple[float, int, Meter]] = []
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = math.inf
-        self.deadline = math.inf
+        self._deadline = math.inf
 
     async def aclose(self) -> None:
         if self._timer is not None:
@@ -83,6 +83,17 @@ class Admission:
         blocker.queue(Waiter(next(self._arrivals), costs, turn, now, ahead=ahead))
         self._arm(blocker, now)
         await turn
+
+    @property
+    def deadline(self) -> float:
+        return self._deadline
+
+    @deadline.setter
+    def deadline(self, at: float) -> None:
+        """Who waits already and could not go in time is told so at once."""
+        self._deadline = at
+        for meter in {id(meter): meter for _, _, meter in self._agenda if meter.waiting}.values():
+            self._arm(meter, self._clock.monotonic())
 
     def stop(self, meter: Meter, until: float, now: float) -> None:
         """Nothing is charged to the meter before ``until``; whoever cannot wait so long is told so."""

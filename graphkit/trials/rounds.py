@@ -15,11 +15,11 @@ from graphkit import jobs
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import GraphkitError
 from graphkit.jobs import Summary
-from graphkit.recipe import BASE_PERMISSIONS, Recipe, Report, template_of
+from graphkit.recipe import Recipe, Report, find_recipe
 from graphkit.sandbox import load_scenario
-from graphkit.trials.permissions import Undeclared, judge_permissions
+from graphkit.trials.permissions import Undeclared, judge_permissions, permitted
 from graphkit.trials.wire import Wire
-from graphkit.trials.world import Subject, World
+from graphkit.trials.world import Subject, World, started
 
 STEPS = 12
 """Writes at which a run is broken off; of longer ones so many, spread evenly, the first and the last among them."""
@@ -59,12 +59,12 @@ def run_trials(
             [("reads only, with the permissions declared", lambda: _report(World.new(folder / "a", subject)))]
         )
         return
-    if not inputs:
-        (folder / "input").mkdir(parents=True)
-        for name, text in template_of(recipe):
-            (folder / "input" / name).write_text(text, encoding="utf-8")
-        inputs = (str(folder / "input" / recipe.template),)
-    yield from Rounds(folder, Subject(recipe, inputs, options or recipe.trial), steps).run()
+    if recipe.trial is None and not inputs:
+        yield Trial("does what its starter file asks for", None, "it acts on what it finds; give it an input with -i")
+        return
+    first = started(find_recipe(recipe.builds_on), folder / "first") if recipe.builds_on and not inputs else None
+    subject = Subject(recipe, inputs, options or recipe.trial or PlanOptions())
+    yield from Rounds(folder, subject if inputs else started(recipe, folder / "input"), steps, first).run()
 
 
 def _tried(trials: list[tuple[str, Callable[[], str | None]]]) -> Iterator[Trial]:
@@ -84,11 +84,11 @@ def _tried(trials: list[tuple[str, Callable[[], str | None]]]) -> Iterator[Trial
 class Rounds:
     """The trials of one recipe. Each takes a copy of the world as it was before (``_before``) or after (``_usual``)."""
 
-    def __init__(self, folder: Path, subject: Subject, steps: int) -> None:
+    def __init__(self, folder: Path, subject: Subject, steps: int, first: Subject | None = None) -> None:
         self._folder = folder
         self._subject = subject
         self._steps = steps
-        self._before = World.new(folder / "before", subject)
+        self._before = World.new(folder / "before", subject, first)
         self._usual = self._before.copy(folder / "usual")
         self._writes = 0
 
@@ -135,11 +135,11 @@ class Rounds:
     def _permissions(self) -> str:
         world = self._planned.copy(self._folder / "permissions")
         recipe = self._subject.recipe
-        summary = world.apply("a", lambda wire: wire.permit(_permitted(recipe)))
+        summary = world.apply("a", lambda wire: wire.permit(permitted(recipe)))
         planned = world.copy(self._folder / "permissions again")
         planned.in_session(
             lambda session: jobs.plan(session, self._subject.asked(planned.run("c")), runs_dir=planned.folder),
-            lambda wire: wire.permit(_permitted(recipe)),
+            lambda wire: wire.permit(permitted(recipe)),
         )
         calls = [call for each in (*self._usual.wires, *world.wires, *planned.wires) for call in each.calls]
         told = judge_permissions(recipe, calls)
@@ -265,13 +265,9 @@ def _report(world: World) -> str:
         async with jobs.report(session, world.subject.asked(None)) as found:
             return sum(1 for section in found.findings.sections for _ in section.rows())
 
-    rows = world.in_session(build, lambda wire: wire.permit(_permitted(recipe)))
+    rows = world.in_session(build, lambda wire: wire.permit(permitted(recipe)))
     judge_permissions(recipe, [call for wire in world.wires for call in wire.calls])
     return f"{rows} rows"
-
-
-def _permitted(recipe: Recipe | Report) -> set[str]:
-    return {*BASE_PERMISSIONS, *recipe.permissions}
 
 
 def _writes_by_kind(world: World, name: str) -> dict[str, int]:

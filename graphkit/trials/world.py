@@ -18,7 +18,7 @@ from graphkit.clock import VIRTUAL_EPOCH, run
 from graphkit.engine.resource import PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs import Asked, Summary
-from graphkit.recipe import Recipe, Report
+from graphkit.recipe import Recipe, Report, template_of
 from graphkit.sandbox import Seed, SimulatedTenant, differences, furnish, stored_time
 from graphkit.session import Session, open_session
 from graphkit.settings import Settings, load
@@ -54,6 +54,15 @@ class Subject:
         return Asked(recipe=self.recipe.name, inputs=self.inputs, options=options, out=out, for_report=report)
 
 
+def started(recipe: Recipe, folder: Path) -> Subject:
+    """A recipe with its starter files, which are written into ``folder``."""
+    folder.mkdir(parents=True)
+    for name, text in template_of(recipe):
+        (folder / name).write_text(text, encoding="utf-8")
+    inputs = tuple(str(folder / name) for name in (recipe.template, *recipe.given_with))
+    return Subject(recipe, inputs, recipe.trial or PlanOptions())
+
+
 def scratch() -> TemporaryDirectory[str]:
     """A folder that goes when its context ends; in memory where there is such a place, for runs sync at every step."""
     memory = "/dev/shm"  # noqa: S108 - the name is not ours to choose, and the folder in it is made by mkdtemp
@@ -69,11 +78,18 @@ class World:
         self.wires: list[Wire] = []
 
     @classmethod
-    def new(cls, folder: Path, subject: Subject) -> World:
+    def new(cls, folder: Path, subject: Subject, first: Subject | None = None) -> World:
+        """``first`` is carried out beforehand."""
         folder.mkdir(parents=True)
         world = cls(folder, subject)
         with closing(SimulatedTenant.open(world.state, _Still(VIRTUAL_EPOCH), seed=SEED)) as tenant:
             furnish(tenant, groups=GROUPS)
+        if first is not None:
+            before = cls(folder, first)
+            before.plan("first")
+            before.apply("first")
+            before.settle()
+            before.run("first").unlink()
         return world
 
     def copy(self, folder: Path) -> World:

@@ -11,12 +11,11 @@ _PLACEHOLDER = re.compile(
     r"|##[\w .-]+##"
     r"|<<[\w .-]+>>"
     r"|^<[A-Za-z][\w .-]*>$"
-    r"|%(?:OrganizationId|TenantId)%"
     r"|\{\{\s*(?:tenant|organi[sz]ation)[\w. -]*\}\}"
-    r"|\{(?:tenant|group|organi[sz]ation)[-_ ]?(?:id|name|domain)\}"
     r"|\b(?:REPLACE|INSERT|CHANGE)[-_ ](?:ME|WITH|HERE|YOUR)\b[\w -]*",
     re.IGNORECASE,
 )
+# %OrganizationId% and %TenantId% are not among them: they mean the tenant's own id, and are filled in when planning.
 _PROSE = frozenset({"displayName", "description", "name"})
 
 

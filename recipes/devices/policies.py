@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -16,16 +16,17 @@ from graphkit.protocol.schema import Version, clean, validate, without_nulls
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.assignments import EVERYBODY, EXCLUDED, FILTER_ID, FILTER_TYPE, INCLUDED
 from graphkit.resources.compliance import RULES, actions_in
-from graphkit.resources.intune import Endpoint
+from graphkit.resources.group_policies import plain_value
+from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.managed_apps import identifiers
 from graphkit.resources.markers import marker_key, without_marker
-from graphkit.resources.missing_groups import described
+from graphkit.resources.new_groups import described
 from graphkit.resources.secrets import plain_secrets
 from recipes.devices.placeholders import fill, unfilled
 from recipes.devices.published import Found, PublishedSet, read_published, targets
 
 NAME = "devices.policies"
-BELOW = ("apps", "assignments", "groupAssignments")
+BELOW = ("apps", "assignments", "definitionValues", "groupAssignments")
 """What belongs to a policy and is written by actions of its own."""
 _EVERYBODY = {target: name.capitalize() for name, target in EVERYBODY.items()}
 _MOST_TOLD = 4
@@ -35,11 +36,21 @@ _MOST_TOLD = 4
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Each policy with its actions, apps and assignments, file by file."""
     bind = read_bindings(options.bind, inputs.problems)
+    seen: dict[tuple[str, str], Desired] = {}
     for source in inputs.sources:
         found = read_published(source, inputs.problems)
         reader = Reader(inputs.problems, options, bind, found)
         for each in found.policies:
-            yield from reader.wishes(each)
+            for wish in reader.wishes(each):
+                first = seen.setdefault((wish.kind, wish.key), wish)
+                if first is wish or first.properties != wish.properties:
+                    yield wish
+                elif wish.kind == each.endpoint.kind:
+                    inputs.problems.warn(f"{_shown(wish)} says the same as {_shown(first)}, and is read once")
+
+
+def _shown(wish: Desired) -> str:
+    return " ".join(str(part) for part in (wish.origin.file, wish.origin.place) if part)
 
 
 class Wrapped(InputModel):
@@ -66,7 +77,8 @@ class Reader:
         origin = Origin(body.file, body.path)
         value = fill({name: item for name, item in body.value.items() if name not in BELOW}, self._bind)
         self._bind_names(value)
-        if checked := self._checked(value, endpoint, origin):
+        values = fill(body.value.get("definitionValues") or [], self._bind)
+        if checked := self._checked(value, endpoint, origin, values):
             cleaned, version = checked
             api: dict[str, Any] = {"api": "beta"} if version == "beta" and not endpoint.beta_only else {}
             key = marker_key(cleaned[endpoint.name])
@@ -98,7 +110,8 @@ class Reader:
         ours = {"recipe": NAME, **api, **({"once": [RULES]} if RULES in cleaned else {})}
         if "description" in cleaned:
             cleaned["description"] = without_marker(cleaned["description"])
-        rails = {"note": "through Graph beta"} if api or endpoint.beta_only else {}
+        beta = {"note": "through Graph beta"} if api or endpoint.beta_only else {}
+        rails = {"published": True, **beta}
         return Desired(kind=endpoint.kind, key=key, origin=origin, properties={**cleaned, **ours}, rails=rails)
 
     def _below(
@@ -111,17 +124,21 @@ class Reader:
         apps = identifiers(each for each in found.body.value.get("apps") or () if isinstance(each, dict))
         if apps:
             yield Desired(kind=f"{kind}.apps", key=key, origin=origin, properties={"apps": apps, **below})
+        if given := found.body.value.get("definitionValues"):
+            values = [plain_value(value) for value in fill(given, self._bind)]
+            properties = {"policy": key, "values": sorted(values, key=lambda value: value["definition"])}
+            yield Desired(kind=f"{kind}.values", key=key, origin=origin, properties=properties)
         if found.endpoint.assigned:
             yield from self._assignments(key, found, origin, below)
 
     # -- what can be sent ------------------------------------------------------------------------------------------
 
     def _checked(
-        self, value: Mapping[str, Any], endpoint: Endpoint, origin: Origin
+        self, value: Mapping[str, Any], endpoint: Endpoint, origin: Origin, values: Sequence[Any]
     ) -> tuple[dict[str, Any], Version] | None:
         """The body as it is written and the version of Graph that takes it; None if there is a reason against it."""
         version: Version = "beta" if endpoint.beta_only else "v1.0"
-        told = list(self._of_itself(value, endpoint))
+        told = list(self._of_itself(value, endpoint, values))
         cleaned = clean(value, endpoint.kind, version)
         problems = validate(without_nulls(cleaned), endpoint.kind, version)
         beta = [problem for problem in problems if problem.code == "beta-only"]
@@ -139,9 +156,11 @@ class Reader:
             self._problems.add(origin.file, where, code, message)
         return None if told else (cleaned, version)
 
-    def _of_itself(self, value: Mapping[str, Any], endpoint: Endpoint) -> Iterator[tuple[str, str, str]]:
-        """(path, code, message): what is wrong whatever the version."""
-        for path, placeholder in unfilled(value):
+    def _of_itself(
+        self, value: Mapping[str, Any], endpoint: Endpoint, values: Sequence[Any]
+    ) -> Iterator[tuple[str, str, str]]:
+        """(path, code, message): what is wrong whatever the version. ``values`` are those of a template."""
+        for path, placeholder in (*unfilled(value), *unfilled(list(values), "definitionValues")):
             yield path, "missing-binding", f"holds the placeholder {placeholder}: --bind says what it stands for here"
         for path in plain_secrets(value):
             yield path, "plain-secret", "holds a secret as it is, which no plan may keep: set it in Intune"
@@ -150,6 +169,11 @@ class Reader:
             if len(blocks) != 1:
                 message = f"{len(blocks) or 'no'} block action: a compliance policy must have one and only one"
                 yield RULES, "missing-block-action", message
+        for index, each in enumerate(values):
+            try:
+                plain_value(each)
+            except (ValueError, AttributeError) as error:
+                yield f"definitionValues[{index}]", "missing", str(error)
         name = value.get(endpoint.name)
         if not isinstance(name, str) or not name.strip():
             yield endpoint.name, "missing", f"needs a {endpoint.name}"
@@ -161,8 +185,9 @@ class Reader:
         for target in targets(found):
             way = EXCLUDED if str(target.get("@odata.type")).endswith("exclusionGroupAssignmentTarget") else INCLUDED
             entries[way].append(self._entry(target))
-        whole = self._options.mode == "authoritative"
-        if not (entries[INCLUDED] or entries[EXCLUDED] or (whole and found.body.assignments is not None)):
+        whole = self._options.mode == AUTHORITATIVE
+        told = found.body.assignments is not None or "assignments" in found.body.value
+        if not (entries[INCLUDED] or entries[EXCLUDED] or (whole and told)):
             return
         filtered = any(isinstance(each, dict) for each in entries[INCLUDED])
         place = f"{origin.place}.assignments".lstrip(".")
@@ -173,10 +198,10 @@ class Reader:
             properties={"include": entries[INCLUDED], "exclude": entries[EXCLUDED], **below},
             rails={"published": True},
         )
-        if told := described(self._groups, (_name(each) for way in entries.values() for each in way)):
-            wish.rails["groups"] = told
+        if groups := described(self._groups, (_name(each) for way in entries.values() for each in way)):
+            wish.rails["groups"] = groups
         if whole:
-            wish.properties["mode"] = "authoritative"
+            wish.properties["mode"] = AUTHORITATIVE
         if filtered and self._options.allow_beta:
             wish.properties["api"] = "beta"
         elif filtered:

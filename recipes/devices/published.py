@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphkit.inputs.layouts import NOT_A_BODY, Body, Names, neighbours, read_bodies
@@ -68,11 +68,21 @@ def read_published(source: Source, problems: Problems) -> PublishedSet:
 def _sort(found: PublishedSet, body: Body, problems: Problems) -> None:
     if _learn(found, body.value):
         return
+    body = _template_of(body)
     endpoint = _endpoint(body.value)
     if endpoint:
         found.policies.append(Found(body, endpoint))
     else:
         problems.add(body.file, body.path, *_reason(body.value))
+
+
+def _template_of(body: Body) -> Body:
+    """An administrative template as its settings are posted (updateDefinitionValues), turned into the policy."""
+    added = body.value.get("added")
+    if not isinstance(added, list) or "definitionValues" in body.value:
+        return body
+    kept = {name: item for name, item in body.value.items() if name not in ("added", "updated", "deletedIds")}
+    return replace(body, value={**kept, "definitionValues": added})
 
 
 def _learn(found: PublishedSet, value: Mapping[str, Any]) -> bool:

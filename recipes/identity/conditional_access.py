@@ -15,7 +15,7 @@ from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.conditional_access import ON, incomplete, put, references
-from graphkit.resources.missing_groups import described
+from graphkit.resources.new_groups import described
 from recipes.identity.policy_file import PROMOTE_AFTER_DAYS, Policies
 from recipes.identity.published import PublishedSet, read_published
 

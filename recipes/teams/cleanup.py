@@ -9,11 +9,11 @@ from pydantic import Field
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import InputModel, Key, Upn
+from graphkit.inputs.types import DocumentModel, Key, Upn
 from graphkit.recipe import Inputs, Recipe
 
 
-class Cleanup(InputModel):
+class Cleanup(DocumentModel):
     """The whole file."""
 
     inactive_days: int = Field(ge=1, description="a team is idle if it was not used for so many days")
@@ -40,6 +40,8 @@ RECIPE = Recipe(
     permissions=("Reports.Read.All", "TeamSettings.ReadWrite.All", "TeamMember.ReadWrite.All"),
     desired=desired,
     template="cleanup.yaml",
+    trial=None,
+    builds_on="teams.provision",
     models=(Cleanup,),
     rails=(
         "nothing is written unless action is archive, and nothing is ever deleted",

@@ -9,14 +9,14 @@ from pydantic import Field, field_validator
 
 from graphkit.engine.change import Desired
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import Day, Flag, InputModel, Key, Org, TextList, Upn
+from graphkit.inputs.types import Day, DocumentModel, Flag, InputModel, Key, Org, TextList, Upn
 from graphkit.recipe import Inputs, Recipe
 
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 _ADDRESS = re.compile(r"[^\s@]+@([^\s@]+)")
 
 
-class AllowList(InputModel):
+class AllowList(DocumentModel):
     """A second input: the domains that guests may come from."""
 
     allowed_domains: TextList = Field(min_length=1, description="domains that guests may come from")

@@ -79,6 +79,7 @@ RECIPE = Recipe(
     permissions=("TeamMember.ReadWrite.All", "GroupMember.ReadWrite.All"),
     desired=desired,
     template="membership.csv",
+    builds_on="teams.provision",
     models=(Membership,),
     rails=("the last owner of a team is neither removed nor made a member: that row is blocked",),
 )

@@ -10,14 +10,14 @@ from pydantic import Field, field_validator, model_validator
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
-from graphkit.inputs.types import Flag, InputModel, TextList, UpnList
+from graphkit.inputs.types import DocumentModel, Flag, TextList, UpnList
 from graphkit.recipe import Inputs, Recipe
 
 NAMING_MAX = 64
 """Characters (https://learn.microsoft.com/entra/identity/users/groups-naming-policy)."""
 
 
-class Policy(InputModel):
+class Policy(DocumentModel):
     """The whole file. What is not mentioned stays as it is."""
 
     naming: str | None = Field(default=None, description="prefix and suffix around [GroupName]; empty for none")

@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 
 from graphkit.cli import progress
+from graphkit.engine.runfile import RunFile
 from graphkit.errors import AuthError, Parked
 
 COUNTS = {"create": 1, "update": 0, "add": 46, "remove": 0, "delete": 0, "noop": 0, "blocked": 0}
@@ -192,10 +193,23 @@ def test_at_a_terminal_the_plan_is_shown_and_a_person_decides(simulated, tenant,
 
 
 def test_what_was_decided_when_planning_is_refused_when_applying(simulated, tenant, planned):
-    result = simulated("apply", planned, "--yes", "--max-changes", 100_000, "--adopt")
+    result = simulated("apply", planned, "--yes", "--adopt", "--org", "RX1")
     assert (result.code, tenant.log()) == (5, [])
-    assert "--adopt" in result.stderr
-    assert "--max-changes" in result.stderr
+    assert "--org, --adopt" in result.stderr or "--adopt, --org" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["apply", "resume"])
+def test_a_limit_can_be_lowered_when_applying_and_never_raised(simulated, tenant, planned, verb):
+    if verb == "resume":
+        assert simulated("apply", planned, "--yes", "--deadline", "0.3s").code == 7
+    before = len(tenant.log())
+    raised = simulated(verb, planned, "--yes", "--max-changes", 100_000)
+    assert (raised.code, len(tenant.log())) == (5, before)
+    assert "only a lower limit can be set now" in raised.stderr
+    blocked = simulated(verb, planned, "--yes", "--max-changes", 46)
+    assert (blocked.code, len(tenant.log())) == (6, before)
+    assert "47 changes planned, 46 allowed" in blocked.stderr
+    assert simulated(verb, planned, "--yes", "--max-changes", 47).code == 0
 
 
 def test_a_run_is_refused_by_another_target_before_anyone_signs_in(graphkit, planned):
@@ -290,15 +304,43 @@ def test_a_run_that_stopped_early_tells_as_json_what_is_known_of_it(simulated, p
     assert stopped.json["error"]["code"] == "deadline"
 
 
-def test_an_interrupt_keeps_what_was_done_and_exits_130(simulated, tenant, planned, monkeypatch):
-    monkeypatch.setattr(progress.Meter, "update", lambda *_: signal.raise_signal(signal.SIGINT))
+def press_ctrl_c(monkeypatch, times):
+    """With every outcome from the first one on, as often as said."""
+    presses = iter(range(times))
+    told = progress.Meter.update
+
+    def update(meter, how_far):
+        told(meter, how_far)
+        if how_far.done and next(presses, None) is not None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(progress.Meter, "update", update)
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_an_interrupt_keeps_what_was_done_and_exits_130(simulated, tenant, planned, monkeypatch, times):
+    press_ctrl_c(monkeypatch, times)
     result = simulated("apply", planned, "--yes")
     assert result.code == 130
+    assert "stopping: what is under way may end" in result.stderr
     assert f"hint: graphkit resume {planned}" in result.stderr
     assert "Traceback" not in result.stderr
+    with RunFile.open(planned) as run:
+        run.verify()
+        assert run.header()["status"] == "interrupted"
     monkeypatch.undo()
     assert simulated("resume", planned, "--yes").code == 0
     assert len(tenant.log()) == 5
+
+
+def test_after_one_interrupt_whatever_was_sent_has_its_outcome(simulated, tenant, planned, monkeypatch):
+    press_ctrl_c(monkeypatch, 1)
+    assert simulated("apply", planned, "--yes").code == 130
+    sent = len(tenant.log())
+    with RunFile.open(planned) as run:
+        assert run.unsettled() == {}
+        assert 0 < run.outcome_counts()["done"] < 47
+    assert 0 < sent < 5
 
 
 def test_a_run_that_the_service_parked_exits_7(simulated, planned, monkeypatch):
@@ -346,7 +388,7 @@ def test_a_process_killed_in_a_transaction_leaves_a_run_that_can_be_shown_and_re
     dying = (
         "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "db.execute('PRAGMA cache_size=2'); db.execute('BEGIN IMMEDIATE');"
-        "[db.execute('INSERT INTO intent VALUES (?, 1, 0.0, 0)', (step,)) for step in range(10000, 30000)];"
+        "[db.execute('INSERT INTO intent(step, seq) VALUES (?, 1)', (step,)) for step in range(10000, 30000)];"
         "os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", dying, str(planned)], check=False)

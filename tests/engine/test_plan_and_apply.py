@@ -12,8 +12,10 @@ from graphkit import clock
 from graphkit.engine import apply
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, DeadlineReached, InputErrors, RunFileError, WrongTenant
+from graphkit.jobs import Manner
 
 GROUP = "/groups(uniqueName='RX1.SPE_E3.pool')"
+ANY_FAILURES = Manner(failed_share=1.0)
 ALL_WELL = {"done": 47, "already": 0, "failed": 0, "skipped": 0, "unknown": 0}
 
 
@@ -348,9 +350,11 @@ def test_what_needs_something_that_failed_is_skipped_and_says_so(world):
 def test_a_new_group_is_waited_for_once_and_not_again_by_every_half_of_a_pack(world):
     world.plan()
     world.fault(method="PATCH", path="/groups/*", action="answer", status=404)
-    assert world.apply().outcomes == {"done": 2, "already": 0, "failed": 45, "skipped": 0, "unknown": 0}
+    assert world.apply(manner=ANY_FAILURES).outcomes == {
+        "done": 2, "already": 0, "failed": 45, "skipped": 0, "unknown": 0,
+    }  # fmt: skip
     assert 100 < world.took < 200
-    assert world.apply(resume=True).outcomes["failed"] == 45
+    assert world.apply(resume=True, manner=ANY_FAILURES).outcomes["failed"] == 45
     assert world.took < 150
 
 

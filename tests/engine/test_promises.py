@@ -13,9 +13,10 @@ import pytest
 from chaos import INPUTS, KINDS, LATER, World, case, scenario_case, settle, undisturbed
 
 from graphkit.engine import apply as engine
-from graphkit.engine import runfile
+from graphkit.engine import course, runfile
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, DeadlineReached, GraphkitError, Parked, RunFileError
+from graphkit.jobs import Manner
 from graphkit.sandbox import scenario_names
 
 POOLS, ASSIGN, TEAMS = "licenses.pools", "licenses.assign", "teams.provision"
@@ -128,7 +129,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(world, monkeypatch):
 
 def test_a_small_window_and_one_place_suffice_for_objects_that_need_others(world, monkeypatch):
     monkeypatch.setattr(engine, "WINDOW", 1)
-    monkeypatch.setattr(engine, "IN_FLIGHT", 1)
+    monkeypatch.setattr(course, "IN_FLIGHT", 1)
     for recipe in (POOLS, TEAMS):
         folder = world(recipe)
         assert planned(folder).apply("a.run").apply_exit_code == 0
@@ -193,7 +194,7 @@ def test_a_foreign_change_between_crash_and_resume_is_not_overwritten(world):
 def test_a_service_that_is_down_fails_its_packs_without_using_up_the_budget(world):
     pools = planned(world(POOLS))
     pools.faults([{"method": "PATCH", "path": "/groups/*", "action": "answer", "status": 500}])
-    summary = pools.apply("a.run")
+    summary = pools.apply("a.run", manner=Manner(failed_share=1.0))
     assert (summary.outcomes["failed"], summary.outcomes["done"]) == (80, 4)
     pools.faults([])
     assert pools.apply("a.run").outcomes["done"] == 84

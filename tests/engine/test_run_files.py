@@ -89,7 +89,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
 
 def test_a_newer_format_is_refused(plan):
     with closing(sqlite3.connect(plan)) as db, db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     db.close()
     with pytest.raises(RunFileError, match="newer graphkit"):
         RunFile.open(plan)
@@ -154,3 +154,120 @@ def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_p
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
         rows = [(row.origin.place, row.result.status) for row in run.input_results(tables=True)]
     assert rows == [(2, "already"), (3, "skipped"), (4, "already"), (5, "already")]
+
+
+# -- the journal -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run of four changes: two done, one failed, one sent and not settled."""
+    path = sealed(tmp_path / "b.run", *(change(key, place=place) for place, key in enumerate("abcd", start=2)))
+    with RunFile.open(path, write=True) as run:
+        run.intend([(1, 1, 1.0), (1, 2, 1.0)])
+        run.intend([(2, 3, 2.0)])
+        run.intend([(3, 4, 3.0)])
+        run.release(3)
+        run.intend([(4, 4, 4.0)])
+        run.record([(1, Result(status=Status.DONE, object_id="o-1"), 5.0)])
+        run.record([(2, Result(status=Status.DONE, object_id="o-2"), 5.0)])
+        run.record([(3, Result(status=Status.FAILED, code="Denied", error="no"), 6.0)])
+    return path
+
+
+def refused(path):
+    with RunFile.open(path) as run, pytest.raises(RunFileError) as caught:
+        run.verify()
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_a_journal_is_sound_however_it_came_to_be(begun):
+    with RunFile.open(begun, write=True) as run:
+        run.verify()
+        assert run.retry_failed() == 1
+        run.settle_unwritten(7.0)
+        run.verify()
+        run.record([(3, Result(status=Status.DONE), 8.0)])
+        run.record([(3, Result(status=Status.FAILED, code="again"), 9.0)])
+    with RunFile.open(begun) as run:
+        run.verify()
+
+
+MEDDLING = {
+    "an outcome edited": (
+        "UPDATE outcome SET status = 'done' WHERE seq = 3",
+        "the outcome of group.member c",
+    ),
+    "an outcome's text edited": ("UPDATE outcome SET error = 'yes' WHERE seq = 3", "the outcome of group.member c"),
+    "outcomes swapped": (
+        "UPDATE outcome SET seq = CASE seq WHEN 1 THEN -2 WHEN 2 THEN -1 END WHERE seq < 3;"
+        "UPDATE outcome SET seq = -seq WHERE seq < 0",
+        "the outcome of group.member a",
+    ),
+    "an outcome deleted": (
+        "DELETE FROM outcome WHERE seq = 2",
+        "2 outcomes are there, 3 were written, missing is perhaps that of group.member b",
+    ),
+    "an outcome repeated for another change": (
+        "INSERT INTO outcome SELECT 4, status, object_id, code, error, request_id, at, effective, mark"
+        " FROM outcome WHERE seq = 1",
+        "the outcome of group.member d",
+    ),
+    "an intent deleted": ("DELETE FROM intent WHERE step = 2", "4 intents are there, 5 were written"),
+    "an intent repeated": (
+        "INSERT INTO intent SELECT 9, seq, at, released, mark FROM intent WHERE step = 4",
+        "the intent of group.member d",
+    ),
+    "an intent released": ("UPDATE intent SET released = 1 WHERE step = 4", "the intent of group.member d"),
+    "the count forged": (
+        "DELETE FROM outcome WHERE seq = 2;"
+        "UPDATE header SET value = replace(value, '\"outcomes\":3', '\"outcomes\":2') WHERE name = 'journal'",
+        "records were replaced",
+    ),
+    "the count gone": ("DELETE FROM header WHERE name = 'journal'", "5 intents are there, 0 were written"),
+    "the count unreadable": ("UPDATE header SET value = '{\"sum\":\"x\"}' WHERE name = 'journal'", "is damaged"),
+}
+
+
+@pytest.mark.parametrize("what", MEDDLING)
+def test_an_altered_journal_is_refused_with_the_record_named(begun, what):
+    script, told = MEDDLING[what]
+    with closing(sqlite3.connect(begun)) as db, db:
+        db.executescript(script)
+    assert told in refused(begun)
+
+
+def test_the_journal_of_another_run_of_the_same_plan_is_refused(begun, tmp_path):
+    """The very same changes and outcomes, put down by another run."""
+    other = sealed(tmp_path / "c.run", *(change(key, place=place) for place, key in enumerate("abcd", start=2)))
+    with closing(sqlite3.connect(other)) as db, db:
+        db.execute("ATTACH ? AS begun", (str(begun),))
+        db.execute("INSERT INTO intent SELECT * FROM begun.intent")
+        db.execute("INSERT INTO outcome SELECT * FROM begun.outcome")
+        db.execute("INSERT OR REPLACE INTO header SELECT * FROM begun.header WHERE name = 'journal'")
+    db.close()
+    assert "altered, or is another run's: the intent of group.member a" in refused(other)
+
+
+def test_a_torn_file_is_refused(begun):
+    content = begun.read_bytes()
+    begun.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunFileError, match=r"b\.run"):
+        refused(begun)
+
+
+def test_an_older_format_is_refused(plan):
+    with closing(sqlite3.connect(plan)) as db, db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(RunFileError, match="older graphkit"):
+        RunFile.open(plan)
+
+
+def test_a_journal_can_be_read_while_it_is_written(begun):
+    with RunFile.open(begun, write=True) as writer, RunFile.open(begun) as reader:
+        reader.verify()
+        writer.record([(4, Result(status=Status.DONE), 9.0)])
+        reader.verify()
+        assert reader.outcome_counts()["done"] == 3

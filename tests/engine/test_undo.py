@@ -12,7 +12,7 @@ from chaos import KINDS, LATER, MADE_ID, World, _timeless, settle
 
 from graphkit.clock import VirtualClock
 from graphkit.clock import run as run_job
-from graphkit.engine.change import Undo
+from graphkit.engine.change import Status, Undo
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import DeadlineReached
 from graphkit.protocol.message import Effect, Request
@@ -109,12 +109,12 @@ def rest(world):
     change(world, "GET", "/organization")
 
 
-def change(world, method, path, body=None):
+def change(world, method, path, body=None, **effect):
     """A call of somebody else."""
 
     async def call():
         async with open_session(world.settings) as session:
-            session.budget.allow(Effect(updates=1))
+            session.budget.allow(Effect(**(effect or {"updates": 1})))
             data = None if body is None else json.dumps(body).encode()
             answer = await session.client.send(Request(method=method, path=path, body=data))
             assert answer.ok, answer.body
@@ -365,8 +365,7 @@ def test_a_team_made_of_a_group_that_was_there_is_archived_and_an_undo_of_that_w
     # Its group counts as made by somebody else.
     with RunFile.open(run, write=True) as file:
         groups = [change.seq for change in file.changes("group")]
-        with file.transaction():
-            file._db.execute(f"UPDATE outcome SET status = 'already' WHERE seq IN ({','.join(map(str, groups))})")
+        file.record([(seq, replace(file.outcome(seq), status=Status.ALREADY), 0.0) for seq in groups])
     before = held(teams)
     out = teams.folder / "back.run"
     undone(command, teams, run, "--out", out, "--only", "rx1-ward-1", "--only", "rx1-ward-2")
@@ -378,3 +377,33 @@ def test_a_team_made_of_a_group_that_was_there_is_archived_and_an_undo_of_that_w
     undone(command, teams, out, code=3)  # the names of the channels stay taken
     woken = [line for line in held(teams).elements() if line.startswith("teams ")]
     assert sorted(woken) == sorted(line for line in before.elements() if line.startswith("teams "))
+
+
+POLICY = {
+    "displayName": "p0",
+    "state": "enabled",
+    "conditions": {
+        "clientAppTypes": ["all"],
+        "users": {"includeUsers": ["All"]},
+        "applications": {"includeApplications": ["All"]},
+    },
+    "grantControls": {"operator": "OR", "builtInControls": ["block"]},
+}
+
+
+def test_an_undo_that_would_lock_somebody_out_is_refused_like_any_plan(world, command):
+    """A policy that caught the break-glass accounts was mended by a run; to take that back would lock them out."""
+    access = world(ACCESS)
+    change(access, "POST", "/identity/conditionalAccess/policies", POLICY, creates=1)
+    rest(access)
+    run = access.folder / "a.run"
+    given = access.folder / "input.yaml"
+    done = command(access, "apply", ACCESS, "-i", given, "--out", run, "--adopt", "--yes", "-o", "json")
+    assert done.code == 0, done.stderr
+    rest(access)
+    before = held(access)
+    result = command(access, "undo", run, "--yes", "-o", "json", *LIMITS)
+    assert result.code == 6, result.stdout
+    assert "p0" in result.json["error"]["message"]
+    assert "break-glass-1" in result.json["error"]["message"]
+    assert_same(held(access), before)

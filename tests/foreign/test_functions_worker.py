@@ -36,7 +36,13 @@ def index(*calls, folder=APP, **variables):
     done = subprocess.run(
         [str(python), str(FOLDER / "functions" / "worker.py"), str(folder)],
         input="\n".join(json.dumps(call) for call in calls),
-        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT), **variables},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=120,

@@ -19,6 +19,7 @@ from graphkit.errors import (
     Parked,
     RunFileError,
     ServiceError,
+    TooManyFailures,
     WrongTenant,
 )
 from graphkit.functions import slicing
@@ -206,6 +207,18 @@ def test_a_run_that_the_service_parks_goes_on_when_it_may(app, planned, monkeypa
     assert [delay for _, delay in app.queue.messages] == [900]
     assert app.show(planned).body["status"] == "applying"
     assert app.show(planned).body["trouble"]["code"] == "parked"
+
+
+def test_a_run_that_a_brake_has_stopped_waits_for_somebody_to_let_it_go_on(app, planned, monkeypatch):
+    app.approve(planned)
+    with monkeypatch.context() as patch:
+        patch.setattr(slicing, "apply", failing(TooManyFailures("half of it failed")))
+        app.take_all()
+    shown = app.show(planned).body
+    assert (shown["status"], shown["error"]["message"]) == ("failed", "half of it failed")
+    app.approve(planned)
+    app.take_all()
+    assert app.show(planned).body["status"] == "finished"
 
 
 def test_a_run_that_gets_nowhere_is_given_up(app, planned, monkeypatch):

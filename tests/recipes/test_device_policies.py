@@ -289,6 +289,40 @@ def test_each_layout_that_others_publish_is_read(tmp_path, simulated, tenant, na
     assert made.path == "/deviceManagement/deviceConfigurations"
 
 
+def test_settings_as_they_are_posted_make_an_administrative_template(tmp_path):
+    posted = {"added": template("%tenantid%")["definitionValues"], "updated": [], "deletedIds": []}
+    wrapped = {"Displayname": "OneDrive", "Type": "Admin", "RAWJson": json.dumps(posted)}
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, {"JSON": json.dumps(wrapped)}, allow_beta=True) == {"done": 2}
+        policy = live(here, "groupPolicyConfigurations")
+        assert policy["displayName"] == "OneDrive"
+        assert policy["_values"][0]["_shown"][0]["value"] == here.tenant.tenant_id
+        assert await status(here, wrapped, allow_beta=True) == "empty"
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_policy_in_two_files_is_read_once_and_two_of_one_name_are_an_error(graphkit, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a.json").write_text(json.dumps(ring()), encoding="utf-8")
+    (folder / "b.json").write_text(json.dumps(ring()), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", folder, "-o", "json")
+    assert (told.code, len(told.json["warnings"])) == (0, 1)
+    (folder / "c.json").write_text(json.dumps(ring(driversExcluded=True)), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", folder, "-o", "json")
+    assert [error["code"] for error in told.json["errors"]] == ["duplicate-key"]
+
+
+def test_a_member_that_only_beta_has_needs_beta(graphkit, tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text(json.dumps(ring(automaticUpdateMode="windowsDefault")), encoding="utf-8")
+    told = graphkit("validate", "devices.policies", "-i", path, "-o", "json")
+    assert [error["code"] for error in told.json["errors"]] == ["needs-beta"]
+    assert graphkit("validate", "devices.policies", "-i", path, "--allow-beta").code == 0
+
+
 def test_groups_of_the_source_tenant_are_found_by_the_names_that_exporters_keep(tmp_path):
     folder = tmp_path / "set"
     (folder / "Groups").mkdir(parents=True)
@@ -340,6 +374,9 @@ def test_assignments_are_merged_by_default_and_replaced_when_asked(tmp_path):
             assert await here.apply(planned) == {"done": 1, "already": 1}
         assert {each["target"].get("groupId") for each in live(here)["assignments"]} == {kiosks, None}
         assert await status(here, other, mode="authoritative") == "empty"
+        assert await status(here, ring(assignments=[])) == "empty"
+        assert await applied(here, ring(assignments=[]), mode="authoritative") == {"done": 1, "already": 1}
+        assert live(here)["assignments"] == []
 
     on_tenant(tmp_path, check)
 
@@ -403,6 +440,32 @@ def test_apps_of_a_protection_are_merged_and_sent_by_their_own_action(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_groups_that_the_tenant_lacks_are_made_when_asked_for_one_for_all_policies(tmp_path):
+    async def check(here: Bench) -> None:
+        bodies = [
+            ring("A", assignments=[to("group", "Wards"), to("exclusionGroup", "Kiosks")]),
+            {**ring("B", assignments=[to("group", "Wards")])},
+            {**catalog("C"), "assignments": [to("group", "Wards")]},
+        ]
+        with await plan(here, bodies, allow_beta=True) as planned:
+            assert counts(planned) == {"create": 3, "blocked": 3}
+            assert "--create-groups" in next(planned.changes("deviceConfiguration.assignment")).note
+        options = {"allow_beta": True, "create_groups": True}
+        with await plan(here, bodies, **options) as planned:
+            assert planned.counts_by_kind()["group"] == {"create": 2}
+            assert await here.apply(planned, **options) == {"done": 8}
+        await here.client.clock.sleep(200)
+        assert await status(here, bodies, **options) == "empty"
+        groups = {
+            each["displayName"]: each["id"] for each in here.tenant.state.table("groups").objects.values() if each
+        }
+        policies = here.tenant.state.table("deviceConfigurations").objects.values()
+        assigned = {each["displayName"]: {a["target"]["groupId"] for a in each["assignments"]} for each in policies}
+        assert assigned == {"A": {groups["Wards"], groups["Kiosks"]}, "B": {groups["Wards"]}}
+
+    on_tenant(tmp_path, check)
+
+
 # -- changing ------------------------------------------------------------------------------------------------------
 
 
@@ -437,6 +500,39 @@ def test_a_settings_catalog_policy_is_put_as_a_whole_when_its_settings_differ(tm
         assert await status(here, catalog(value="_0"), allow_beta=True) == "empty"
         assert await applied(here, catalog(value="_0", description="New"), allow_beta=True) == {"done": 1}
         assert here.writes()[-1].startswith("PATCH ")
+
+    on_tenant(tmp_path, check)
+
+
+DEFINITION = "81c07ba0-7512-402d-b1f6-00856975cfab"
+PRESENTATION = "4640c3f7-b89a-41be-948b-e86a2a97cae4"
+
+
+def template(text="one", *more):
+    root = f"https://graph.microsoft.com/beta/deviceManagement/groupPolicyDefinitions('{DEFINITION}')"
+    shown = {
+        "@odata.type": "#microsoft.graph.groupPolicyPresentationValueText",
+        "value": text,
+        "presentation@odata.bind": f"{root}/presentations('{PRESENTATION}')",
+    }
+    value = {"definition@odata.bind": root, "enabled": "true", "presentationValues": [shown]}
+    others = [{"definition": {"id": key}, "enabled": False} for key in more]
+    return {"displayName": "OneDrive", "definitionValues": [value, *others]}
+
+
+def test_the_settings_of_an_administrative_template_are_kept_below_it(tmp_path):
+    other = "61b07a01-7e60-4127-b086-f6b32458a5c5"
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, template(), allow_beta=True) == {"done": 2}
+        assert await status(here, template(), allow_beta=True) == "empty"
+        assert await applied(here, template("two", other), allow_beta=True) == {"done": 1, "already": 1}
+        values = {each["_definition"]: each for each in live(here, "groupPolicyConfigurations")["_values"]}
+        assert values[DEFINITION]["_shown"][0]["value"] == "two"
+        assert values[other]["enabled"] is False
+        assert await status(here, template("two"), allow_beta=True) == "empty"
+        with await plan(here, template("$TenantID"), allow_beta=True, skip_invalid=True) as planned:
+            assert planned.left_out() == 1
 
     on_tenant(tmp_path, check)
 

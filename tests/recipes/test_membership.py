@@ -155,6 +155,16 @@ def test_a_thousand_people_come_through_the_group_and_the_plan_says_what_that_sa
     assert plan["status"] == "empty"
 
 
+def test_who_came_through_the_group_is_effective_once_teams_shows_them(simulated, tenant, tmp_path):
+    tenant.seed(organisations=1, users=1100, licensed=10)
+    office = furnished(Office(tmp_path, simulated, tenant))
+    office.plan("teams.membership", asked(office, *(row(number) for number in range(11, 1011))))
+    result = simulated("apply", tmp_path / "a.run", "--yes", "-o", "json", "--wait", "effective=30h")
+    assert (result.code, result.json["effective"]["pending"]) == (0, 0)
+    team = office.team("rx1-ward-1")
+    assert office.look(lambda kept: len(kept.state.linked("teamMembers", team))) == 1000
+
+
 def test_who_is_in_the_group_alone_is_removed_from_the_group(office):
     team = office.team("rx1-ward-1")
     person = office.graph("get", f"/users/{upn(30)}")["id"]

@@ -43,8 +43,8 @@ def test_each_row_of_a_table_keeps_its_columns_and_gets_its_outcome(run, tmp_pat
     rows = written(run, tmp_path)
     assert [row["upn"] for row in rows] == ["a", "b"]
     assert list(rows[0]) == ["upn", "org", *OUTCOME]
-    assert list(rows[0].values())[2:] == ["add", "failed", "", "Denied", "no", "r-2"]
-    assert list(rows[1].values())[2:] == ["add", "done", "id-1", "", "", "r-1"]
+    assert list(rows[0].values())[2:] == ["add", "failed", "", "Denied", "no", "r-2", ""]
+    assert list(rows[1].values())[2:] == ["add", "done", "id-1", "", "", "r-1", ""]
 
 
 def test_rows_of_two_tables_share_the_columns_of_both(run, tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 
 import pytest
 from served import served
 
 from graphkit import recipe
 from graphkit.clock import RealClock
+from graphkit.engine.resource import PlanOptions
 from graphkit.sandbox import Seed, SimulatedTenant
 from graphkit.sandbox.areas import ROUTES
 from graphkit.sandbox.permissions import APP_ROLES
@@ -90,7 +92,7 @@ def tenant_at_once():
     """Served, without the waits that only cost time here."""
     wall = RealClock()
     seed = Seed(organisations=1, users=60)
-    waits = {"replication_s": 0, "licensing_s": 0, "team_window_s": 0, "team_s": 0}
+    waits = {"replication_s": 0, "licensing_s": 0, "team_window_s": 0, "team_s": 0, "intune_s": 0}
     tenant = SimulatedTenant(wall, seed=seed, throttling=False, **waits)
     with served(tenant) as address:
         yield tenant, address
@@ -103,10 +105,15 @@ def token_of(tenant, roles):
     return signer.sign(claims)
 
 
-FLAGS = {"teams.policy": ("--confirm", "contoso.example")}
-"""What a plan needs besides its input."""
-AFTER = {"teams.membership": "teams.provision", "teams.cleanup": "teams.provision"}
-"""What has to be there before: the recipe whose starter file makes it."""
+def flags_of(options):
+    """What the starter file needs to be planned, as the command line takes it."""
+    stated = {field.name: getattr(options, field.name) for field in fields(options)}
+    usual = {field.name: getattr(PlanOptions(), field.name) for field in fields(options)}
+    flags = []
+    for name, value in {**stated, "confirm": "contoso.example"}.items():
+        if value != usual[name]:
+            flags += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    return flags
 
 
 def let_age(tenant, path):
@@ -134,23 +141,26 @@ def test_a_recipe_does_its_whole_work_with_the_permissions_that_it_declares(
 
     def start(recipe_name):
         """The starter file of a recipe, and a token with what that declares."""
-        declared = (*recipe.BASE_PERMISSIONS, *DECLARED[recipe_name].permissions)
+        declared = (*recipe.base_permissions(("declared",)), *DECLARED[recipe_name].permissions)
         monkeypatch.setenv("GRAPHKIT_ACCESS_TOKEN", token_of(tenant, declared))
         for file, content in recipe.template_of(DECLARED[recipe_name]):
             (tmp_path / file).write_text(content, encoding="utf-8")
         return tmp_path / DECLARED[recipe_name].template
 
-    if first := AFTER.get(name):
+    found = DECLARED[name]
+    if first := found.builds_on:
         made = graphkit("apply", first, "-i", start(first), "--yes", "--out", tmp_path / "first.run")
         assert made.code == 0, made.stdout + made.stderr
     source, before = start(name), len(tenant.log)
     if name == "teams.cleanup":
         let_age(tenant, source)
-    flags = FLAGS.get(name, ())
-    planned = graphkit("plan", name, "-i", source, "--out", tmp_path / "a.run", "-o", "json", *flags)
+    flags = flags_of(found.trial or PlanOptions())
+    beside = [part for file in found.given_with for part in ("-i", tmp_path / file)]
+    asked = ("plan", name, "-i", source, *beside, "-o", "json", *flags)
+    planned = graphkit(*asked, "--out", tmp_path / "a.run")
     assert planned.code == 0, planned.stdout + planned.stderr
     applied = graphkit("apply", tmp_path / "a.run", "--yes", "-o", "json")
     assert applied.code == 0, applied.stdout + applied.stderr
     assert len(tenant.log) > before
-    again = graphkit("plan", name, "-i", source, "--out", tmp_path / "b.run", "-o", "json", *flags)
+    again = graphkit(*asked, "--out", tmp_path / "b.run")
     assert again.code == 0, again.stdout + again.stderr

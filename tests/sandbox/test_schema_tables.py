@@ -323,27 +323,16 @@ CORE_ONLY_TYPES = {
     "agentUser",
     "userScopeTeamsAppInstallation",
     "whatIfAnalysisResult",
+    # The values of administrative templates: the simulated tenant keeps them, and does not look into them.
+    "groupPolicyDefinitionValue",
+    "groupPolicyPresentationValue",
+    *(f"groupPolicyPresentationValue{kind}" for kind in ("Boolean", "Decimal", "List", "LongDecimal")),
+    *(f"groupPolicyPresentationValue{kind}" for kind in ("MultiText", "Text")),
 }
-CORE_ONLY_ENUMS = {"whatIfAnalysisReasons"}  # used by whatIfAnalysisResult alone
+CORE_ONLY_ENUMS = {"whatIfAnalysisReasons", "groupPolicyConfigurationType"}  # used by those alone
 LEFT_OUT_BY_THE_CORE = {
     # The core's beta.json is kept by hand and has what recipes write; here is what the SDK and exports tell besides.
-    "androidCompliancePolicy": "advancedThreatProtectionRequiredSecurityLevel conditionStatementId restrictedApps"
-    " passwordSignInFailureCountBeforeFactoryReset requiredPasswordComplexity"
-    " securityBlockDeviceAdministratorManagedDevices",
-    "androidWorkProfileCompliancePolicy": "advancedThreatProtectionRequiredSecurityLevel requiredPasswordComplexity"
-    " passwordSignInFailureCountBeforeFactoryReset securityRequiredAndroidSafetyNetEvaluationType"
-    " workProfileInactiveBeforeScreenLockInMinutes workProfilePasswordExpirationInDays"
-    " workProfilePasswordMinimumLength workProfilePasswordRequiredType workProfilePreviousPasswordBlockCount"
-    " workProfileRequirePassword workProfileRequiredPasswordComplexity",
-    "iosCompliancePolicy": "advancedThreatProtectionRequiredSecurityLevel osMaximumBuildVersion osMinimumBuildVersion"
-    " passcodeMinutesOfInactivityBeforeScreenTimeout restrictedApps",
-    "macOSCompliancePolicy": "advancedThreatProtectionRequiredSecurityLevel deviceCompliancePolicyScript"
-    " gatekeeperAllowedAppSource osMaximumBuildVersion osMinimumBuildVersion",
-    "windows10CompliancePolicy": "firmwareProtectionEnabled kernelDmaProtectionEnabled memoryIntegrityEnabled"
-    " virtualizationBasedSecurityEnabled wslDistributions",
-    "windows10MobileCompliancePolicy": "activeFirewallRequired validOperatingSystemBuildRanges",
     "deviceCompliancePolicyAssignment": "source sourceId",
-    "deviceCompliancePolicyScript": "runIntervalInMinutes",
     "authenticationStrengthPolicy": "deletedDateTime",
     "conditionalAccessApplications": "globalSecureAccess networkAccess",
     # The core drops these from what it reads (its mark "noise"): exports have them as null.
@@ -366,7 +355,6 @@ TYPED_OTHERWISE_IN_BETA = {("group", "settings"), ("user", "externalUserStateCha
 """The core takes v1.0's types for beta; see test_beta_holds_the_difference_only."""
 ENUMS_GROWN_IN_BETA = {
     # The core takes v1.0's members for beta.
-    "deviceComplianceActionType": {"remoteLock"},
     "userPurpose": {"unknown"},
 }
 
@@ -435,6 +423,12 @@ FACTS_THAT_DIFFER = {
     ("read_only", "team"): "summary",
     ("read_only", "group"): "onPremisesProvisioningErrors serviceProvisioningErrors",
     ("read_only", "user"): "creationType externalUserStateChangeDateTime serviceProvisioningErrors",
+    # The simulated tenant lets these be sent and passes them over, as the service was seen to do.
+    ("read_only", "deviceConfiguration"): "supportsScopeTags",
+    ("read_only", "deviceManagementConfigurationPolicy"): "creationSource",
+    ("read_only", "groupPolicyConfiguration"): "policyConfigurationIngestionType",
+    ("read_only", "windowsUpdateForBusinessConfiguration"): "featureUpdatesPauseExpiryDateTime"
+    " featureUpdatesRollbackStartDateTime qualityUpdatesPauseExpiryDateTime qualityUpdatesRollbackStartDateTime",
 }
 FACTS_BESIDES = {
     # What only the simulated tenant has: inherited there (deletedDateTime) or never written by a recipe.

@@ -135,7 +135,7 @@ def _value(known: Schema, found: Property, value: Any, path: str, partial: bool)
         if not isinstance(value, str):
             yield SchemaProblem(path, "wrong-type", f"{_shown(value)} is not text; use {_listed('', kind.members)}")
         elif not _is_spelt(kind, value):
-            yield _wrong_value(kind, value, path)
+            yield _new_in_beta(known, kind, value, path) or _wrong_value(kind, value, path)
     elif found.reference:
         yield from _reference(value, found, path)
     else:
@@ -145,6 +145,13 @@ def _value(known: Schema, found: Property, value: Any, path: str, partial: bool)
 def _is_spelt(kind: EnumType, value: str) -> bool:
     parts = [part.strip() for part in value.split(",")] if kind.flags else [value]
     return all(part in kind.members for part in parts)
+
+
+def _new_in_beta(known: Schema, kind: EnumType, value: str, path: str) -> SchemaProblem | None:
+    grown = schema("beta").type(kind.name)
+    if known.version == "beta" or not isinstance(grown, EnumType) or not _is_spelt(grown, value):
+        return None
+    return SchemaProblem(path, "beta-only", f"{value} of {kind.name} is known to beta only")
 
 
 def _wrong_value(kind: EnumType, value: str, path: str) -> SchemaProblem:

@@ -66,6 +66,14 @@ FACTS: tuple[Fact, ...] = (
         ["all"],
     ),
     Fact(
+        "default",
+        "signInFrequencySessionControl",
+        "authenticationType",
+        "(observed) filled in; D resources/signinfrequencysessioncontrol.md: not required with timeBased",
+        "primaryAndSecondaryAuthentication",
+    ),
+    Fact("default", "signInFrequencySessionControl", "frequencyInterval", "(observed) filled in", "timeBased"),
+    Fact(
         "reference",
         "conditionalAccessGrantControls",
         "authenticationStrength",

@@ -6,10 +6,12 @@ values they take, is not modelled: a definition's id is taken as it comes.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from graphkit.sandbox.areas.intune_policies import Collection, Policies
-from graphkit.sandbox.areas.intune_words import read, refuse
+from graphkit.sandbox.areas.intune_words import absent, read, refuse
 from graphkit.sandbox.call import Call, Json, Refusal, Reply
 from graphkit.sandbox.ids import instant
 from graphkit.sandbox.permissions import INTUNE, INTUNE_WRITE
@@ -114,33 +116,96 @@ TEMPLATES = Policies(
     )
 )
 routes += TEMPLATES.routes()
-VALUES = "/deviceManagement/groupPolicyConfigurations/{policy}/definitionValues"
+ONE = "/deviceManagement/groupPolicyConfigurations/{policy}"
+VALUES = ONE + "/definitionValues"
 _VALUE_PAGE = "intune-grouppolicy-grouppolicydefinitionvalue"
+_BOUND = re.compile(r"\('([0-9a-fA-F-]{36})'\)$|/([0-9a-fA-F-]{36})$")
+
+
+def _bound(call: Call, item: Json, name: str) -> str:
+    """The id at the end of ``name@odata.bind``. Whether there is such a definition is not asked."""
+    found = _BOUND.search(str(item.get(f"{name}@odata.bind")))
+    if found is None:
+        raise refuse(call)
+    return (found[1] or found[2]).lower()
 
 
 @routes.get(VALUES, INTUNE, page=f"{_VALUE_PAGE}-list")
 def list_values(call: Call) -> Reply:
-    """Without the definitions that they bind to: those are not modelled."""
-    if call.query.get("$expand"):
-        raise Refusal(501, "NotModelled", "The simulated tenant does not model the definitions of group policies.")
+    """With the ids of the definitions that they bind to, and no more of them: those are not modelled."""
+    expand = call.query.get("$expand") or ""
+    if expand and not expand.startswith("definition"):
+        raise Refusal(501, "NotModelled", "The simulated tenant expands the definitions of group policies only.")
     context = call.context("deviceManagement/groupPolicyConfigurations/definitionValues")
-    return Reply(200, {"@odata.context": context, "value": TEMPLATES.find(call).get("_values", [])})
+    values = [
+        {**_public(value), **({"definition": {"id": value["_definition"]}} if expand else {})}
+        for value in TEMPLATES.find(call).get("_values", [])
+    ]
+    return Reply(200, {"@odata.context": context, "value": values})
+
+
+@routes.get(VALUES + "/{value}/presentationValues", INTUNE, page="intune-grouppolicy-grouppolicypresentationvalue-list")
+def list_presentations(call: Call) -> Reply:
+    for value in TEMPLATES.find(call).get("_values", []):
+        if value["id"] == call.params["value"]:
+            shown = [{**_public(each), "presentation": {"id": each["_presentation"]}} for each in value["_shown"]]
+            return Reply(200, {"@odata.context": call.context("groupPolicyPresentationValues"), "value": shown})
+    raise absent(call)
+
+
+def _public(item: Json) -> Json:
+    return {name: value for name, value in item.items() if name[0] != "_"}
 
 
 @routes.post(VALUES, INTUNE_WRITE, page=f"{_VALUE_PAGE}-create")
 def create_value(call: Call) -> Reply:
+    value = _value(call, call.json)
+    _keep(call, [value], ())
+    return Reply(201, {"@odata.context": call.context("groupPolicyDefinitionValues/$entity"), **_public(value)})
+
+
+def _value(call: Call, body: Json, key: str = "") -> Json:
     """Published sets write ``enabled`` as text, and are taken."""
-    policy, body = TEMPLATES.find(call), call.json
     enabled = str(body.get("enabled")).lower()
-    if not isinstance(body.get("definition@odata.bind"), str) or enabled not in ("true", "false"):
+    if enabled not in ("true", "false"):
         raise refuse(call)
-    value = {
-        "id": call.tenant.new_id(),
+    shown = [
+        {
+            "id": call.tenant.new_id(),
+            **{name: item for name, item in each.items() if "@odata.bind" not in name},
+            "_presentation": _bound(call, each, "presentation"),
+        }
+        for each in body.get("presentationValues") or ()
+    ]
+    return {
+        "id": key or call.tenant.new_id(),
         "createdDateTime": instant(call.now),
         "lastModifiedDateTime": instant(call.now),
         "configurationType": "policy",
         "enabled": enabled == "true",
+        "_definition": _bound(call, body, "definition"),
+        "_shown": shown,
     }
-    kept = [*policy.get("_values", []), value]
-    call.tenant.state.put("groupPolicyConfigurations", {**policy, "_values": kept})
-    return Reply(201, {"@odata.context": call.context("groupPolicyDefinitionValues/$entity"), **value})
+
+
+def _keep(call: Call, values: list[Json], gone: Iterable[str]) -> None:
+    """A definition has one value (assumption): a later one takes its place."""
+    policy = TEMPLATES.find(call)
+    new, gone = {value["_definition"] for value in values}, set(gone)
+    kept = [each for each in policy.get("_values", []) if each["id"] not in gone and each["_definition"] not in new]
+    call.tenant.state.put("groupPolicyConfigurations", {**policy, "_values": [*kept, *values]})
+
+
+@routes.post(
+    ONE + "/updateDefinitionValues",
+    INTUNE_WRITE,
+    page="intune-grouppolicy-grouppolicyconfiguration-updatedefinitionvalues",
+)
+def update_values(call: Call) -> Reply:
+    added, updated = call.json.get("added") or [], call.json.get("updated") or []
+    there = {value["id"] for value in TEMPLATES.find(call).get("_values", [])}
+    if any(each.get("id") not in there for each in updated):
+        raise absent(call)
+    values = [_value(call, each) for each in added] + [_value(call, each, each["id"]) for each in updated]
+    _keep(call, values, call.json.get("deletedIds") or ())
+    return Reply(204)

@@ -1,4 +1,4 @@
-"""Groups that an input names and the tenant lacks, made when that is asked for (``--create-groups``)."""
+"""Groups that an input names and the tenant lacks, made when ``--create-groups`` asks for it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TOLD = (
 """What of a group that an input describes is made anew; members are not told."""
 
 
-def group_key(name: str) -> str:
+def group_key(name: str, prefix: str) -> str:
     """The uniqueName under which a group of this name is created: readable, and no other name's."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
-    return f"ca.{slug}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{prefix}.{slug}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def is_missing(name: str, reading: Reading) -> bool:
@@ -28,14 +28,15 @@ def is_missing(name: str, reading: Reading) -> bool:
     return reading.known and not (reading.value or {}).get("value") and not GUID.fullmatch(name)
 
 
-def new_group(name: str, asked: Desired) -> Desired:
-    """A security group without members, or as ``asked.rails["groups"]`` (name to properties) describes it."""
-    key = group_key(name)
-    told = asked.rails.get("groups", {}).get(name, {})
+def new_group(name: str, prefix: str, asked: Desired) -> Desired:
+    """The wish for it, in the name of the file and not of the policy: others may need the group as well.
+
+    A security group without members, or as ``asked.rails["groups"]`` (name to properties) describes it.
+    """
+    key = group_key(name, prefix)
     return Desired(
         kind="group",
         key=key,
-        # Not the policy's own: others may need the group when that policy is left out.
         origin=Origin(asked.origin.file, f"group {name}"),
         properties={
             "displayName": name,
@@ -43,7 +44,7 @@ def new_group(name: str, asked: Desired) -> Desired:
             "mailNickname": key,
             "mailEnabled": False,
             "securityEnabled": True,
-            **told,
+            **asked.rails.get("groups", {}).get(name, {}),
         },
     )
 
@@ -52,10 +53,3 @@ def described(groups: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> 
     """What an input tells of these groups, as ``rails["groups"]`` takes it."""
     told = {name: groups[name] for name in sorted(set(names)) if name in groups}
     return {name: {key: value for key in TOLD if (value := body.get(key))} for name, body in told.items()}
-
-
-def with_advice(name: str, why: str) -> str:
-    """Why a group could not be found, and what can be done."""
-    if GUID.fullmatch(name):
-        return f"{why}: if it is another tenant's, say with --bind which one is meant here"
-    return f"{why}: --create-groups makes it, --bind names another" if why.startswith("no group") else why
