@@ -11,6 +11,7 @@ COMMANDS = {
     "apply": "Carry out a plan",
     "resume": "Go on with a run that stopped",
     "drift": "What the tenant no longer holds as the inputs ask for it",
+    "export": "The tenant's policies as clean files, one a policy",
     "runs": "The runs on this machine: list, export, compare, purge",
     "report": "Licences, MFA, patching ... as they are, or how a run ended",
     "undo": "Take back what a run did",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.rows import explain
-from graphkit.inputs.source import Source
+from graphkit.inputs.source import DOCUMENTS, SUFFIXES, Source
 from graphkit.inputs.strict_json import parse_json
 from graphkit.inputs.text import Malformed, read_text
 
@@ -55,18 +55,18 @@ def read_document(
 
 
 def read_json_documents(source: Source, problems: Problems) -> Iterator[JsonObject]:
-    """Every object of a file (one object, an array, or ``{"value": []}``) or of all ``*.json`` below a folder.
+    """Every object of a file (one object, an array, or ``{"value": []}``) or of all JSON and YAML files below a folder.
 
     Files come in the order of their paths. A file that cannot be read is one problem and hides no other.
     """
     if source.format != "folder":
         yield from _json_objects(source, problems)
         return
-    files = source.files()
+    files = source.files(DOCUMENTS)
     if not files:
-        problems.add(source.name, "", "empty-folder", "holds no *.json file")
+        problems.add(source.name, "", "empty-folder", "holds no *.json or *.yaml file")
     for path in files:
-        yield from _json_objects(Source(str(path), path, "json"), problems)
+        yield from _json_objects(Source(str(path), path, SUFFIXES[path.suffix.lower()]), problems)
 
 
 def show_path(path: Path) -> str:

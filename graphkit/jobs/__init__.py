@@ -7,6 +7,7 @@ from graphkit.jobs.applying import apply as apply
 from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.drifting import Drift as Drift
 from graphkit.jobs.drifting import drift as drift
+from graphkit.jobs.exporting import export as export
 from graphkit.jobs.manner import Limits as Limits
 from graphkit.jobs.manner import Manner as Manner
 from graphkit.jobs.manner import check_limits as check_limits

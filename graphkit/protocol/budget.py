@@ -20,9 +20,11 @@ READING_POSTS = frozenset(
         "getmemberobjects",
         "validateproperties",
         "evaluate",
+        "exportjobs",
     }
 )
-"""Last segments of POSTs that change nothing, lower case. ``evaluate`` is what-if of conditional access."""
+"""Last segments of POSTs that change nothing, lower case. ``evaluate`` is what-if of conditional access; a job of
+``exportjobs`` writes a report into a file that the service drops after hours."""
 
 _ACTIONS = frozenset(
     {

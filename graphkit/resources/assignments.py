@@ -59,12 +59,12 @@ class PolicyAssignments(Resource):
         """The groups that the tenant lacks, if they are to be created."""
         if not self.context.options.create_groups:
             return
-        files = {name: item.origin.file for item in view.wanted(self.kind) for name, _ in _entries(item)}
-        named = [name for name in files if name.lower() not in EVERYBODY and not name.startswith(MADE)]
+        asked = {name: item for item in view.wanted(self.kind) for name, _ in _entries(item)}
+        named = [name for name in asked if name.lower() not in EVERYBODY and not name.startswith(MADE)]
         found = await match_groups(self.context, named)
         missing = sorted(name for name in named if is_missing(name, found[name]))
         there = {group.key for group in view.wanted("group")}
-        groups = [new_group(name, PREFIX, files[name]) for name in missing]
+        groups = [new_group(name, PREFIX, asked[name]) for name in missing]
         yield [group for group in groups if group.key not in there]
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:

@@ -6,7 +6,7 @@ That is made with the policy and afterwards changed by an action of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import msgspec
 
 from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Context, PlanView, Resource
-from graphkit.errors import ServiceError
+from graphkit.errors import InputProblem, ServiceError
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import query, segment
 from graphkit.resources.audience import find_audience
@@ -22,13 +22,15 @@ from graphkit.resources.impact import SHOWN_ORGS, Impact, count_impact
 from graphkit.resources.intune import AUTHORITATIVE, BY_KIND
 from graphkit.resources.intune_policies import IntunePolicies, fetch_policies, needs_policy
 from graphkit.resources.os_builds import meets_floor
+from graphkit.resources.references import find_groups, find_templates
+from graphkit.resources.users import GUID
 
 ENDPOINT = BY_KIND["deviceCompliancePolicy"]
 KIND = ENDPOINT.kind
 PATH = ENDPOINT.path
 RULES = "scheduledActionsForRule"
 # A plain GET leaves the actions out (microsoftgraph/microsoft-graph-docs#7746).
-_ACTIONS = query(expand="scheduledActionsForRule($expand=scheduledActionConfigurations)")
+WITH_ACTIONS = query(expand="scheduledActionsForRule($expand=scheduledActionConfigurations)")
 _RULE = "PasswordRequired"
 """The rule that every policy's actions stand under, whatever the policy asks for (v1.0 metadata)."""
 _NO_TEMPLATE = ("", "00000000-0000-0000-0000-000000000000")
@@ -48,6 +50,10 @@ class CompliancePolicies(IntunePolicies):
         super().__init__(context)
         self._impacts: dict[str, Impact] = {}
         self._not_counted = ""
+
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await name_notices(self.context, items, lambda item: _listed(item.properties.get(RULES)))
+        return await super().resolve(items)
 
     async def gather(self, view: PlanView) -> None:
         try:
@@ -99,8 +105,12 @@ class ScheduledActions(Resource):
     goes_with: ClassVar[frozenset[str]] = frozenset({KIND})
     rank = 1
 
+    async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        await name_notices(self.context, items, lambda item: item.properties["actions"])
+        return []
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        policies = await fetch_policies(self.context, ENDPOINT, items, _ACTIONS, key="policy")
+        policies = await fetch_policies(self.context, ENDPOINT, items, WITH_ACTIONS, key="policy")
         return [_actions_of(item.properties["policy"], policy) for item, policy in zip(items, policies, strict=True)]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
@@ -152,6 +162,33 @@ def scheduled_action(action: str, *, hours: int = 0, template: str = "") -> dict
 
 def rules_for(actions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"ruleName": _RULE, "scheduledActionConfigurations": list(actions)}]
+
+
+async def name_notices(
+    context: Context, items: Sequence[Desired], actions_of: Callable[[Desired], Iterable[dict[str, Any]]]
+) -> None:
+    """Ids in the place of message templates and groups that notifications name; what names none is blocked."""
+    by_item = [(item, list(actions_of(item))) for item in items]
+    actions = [action for _, each in by_item for action in each]
+    templates = {str(each["notificationTemplateId"]) for each in actions if each.get("notificationTemplateId")}
+    groups = {name for each in actions for name in each.get("notificationMessageCCList") or ()}
+    ids, reasons = await find_templates(context, (name for name in templates if not GUID.fullmatch(name)))
+    group_ids, group_reasons = await find_groups(context, (name for name in groups if not GUID.fullmatch(name)))
+    reasons |= group_reasons
+    for item, own in by_item:
+        for action in own:
+            copied = action.get("notificationMessageCCList") or []
+            template = str(action.get("notificationTemplateId") or "")
+            if why := next((reasons[name] for name in (template, *copied) if name in reasons), ""):
+                item.blocked = item.blocked or f"missing binding: {why}"
+            action["notificationTemplateId"] = ids.get(template, template)
+            action["notificationMessageCCList"] = sorted(group_ids.get(name, name) for name in copied)
+
+
+def _listed(rules: Any) -> Iterator[dict[str, Any]]:
+    """The actions themselves, as a body holds them."""
+    for rule in rules or ():
+        yield from rule.get("scheduledActionConfigurations") or ()
 
 
 def actions_in(rules: Any) -> list[dict[str, Any]]:

@@ -6,19 +6,19 @@ refers to is given by name or id; https://learn.microsoft.com/graph/api/resource
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from graphkit.engine.change import Action, Change, Desired, Origin, Reading
+from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.resource import Context, PlanView
-from graphkit.errors import InputProblem
+from graphkit.errors import InputProblem, ServiceError
+from graphkit.resources.access_impact import Impact, count_people, count_sign_ins
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
 from graphkit.resources.named import NamedObjects
+from graphkit.resources.new_groups import group_key, is_missing, new_group
 from graphkit.resources.references import (
     Found,
     find_apps,
@@ -35,6 +35,8 @@ ON, REPORT, OFF = "enabled", "enabledForReportingButNotEnforced", "disabled"
 MAX_POLICIES = 195
 """In one tenant, whatever their state (MicrosoftDocs/entra-docs includes/entra-service-limits-include.md, 2024-07)."""
 DAY_S = 86_400
+PREFIX = "ca"
+"""How the uniqueName of a group begins that is made for policies."""
 
 PLACES: Mapping[tuple[str, ...], str] = {
     ("conditions", "users", "includeUsers"): "user",
@@ -89,9 +91,11 @@ class ConditionalAccessPolicies(NamedObjects):
         self._groups: dict[str, Reading] = {}
         self._locations: frozenset[str] = frozenset()
         self._break_glass: list[BreakGlass] = []
+        self._impacts: dict[str, Impact] = {}
+        self._not_counted = ""
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
-        """The groups that the tenant lacks, if they are to be created: empty, for others to fill."""
+        """The groups that the tenant lacks, if they are to be created."""
         named: dict[str, Desired] = {}
         for item in view.wanted(self.kind):
             for _, noun, names in references(item.properties):
@@ -99,7 +103,9 @@ class ConditionalAccessPolicies(NamedObjects):
         self._groups = await match_groups(self.context, named)
         if self.context.options.create_groups:
             yield [
-                _new_group(name, named[name]) for name, reading in self._groups.items() if _is_missing(name, reading)
+                new_group(name, PREFIX, named[name])
+                for name, reading in self._groups.items()
+                if is_missing(name, reading)
             ]
 
     async def gather(self, view: PlanView) -> None:
@@ -117,15 +123,34 @@ class ConditionalAccessPolicies(NamedObjects):
             problems += self._bind(item, found)
             if self.context.options.add_break_glass:
                 self._exclude_break_glass(item)
+        unsound = {(problem.file, problem.where) for problem in problems}
+        sound = [item for item in items if (item.origin.file, item.origin.place) not in unsound and not item.blocked]
+        await self._count_impact(sound)
         return problems
+
+    async def _count_impact(self, items: Sequence[Desired]) -> None:
+        """Of policies whose file sets a limit, and of those that are to be promoted."""
+        limited = [item for item in items if "impact" in item.rails and item.properties["state"] != OFF]
+        promoted = [item for item in items if item.rails.get("promote")]
+        ids = {item.key: self.context.object_ids.get((self.kind, item.key)) for item in promoted}
+        try:
+            if asked := [item for item in items if item in limited or ids.get(item.key)]:
+                found = await count_people(self.context, asked)
+                reporting = {own: found[key] for key, own in ids.items() if own}
+                days = max((item.rails["promote_after_days"] for item in promoted if ids[item.key]), default=0)
+                if reporting:
+                    await count_sign_ins(self.context, reporting, max(days, 1))
+                self._impacts |= found
+        except ServiceError as error:
+            self._not_counted = f"its impact could not be counted: {error.message}"
 
     async def _find(self, noun: str, names: Iterable[str]) -> Found:
         """Ids, with ``<kind>:<key>`` for what this plan is going to make."""
         if noun == "group":
             ids, reasons = settle("group", {name: self._groups[name] for name in names})
             if self.context.options.create_groups:
-                missing = [name for name in reasons if _is_missing(name, self._groups[name])]
-                ids.update({name: f"group:{group_key(name)}" for name in missing})
+                missing = [name for name in reasons if is_missing(name, self._groups[name])]
+                ids.update({name: f"group:{group_key(name, PREFIX)}" for name in missing})
             return ids, {name: _with_advice(name, why) for name, why in reasons.items() if name not in ids}
         own = {name for name in names if noun == "location" and name in self._locations}
         ids, reasons = await _FINDERS[noun](self.context, [name for name in names if name not in own])
@@ -158,7 +183,14 @@ class ConditionalAccessPolicies(NamedObjects):
         before, after = line.before or {}, line.after or {}
         if line.action is Action.UPDATE and before["state"] == ON and after["state"] != ON:
             line.note = _joined(line.note, f"no longer enforced: from on to {after['state']}")
+        if line.action.writes and (line.key in self._impacts or (self._not_counted and self._is_asked(wanted))):
+            told = self._impacts[line.key].told() if line.key in self._impacts else self._not_counted
+            line.note = _joined(line.note, told)
         return [line]
+
+    @staticmethod
+    def _is_asked(wanted: Desired) -> bool:
+        return "impact" in wanted.rails or bool(wanted.rails.get("promote"))
 
     def _on_its_rung(self, wanted: Desired, reading: Reading) -> Desired:
         """A policy that is wished on, as far as it may go today."""
@@ -185,7 +217,24 @@ class ConditionalAccessPolicies(NamedObjects):
         return max(0, int((self.context.clock.now() - since) // DAY_S))
 
     async def guard(self, view: PlanView) -> list[str]:
-        return [*self._lock_outs(view), *self._too_many(view)]
+        return [*self._lock_outs(view), *self._too_many(view), *self._too_much(view)]
+
+    def _too_much(self, view: PlanView) -> Iterator[str]:
+        if self.context.options.accept_impact:
+            return
+        written = {change.key for change in view.changes(self.kind) if change.action.writes}
+        for wanted in view.wanted(self.kind):
+            most = (wanted.rails.get("impact") or {}).get("max_pct")
+            if most is None or wanted.key not in written or wanted.properties["state"] == OFF:
+                continue
+            impact = self._impacts.get(wanted.key)
+            if impact is None:
+                yield f"{wanted.key}: {self._not_counted or 'its impact was not counted'}; --accept-impact goes on"
+            elif impact.percent > most:
+                yield (
+                    f"{wanted.key}: {impact.percent:.0f} % of people would be affected, more than {most:g} % "
+                    f"({impact.told()}): --accept-impact allows it"
+                )
 
     def _lock_outs(self, view: PlanView) -> Iterator[str]:
         if not self._break_glass:
@@ -225,7 +274,7 @@ def references(policy: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str
         for step in place:
             value = value.get(step) if isinstance(value, Mapping) else None
         names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        yield place, noun, [name for name in names if isinstance(name, str) and _word(noun, name) is None]
+        yield place, noun, [name for name in names if isinstance(name, str) and word(noun, name) is None]
 
 
 def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[str, str]) -> None:
@@ -237,7 +286,7 @@ def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[s
     if isinstance(value, str):
         holder[place[-1]] = by.get(value, value)
     elif isinstance(value, list):
-        holder[place[-1]] = [_word(noun, name) or by.get(name, name) for name in value]
+        holder[place[-1]] = [word(noun, name) or by.get(name, name) for name in value]
 
 
 def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -259,36 +308,9 @@ def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "grantControls.operator", "AND or OR must say how the controls combine"
 
 
-def _word(noun: str, name: str) -> str | None:
+def word(noun: str, name: str) -> str | None:
+    """The word that a name is in this place, by its own spelling; None if it is a name."""
     return next((word for word in WORDS.get(noun, ()) if word.casefold() == name.casefold()), None)
-
-
-def group_key(name: str) -> str:
-    """The uniqueName under which a group of this name is created: readable, and no other name's."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
-    return f"ca.{slug}.{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _is_missing(name: str, reading: Reading) -> bool:
-    """Is there provably no group of that name? An id alone is no name to create one under."""
-    return reading.known and not (reading.value or {}).get("value") and not GUID.fullmatch(name)
-
-
-def _new_group(name: str, asked: Desired) -> Desired:
-    key = group_key(name)
-    return Desired(
-        kind="group",
-        key=key,
-        # Not the policy's own: others may need the group when that policy is left out.
-        origin=Origin(asked.origin.file, f"group {name}"),
-        properties={
-            "displayName": name,
-            "uniqueName": key,
-            "mailNickname": key,
-            "mailEnabled": False,
-            "securityEnabled": True,
-        },
-    )
 
 
 def _with_advice(name: str, why: str) -> str:

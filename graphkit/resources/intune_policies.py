@@ -21,12 +21,14 @@ from graphkit.protocol.schema import Version, unmet, validate, without_nulls, wr
 from graphkit.resources.intune import Endpoint
 from graphkit.resources.markers import found_marker, marker, with_marker, without_marker
 from graphkit.resources.reading import read_each, read_list
+from graphkit.resources.references import find_scope_tags
 from graphkit.resources.secrets import sealed
 
 OURS = ("api", "once", "recipe")
 """What a wish holds beside the body. ``once``: names that count for the create alone."""
 TYPE = "@odata.type"
 MARK = "marker"
+TAGS = "roleScopeTagIds"
 TENANT = re.compile("%(?:OrganizationId|TenantId)%", re.IGNORECASE)
 """What exporters write for the id of whatever tenant a policy is for."""
 
@@ -53,6 +55,7 @@ class IntunePolicies(Resource):
             if match and not item.blocked:
                 self.context.object_ids[self.kind, item.key] = str(match["id"])
             problems += self._refused(item)
+        await name_tags(self.context, items)
         await self._read_whole([item for item in items if item.rails["live"] and self.endpoint.expand])
         return problems
 
@@ -284,6 +287,23 @@ async def fetch_policies(
         found[endpoint.version(item.properties), object_id] if object_id else ABSENT
         for object_id, item in zip(ids, items, strict=True)
     ]
+
+
+async def name_tags(context: Context, items: Sequence[Desired]) -> None:
+    """Numbers in the place of scope tags that are given by name; what names none is blocked."""
+    named = {tag for item in items for tag in item.properties.get(TAGS) or () if not tag.isdigit()}
+    if not named:
+        return
+    if context.options.allow_beta:
+        ids, reasons = await find_scope_tags(context, named)
+    else:
+        ids, reasons = {}, dict.fromkeys(named, "needs beta: scope tags have names in Graph's beta only (--allow-beta)")
+    for item in items:
+        tags = item.properties.get(TAGS) or ()
+        if why := next((reasons[tag] for tag in tags if tag in reasons), ""):
+            item.blocked = item.blocked or (why if why.startswith("needs") else f"missing binding: {why}")
+        elif set(tags) & named:
+            item.properties[TAGS] = [ids.get(tag, tag) for tag in tags]
 
 
 def body_of(properties: Mapping[str, Any]) -> dict[str, Any]:

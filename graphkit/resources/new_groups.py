@@ -1,12 +1,20 @@
-"""Groups that an input names and the tenant lacks, made empty when ``--create-groups`` asks for it."""
+"""Groups that an input names and the tenant lacks, made when ``--create-groups`` asks for it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from graphkit.engine.change import Desired, Origin, Reading
 from graphkit.resources.users import GUID
+
+TOLD = (
+    *("description", "groupTypes", "mailEnabled", "securityEnabled"),
+    *("membershipRule", "membershipRuleProcessingState"),
+)
+"""What of a group that an input describes is made anew; members are not told."""
 
 
 def group_key(name: str, prefix: str) -> str:
@@ -20,18 +28,28 @@ def is_missing(name: str, reading: Reading) -> bool:
     return reading.known and not (reading.value or {}).get("value") and not GUID.fullmatch(name)
 
 
-def new_group(name: str, prefix: str, file: str) -> Desired:
-    """The wish for it, in the name of the file and not of the policy: others may need the group as well."""
+def new_group(name: str, prefix: str, asked: Desired) -> Desired:
+    """The wish for it, in the name of the file and not of the policy: others may need the group as well.
+
+    A security group without members, or as ``asked.rails["groups"]`` (name to properties) describes it.
+    """
     key = group_key(name, prefix)
     return Desired(
         kind="group",
         key=key,
-        origin=Origin(file, f"group {name}"),
+        origin=Origin(asked.origin.file, f"group {name}"),
         properties={
             "displayName": name,
             "uniqueName": key,
             "mailNickname": key,
             "mailEnabled": False,
             "securityEnabled": True,
+            **asked.rails.get("groups", {}).get(name, {}),
         },
     )
+
+
+def described(groups: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What an input tells of these groups, as ``rails["groups"]`` takes it."""
+    told = {name: groups[name] for name in sorted(set(names)) if name in groups}
+    return {name: {key: value for key in TOLD if (value := body.get(key))} for name, body in told.items()}

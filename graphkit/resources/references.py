@@ -94,6 +94,20 @@ async def find_filters(context: Context, names: Iterable[str]) -> Found:
     return await _find_listed(context, "assignment filter", path, names, version="beta")
 
 
+async def find_scope_tags(context: Context, names: Iterable[str]) -> Found:
+    """Scope tags of Intune by displayName or id (a number); only beta has them. Ids are taken as they are."""
+    wanted = sorted(set(names))
+    ids = {name: name for name in wanted if name.isdigit()}
+    path = "/deviceManagement/roleScopeTags?$select=id,displayName"
+    found, reasons = await _find_listed(context, "scope tag", path, set(wanted) - set(ids), version="beta")
+    return {**ids, **found}, reasons
+
+
+async def find_templates(context: Context, names: Iterable[str]) -> Found:
+    """Notification message templates of Intune by displayName or id."""
+    return await _find_listed(context, "notification template", "/deviceManagement/notificationMessageTemplates", names)
+
+
 async def _find_listed(
     context: Context,
     noun: str,

@@ -22,6 +22,25 @@ def sealed(value: Any, path: str = "") -> Iterator[str]:
         yield from sealed(inner, where)
 
 
+def secret_values(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The secret settings of the settings catalog, at any depth."""
+    if isinstance(value, Mapping) and "valueState" in value and "value" in value:
+        yield value
+    for _, inner in _inner(value, ""):
+        yield from secret_values(inner)
+
+
+def masked(value: Any) -> None:
+    """Put a mask in the place of each secret or reference to one, at any depth."""
+    if isinstance(value, dict):
+        if value.get("valueState") in (TOKEN, PLAIN):
+            value["value"], value["valueState"] = MASK, TOKEN
+        for name in SECRET_NAMES.intersection(value):
+            value[name] = None
+    for _, inner in _inner(value, ""):
+        masked(inner)
+
+
 def plain_secrets(value: Any, path: str = "") -> Iterator[str]:
     """Where ``value`` holds a secret as it is, which no plan and no log may keep."""
     if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from graphkit.engine.change import Change, Desired, Reading
 from graphkit.resources.intune import BY_KIND
 from graphkit.resources.intune_policies import IntunePolicies
+from graphkit.resources.secrets import MASK, masked, secret_values
 
 BLOCK, AUDIT = "_block", "_audit"
 SINCE = "lastModifiedDateTime"
@@ -21,6 +23,14 @@ class SettingsCatalogPolicies(IntunePolicies):
 
     kind = "deviceManagementConfigurationPolicy"
     endpoint = BY_KIND[kind]
+
+    async def told(self, item: Desired, live: dict[str, Any]) -> dict[str, Any]:
+        """Where the wish holds a mask, so does what is compared with it: a secret that is there stays."""
+        if not any(each["value"] == MASK for each in secret_values(item.properties.get("settings"))):
+            return live
+        shown = deepcopy(live)
+        masked(shown)
+        return shown
 
     async def _image(self, item: Desired, reading: Reading) -> Reading:
         found = await super()._image(item, reading)

@@ -20,9 +20,10 @@ from graphkit.resources.group_policies import plain_value
 from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.managed_apps import identifiers
 from graphkit.resources.markers import marker_key, without_marker
+from graphkit.resources.new_groups import described
 from graphkit.resources.secrets import plain_secrets
 from recipes.devices.placeholders import fill, unfilled
-from recipes.devices.published import Found, read_published, targets
+from recipes.devices.published import Found, PublishedSet, read_published, targets
 
 NAME = "devices.policies"
 BELOW = ("apps", "assignments", "definitionValues", "groupAssignments")
@@ -38,7 +39,7 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     seen: dict[tuple[str, str], Desired] = {}
     for source in inputs.sources:
         found = read_published(source, inputs.problems)
-        reader = Reader(inputs.problems, options, bind, found.names.by_id)
+        reader = Reader(inputs.problems, options, bind, found)
         for each in found.policies:
             for wish in reader.wishes(each):
                 first = seen.setdefault((wish.kind, wish.key), wish)
@@ -64,18 +65,18 @@ class Wrapped(InputModel):
 class Reader:
     """Turns published bodies into wishes, and says of each other why it cannot be one."""
 
-    def __init__(
-        self, problems: Problems, options: PlanOptions, bind: Mapping[str, str], names: Mapping[str, str]
-    ) -> None:
+    def __init__(self, problems: Problems, options: PlanOptions, bind: Mapping[str, str], found: PublishedSet) -> None:
         self._problems = problems
         self._options = options
         self._bind = bind
-        self._names = names
+        self._names = found.names.by_id
+        self._groups = found.groups if options.create_groups else {}
 
     def wishes(self, found: Found) -> Iterator[Desired]:
         body, endpoint = found.body, found.endpoint
         origin = Origin(body.file, body.path)
         value = fill({name: item for name, item in body.value.items() if name not in BELOW}, self._bind)
+        self._bind_names(value)
         values = fill(body.value.get("definitionValues") or [], self._bind)
         if checked := self._checked(value, endpoint, origin, values):
             cleaned, version = checked
@@ -83,6 +84,25 @@ class Reader:
             key = marker_key(cleaned[endpoint.name])
             yield self._policy(key, cleaned, endpoint, origin, api)
             yield from self._below(key, found, cleaned, origin, api)
+
+    def _bind_names(self, value: dict[str, Any]) -> None:
+        """What this tenant calls the scope tags, message templates and groups that are named inside the policy."""
+        tags = value.get("roleScopeTagIds")
+        if isinstance(tags, list):
+            value["roleScopeTagIds"] = [self._here(tag) if isinstance(tag, str) else tag for tag in tags]
+        rules = value.get(RULES)
+        for rule in rules if isinstance(rules, list) else ():
+            actions = rule.get("scheduledActionConfigurations") if isinstance(rule, dict) else None
+            for action in actions if isinstance(actions, list) else ():
+                if isinstance(action, dict):
+                    self._bind_notice(action)
+
+    def _bind_notice(self, action: dict[str, Any]) -> None:
+        if isinstance(action.get("notificationTemplateId"), str):
+            action["notificationTemplateId"] = self._here(action["notificationTemplateId"])
+        if isinstance(action.get("notificationMessageCCList"), list):
+            copied = action["notificationMessageCCList"]
+            action["notificationMessageCCList"] = [self._here(str(each)) for each in copied]
 
     def _policy(
         self, key: str, cleaned: dict[str, Any], endpoint: Endpoint, origin: Origin, api: Mapping[str, Any]
@@ -178,6 +198,8 @@ class Reader:
             properties={"include": entries[INCLUDED], "exclude": entries[EXCLUDED], **below},
             rails={"published": True},
         )
+        if groups := described(self._groups, (_name(each) for way in entries.values() for each in way)):
+            wish.rails["groups"] = groups
         if whole:
             wish.properties["mode"] = AUTHORITATIVE
         if filtered and self._options.allow_beta:
@@ -199,6 +221,10 @@ class Reader:
     def _here(self, given: str) -> str:
         known = self._names.get(given.lower(), given)
         return self._bind.get(given) or self._bind.get(known, known)
+
+
+def _name(entry: str | dict[str, str]) -> str:
+    return entry if isinstance(entry, str) else entry["name"]
 
 
 def _needs_beta(paths: list[str]) -> tuple[str, str, str]:

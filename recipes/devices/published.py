@@ -16,7 +16,7 @@ from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 from graphkit.resources.intune import BY_KIND, Endpoint, endpoint_of, segments
 
-BESIDE = ("Groups", "MigrationTable.json")
+BESIDE = ("Groups", "groups", "MigrationTable.json")
 """What exporters lay beside the folders of policies."""
 LEGACY_INTENT = "legacy-intent"
 _CONTEXT = re.compile(r"#deviceManagement/(\w+)|#deviceAppManagement/(\w+)", re.I)
@@ -50,6 +50,8 @@ class Found:
 class PublishedSet:
     policies: list[Found] = field(default_factory=list)
     names: Names = field(default_factory=Names)
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is told of groups, by displayName."""
 
 
 def read_published(source: Source, problems: Problems) -> PublishedSet:
@@ -90,6 +92,8 @@ def _learn(found: PublishedSet, value: Mapping[str, Any]) -> bool:
         return True
     if value.get("@odata.type") == "#microsoft.graph.group" or "securityEnabled" in value:
         found.names.learn(value)
+        if isinstance(value.get("displayName"), str):
+            found.groups[value["displayName"]] = dict(value)
         return True
     return False
 

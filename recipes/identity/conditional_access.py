@@ -8,12 +8,14 @@ from typing import Any
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.bindings import read_bindings
-from graphkit.inputs.document import JsonObject, parse_document
+from graphkit.inputs.document import parse_document
+from graphkit.inputs.layouts import Body
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.conditional_access import ON, incomplete, put, references
+from graphkit.resources.new_groups import described
 from recipes.identity.policy_file import PROMOTE_AFTER_DAYS, Policies
 from recipes.identity.published import PublishedSet, read_published
 
@@ -57,9 +59,12 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
 
 
 def _is_ours(source: Source) -> bool:
-    if source.format != "json":
+    """Our own form? YAML without Graph's type is taken for it, so that its faults are told in its words."""
+    if source.format not in ("json", "yaml"):
         return source.format != "folder"
     value = parse_document(source, Problems())
+    if source.format == "yaml":
+        return not (isinstance(value, dict) and "@odata.type" in value)
     return isinstance(value, dict) and bool({"policies", "named_locations"}.intersection(value))
 
 
@@ -74,6 +79,8 @@ def _ours(inputs: Inputs, options: PlanOptions, bind: Mapping[str, str]) -> Iter
             origin = Origin(source.name, f"policies[{index}]")
             days = document.promote_after_days if policy.promote_after_days is None else policy.promote_after_days
             for wish in check.policy(policy.body(), origin, Binder(bind, {"location": names})):
+                if document.max_impact_pct is not None:
+                    wish.rails["impact"] = {"max_pct": document.max_impact_pct}
                 yield _on_a_ladder(wish, {policy.key, policy.display_name}, days, options)
 
 
@@ -88,10 +95,13 @@ def _published(
             yield from _checker(each, options, problems).location(each.value, Origin(each.file, each.path))
     for each in found.policies:
         for wish in _checker(each, options, problems).policy(each.value, Origin(each.file, each.path), binder):
+            if options.create_groups:
+                names = [name for _, noun, given in references(wish.properties) if noun == "group" for name in given]
+                wish.rails["groups"] = described(found.groups, names)
             yield _on_a_ladder(wish, {wish.key}, PROMOTE_AFTER_DAYS, options)
 
 
-def _checker(each: JsonObject, options: PlanOptions, problems: Problems) -> Checker:
+def _checker(each: Body, options: PlanOptions, problems: Problems) -> Checker:
     """An export that was read through beta says so, and may be written through it."""
     return Checker(problems, beta=options.allow_beta or "/beta/" in str(each.value.get("@odata.context")))
 
@@ -176,6 +186,7 @@ RECIPE = Recipe(
     rails=(
         "the declared break-glass accounts must be excluded in every policy; none declared: blocked",
         "a new policy that is wished on only reports at first; --promote turns it on, after promote_after_days",
+        "more people blocked or prompted by a policy than max_impact_pct need --accept-impact",
         "two live policies of one name, or one that no run made without --adopt: that policy is blocked",
     ),
     essential=True,

@@ -146,6 +146,12 @@ class Policies(InputModel):
         default=PROMOTE_AFTER_DAYS, ge=0, description="days that a policy only reports before --promote may turn it on"
     )
     allow_beta: Flag = Field(default=False, description="true lets this file use what only Graph's beta has")
+    max_impact_pct: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="the share of people that a policy may block or prompt without --accept-impact",
+    )
     named_locations: list[Location] = Field(default_factory=list, description="places, by either ranges or countries")
     policies: list[Policy] = Field(default_factory=list, description="one entry for each policy")
 

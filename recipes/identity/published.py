@@ -10,23 +10,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphkit.inputs.document import JsonObject, read_json_documents
-from graphkit.inputs.layouts import Names, neighbours
+from graphkit.inputs.layouts import Body, Names, neighbours, read_bodies
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 
-BESIDE = ("Groups", "NamedLocations", "MigrationTable.json")
-"""What exporters lay beside the folder ``ConditionalAccess``."""
+BESIDE = ("Groups", "groups", "NamedLocations", "MigrationTable.json")
+"""What exporters lay beside the folder of policies."""
+FOLDERS = ("conditionalaccess", "conditional-access")
+"""How exporters call that folder."""
 
 
 @dataclass(slots=True)
 class PublishedSet:
-    """``names`` maps ids of the source tenant to names; ``beside`` holds locations that stand near what was given."""
+    """``names`` maps ids of the source tenant to names; ``beside`` holds locations that stand near what was given.
 
-    policies: list[JsonObject] = field(default_factory=list)
-    locations: list[JsonObject] = field(default_factory=list)
-    beside: list[JsonObject] = field(default_factory=list)
+    ``groups`` is what is told of groups, by displayName."""
+
+    policies: list[Body] = field(default_factory=list)
+    locations: list[Body] = field(default_factory=list)
+    beside: list[Body] = field(default_factory=list)
     known: Names = field(default_factory=Names)
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -36,17 +40,17 @@ class PublishedSet:
 def read_published(source: Source, problems: Problems) -> PublishedSet:
     """Everything in a file or folder, and what stands beside it for reference."""
     found = PublishedSet()
-    for each in read_json_documents(source, problems):
+    for each in read_bodies(source, problems):
         _sort(found, each, found.locations, problems)
     for neighbour in _neighbours(source, problems):
-        for each in read_json_documents(neighbour, problems):
+        for each in read_bodies(neighbour, problems):
             _sort(found, each, found.beside, problems)
     if not (found.policies or found.locations or problems.total):
         problems.add(source.name, "", "no-policy", "holds no conditional access policy")
     return found
 
 
-def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], problems: Problems) -> None:
+def _sort(found: PublishedSet, each: Body, locations: list[Body], problems: Problems) -> None:
     kind = _kind(each.value)
     if kind == "policy":
         found.policies.append(each)
@@ -58,6 +62,7 @@ def _sort(found: PublishedSet, each: JsonObject, locations: list[JsonObject], pr
         found.known.learn(each.value)
     elif kind == "group":
         found.known.learn(each.value)
+        found.groups[str(each.value.get("displayName"))] = each.value
     elif kind == "table":
         found.known.learn_table(each.value["Objects"])
     else:
@@ -80,5 +85,5 @@ def _neighbours(source: Source, problems: Problems) -> Iterator[Source]:
     if source.path is None:
         return
     folder = source.path if source.format == "folder" else source.path.parent
-    if folder.absolute().name.casefold() == "conditionalaccess":
+    if folder.absolute().name.casefold() in FOLDERS:
         yield from neighbours(source, BESIDE, problems)

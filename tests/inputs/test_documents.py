@@ -171,7 +171,7 @@ def test_a_folder_is_read_to_the_bottom_and_one_bad_file_hides_no_other(source, 
 
 def test_an_empty_folder_is_said(problems, told, tmp_path):
     assert list(read_json_documents(open_source(tmp_path, problems), problems)) == []
-    assert "holds no *.json file" in told()[0]
+    assert "holds no *.json or *.yaml file" in told()[0]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the published data is not here")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bench import Bench, bench, counts
 
 from graphkit.clock import run
@@ -163,6 +164,40 @@ def test_what_runs_from_here_made_is_changed_without_asking_and_what_others_made
     assert simulated("plan", RECIPE, "-i", given, "-o", "json").json["changes"]["update"] == 1
 
 
+# -- layouts -----------------------------------------------------------------------------------------------------------
+
+
+def published(name):
+    users = {"includeUsers": ["All"], "excludeUsers": ["rx1-0001@contoso.example"]}
+    conditions = {"users": users, "applications": {"includeApplications": ["All"]}}
+    grant = {"operator": "OR", "builtInControls": ["mfa"]}
+    return {"displayName": name, "state": REPORT, "conditions": conditions, "grantControls": grant}
+
+
+def test_layouts_found_in_the_wild_are_understood_and_a_bad_file_hides_no_other(simulated, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "rx1-0001@contoso.example")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    files = {
+        "array.json": json.dumps([published("a"), published("b")]),
+        "portal.json": json.dumps({"value": [published("c")]}),
+        "wrapped.json": json.dumps({"policy": published("d")}),
+        "encoded.json": json.dumps(json.dumps(published("e"))),
+        "inner.json": json.dumps({"content": json.dumps(published("f"))}),
+        "graph.yaml": yaml.safe_dump({"@odata.type": "#microsoft.graph.conditionalAccessPolicy", **published("g")}),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "utf16.json").write_text(json.dumps(published("h")), encoding="utf-16")
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    refused = simulated("plan", RECIPE, "-i", folder, "-o", "json")
+    (problem,) = refused.json["error"]["errors"]
+    assert (problem["code"], Path(problem["file"]).name) == ("not-a-graph-body", "broken.json")
+    made = simulated("plan", RECIPE, "-i", folder, "--skip-invalid", "-o", "json", "--full")
+    assert made.code == 0, made.stdout
+    assert sorted(item["key"] for item in made.json["items"] if item["action"] == "create") == list("abcdefgh")
+
+
 # -- the 36 published policies -----------------------------------------------------------------------------------------
 
 
@@ -270,7 +305,9 @@ def test_a_policy_that_is_wished_on_only_reports_until_it_is_promoted_after_its_
         with await plan(here, text) as planned:
             assert note(planned) == ("noop", "awaiting promotion, day 6 of 5")
         with await plan(here, text, promote=("mfa",)) as planned:
-            assert note(planned) == ("update", "promoted after 6 days in report-only")
+            action, told = note(planned)
+            assert (action, told.partition(";")[0]) == ("update", "promoted after 6 days in report-only")
+            assert "who signed in while it reported" in told
             assert await here.apply(planned) == {"done": 1}
         assert live(here, "Ask for MFA")["state"] == "enabled"
         await here.client.clock.sleep(30)
@@ -711,7 +748,7 @@ def test_everything_wrong_in_a_folder_is_told_by_file_and_path(simulated, tmp_pa
         ("a.json", "[1].grantControls.operator", "incomplete"),
         ("b.json", "conditions.surprise", "unknown-property"),
         ("c.json", "", "not-recognised"),
-        ("d.json", "", "malformed-json"),
+        ("d.json", "", "not-a-graph-body"),
     }
 
 

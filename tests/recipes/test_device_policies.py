@@ -341,7 +341,7 @@ def test_groups_of_the_source_tenant_are_found_by_the_names_that_exporters_keep(
     for given in (folder, folder / "DeviceConfigurations"):
         problems = Problems()
         found = read_published(open_source(given, problems), problems)
-        reader = Reader(problems, PlanOptions(), {}, found.names.by_id)
+        reader = Reader(problems, PlanOptions(), {}, found)
         wishes = [wish for each in found.policies for wish in reader.wishes(each)]
         assert [wish.properties["include"] for wish in wishes if wish.kind.endswith(".assignment")] == [["Kiosks"]]
         assert not problems.total

@@ -120,10 +120,10 @@ def test_a_key_planted_in_a_description_is_still_a_planted_key(redaction):
 
 
 def test_a_digest_of_a_name_is_the_digest_of_its_pseudonym(make):
-    from graphkit.resources.conditional_access import group_key
+    from graphkit.resources.new_groups import group_key
 
-    made = make("Night staff", {"uniqueName": group_key("Night staff")})
-    assert made.value(group_key("Night staff")) == group_key(made.value("Night staff"))
+    made = make("Night staff", {"uniqueName": group_key("Night staff", "ca")})
+    assert made.value(group_key("Night staff", "ca")) == group_key(made.value("Night staff"), "ca")
 
 
 def test_a_domain_is_the_same_wherever_it_stands(make):

@@ -4,8 +4,9 @@ import pytest
 
 from graphkit.protocol.schema import schema
 from graphkit.resources.break_glass import BreakGlass, exclude, not_excluded
-from graphkit.resources.conditional_access import group_key, incomplete, put, references
+from graphkit.resources.conditional_access import incomplete, put, references
 from graphkit.resources.named import _telling
+from graphkit.resources.new_groups import group_key
 
 ACCOUNT = BreakGlass("account", "a1", groups=frozenset({"g1", "g2"}))
 GROUP = BreakGlass("group", "g1", is_group=True)
@@ -106,10 +107,10 @@ def test_what_a_policy_lacks_is_known_before_the_service_says_so(changes, places
 
 def test_the_key_of_a_new_group_is_readable_short_and_no_other_names():
     long = "CA005-Global-DataProtection-Office365-AnyPlatform-Unmanaged-RequireAppProtection - Exclude"
-    assert group_key("Staff Ä & guests").startswith("ca.staff-guests.")
-    assert len(group_key(long)) < 64
-    assert group_key(long) != group_key(long + "d")
-    assert group_key(long) == group_key(long)
+    assert group_key("Staff Ä & guests", "ca").startswith("ca.staff-guests.")
+    assert len(group_key(long, "ca")) < 64
+    assert group_key(long, "ca") != group_key(long + "d", "ca")
+    assert group_key(long, "ca") == group_key(long, "ca")
 
 
 def test_a_change_names_what_is_to_go_as_empty_or_by_its_default():

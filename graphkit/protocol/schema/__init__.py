@@ -9,7 +9,7 @@ from __future__ import annotations
 from .check import SchemaProblem, validate
 from .meet import unmet, without_nulls, write
 from .model import ComplexType, EntityType, EnumType, Property, Schema, StructuredType, Version, schema
-from .shape import canonical, clean, equal
+from .shape import arranged, canonical, clean, equal
 
 __all__ = [
     "ComplexType",
@@ -20,6 +20,7 @@ __all__ = [
     "SchemaProblem",
     "StructuredType",
     "Version",
+    "arranged",
     "canonical",
     "clean",
     "equal",

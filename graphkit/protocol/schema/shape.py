@@ -43,6 +43,15 @@ def canonical(body: Mapping[str, Any], type_name: str, version: Version = "v1.0"
     return _canonical_object(known, clean(body, type_name, version), _kind(known, body, type_name))
 
 
+def arranged(body: Mapping[str, Any], type_name: str, version: Version = "v1.0") -> dict[str, Any]:
+    """``clean(body)`` in one order: names are sorted, and so are lists that are sets.
+
+    Nothing is left out, for to name a property as empty is to ask for that.
+    """
+    known = schema(version)
+    return _arranged_object(known, clean(body, type_name, version), _kind(known, body, type_name))
+
+
 def equal(left: Mapping[str, Any], right: Mapping[str, Any], type_name: str, version: Version = "v1.0") -> bool:
     """Do the two bodies mean the same to the service?"""
     return canonical(left, type_name, version) == canonical(right, type_name, version)
@@ -110,6 +119,24 @@ def _says_nothing(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(is_annotation(key) or _says_nothing(item) for key, item in value.items())
     return value is None or value == []
+
+
+# -- one order
+
+
+def _arranged_object(known: Schema, body: Mapping[str, Any], kind: StructuredType) -> dict[str, Any]:
+    return {key: _arranged(known, kind.properties.get(key), body[key]) for key in sorted(body)}
+
+
+def _arranged(known: Schema, found: Property | None, value: Any) -> Any:
+    if isinstance(value, list):
+        items = [_arranged(known, found, item) for item in value]
+        return _as_set(items) if found is not None and found.order_free else items
+    if not isinstance(value, Mapping):
+        return value
+    if found is None or found.type not in known or isinstance(known.type(found.type), EnumType):
+        return {key: _arranged(known, None, value[key]) for key in sorted(value)}
+    return _arranged_object(known, value, _kind(known, value, found.type))
 
 
 # -- one form
