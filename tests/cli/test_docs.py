@@ -51,7 +51,7 @@ def test_every_error_code_is_listed_with_its_exit_code():
 
 def test_codes_of_single_items_are_the_ones_that_the_engine_uses():
     engine = Path(import_module("graphkit.engine").__file__).parent
-    source = "".join(path.read_text(encoding="utf-8") for path in engine.glob("*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in engine.rglob("*.py"))
     text = (DOCS / "errors.md").read_text(encoding="utf-8")
     for code in re.findall(r"(?m)^\| `([a-z-]+)` \| [^\d]", text.partition("## Codes of single items")[2]):
         assert f'"{code}"' in source, code
