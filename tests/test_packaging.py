@@ -60,3 +60,9 @@ def test_every_recipe_has_its_page_and_its_starter_file(name):
     assert found.template in dict(recipe.template_of(found))
     assert found.permissions
     assert found.models or found.columns
+
+
+def test_the_readme_names_every_recipe_and_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs" / "recipes").glob("*.md"):
+        assert f"(docs/recipes/{page.name})" in text, page.name
