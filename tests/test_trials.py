@@ -90,7 +90,7 @@ def test_a_difference_that_never_goes_away_is_noticed(folder, monkeypatch):
 
 def test_a_starter_file_that_asks_for_nothing_proves_nothing(folder, other):
     empty = other(desired=lambda inputs, options: iter(()))
-    assert "nothing is left to plan" in failures(empty, folder)["plans something, and sends no write for it"]
+    assert "an empty list is refused" in failures(empty, folder)["plans something, and sends no write for it"]
 
 
 def test_trials_that_stand_on_a_failure_are_not_tried(folder, other):

@@ -17,14 +17,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 
 from graphkit.engine.brake import Brake
 from graphkit.engine.canary import verify
 from graphkit.engine.change import Change
 from graphkit.engine.course import Breaker, Course
 from graphkit.engine.course import Progress as Progress
-from graphkit.engine.packing import Pack, packs
+from graphkit.engine.packing import Pack, not_alone, opening, packs
 from graphkit.engine.resource import Context, Resource
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.sending import Sender
@@ -90,7 +89,7 @@ class Applier:
 
     async def _in_order(self, course: Course) -> None:
         if self._canary:
-            first = list(islice(self._run.pending(), self._canary))
+            first = opening(self._run.pending(), self._resources, self._canary)
             await self._carry_out(first)
             course.raise_if_stopped()
             await verify(self._run, first, self._resources, self._context.clock)
@@ -110,6 +109,8 @@ class Applier:
         course = self._course
         try:
             ready, skipped = await course.needs.met(pack)
+            if len(ready) < len(pack) and not self._resources[pack[0].kind].divisible(pack):
+                ready, skipped = [], [*skipped, *(not_alone(change) for change in ready if skipped)]
             await course.record(skipped)
             if ready:
                 resource = self._resources[ready[0].kind]

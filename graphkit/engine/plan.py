@@ -141,16 +141,12 @@ class Planner:
 
     async def _compare(self, kind: str) -> None:
         resource = self._resources[kind]
-        for chunk in self._run.wanted_chunks(kind):
-            readings = await resource.read(chunk)
-            await self._add(
-                resource,
-                (
-                    change
-                    for wanted, reading in zip(chunk, readings, strict=True)
-                    for change in self._differences(resource, wanted, reading)
-                ),
-            )
+        for turn in range(resource.turns()):
+            for chunk in self._run.wanted_chunks(kind):
+                items = resource.in_turn(chunk, turn)
+                readings = await resource.read(items)
+                pairs = zip(items, readings, strict=True)
+                await self._add(resource, (line for pair in pairs for line in self._differences(resource, *pair)))
         for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
             await self._add(resource, some)
 

@@ -96,10 +96,10 @@ class Context:
     object_ids: dict[tuple[str, str], str] = field(default_factory=dict)
     created: dict[tuple[str, str], float] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    remarks: list[str] = field(default_factory=list)
     orgs: Orgs = field(default_factory=Orgs)
     domain: str = ""
     sizes: Sizes = field(default_factory=Sizes)
-    remarks: list[str] = field(default_factory=list)
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -131,6 +131,10 @@ class Resource:
     """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
+    leads_to: ClassVar[tuple[str, ...]] = ()
+    """Kinds of which ``expand`` wishes something away, for descriptions: the kind itself only stands in the plan."""
+    swaps: ClassVar[bool] = False
+    """One write may both give and take, all or nothing. An undo keeps such lines together, in reverse order."""
     privileged: ClassVar[str] = ""
     """Why every write of this kind needs ``--allow-privileged``: "gives an application a credential"."""
 
@@ -149,6 +153,14 @@ class Resource:
         """Put ids into ``item.properties``; report what cannot be resolved."""
         return []
 
+    def turns(self) -> int:
+        """How often the wishes are gone through when comparing, so that what others need comes first in the plan."""
+        return 1
+
+    def in_turn(self, items: Sequence[Desired], turn: int) -> Sequence[Desired]:
+        """Those of ``items`` whose turn it is, from 0; each has one. Asked after all kinds are resolved."""
+        return items
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """One reading per item, in their order. Never raises for a single object: that one is ``unknown``."""
         raise NotImplementedError(self.kind)
@@ -158,11 +170,16 @@ class Resource:
         raise NotImplementedError(self.kind)
 
     def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself."""
+        """The same for an object that is to be gone. ``before`` is what brings it back: by default the wish itself.
+
+        ``rails["note"]`` of the wish says to the reader of the plan why it goes.
+        """
         there = reading.value is not None
         action = Action.REMOVE if there else Action.NOOP
         before = dict(wanted.properties) if there else None
-        return [Change(kind=self.kind, key=wanted.key, action=action, before=before, origin=wanted.origin)]
+        note = str(wanted.rails.get("note", "")) if there else ""
+        line = Change(kind=self.kind, key=wanted.key, action=action, before=before, note=note, origin=wanted.origin)
+        return [replace(line, needs=wanted.needs)]
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
         """Removals that an authoritative input implies. Only from lists that were read to their end."""
@@ -191,6 +208,10 @@ class Resource:
     def pack_key(self, change: Change) -> str:
         """Neighbours in the plan with the same key and action may share one write."""
         return change.key
+
+    def divisible(self, pack: Sequence[Change]) -> bool:
+        """May some of a pack be written without the others? One that was refused is halved to find what is bad."""
+        return True
 
     def pack_size(self, change: Change) -> int:
         """How many like this one fit into one write."""
@@ -318,7 +339,7 @@ def touched(change: Change, context: Context, privileged: str = "") -> Touch:
     A group or team that is still to be made is ``group:<key>``.
     """
     before, after = change.before or {}, change.after or {}
-    image = {**before, **after}
+    image = {**before, **after} if before else after
     own = change.kind in ("user", "group") and image.get("id")
     user = image.get("userId") or (own if change.kind == "user" else None) or image.get("user")
     enabled = after.get("accountEnabled")

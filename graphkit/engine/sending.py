@@ -9,7 +9,7 @@ from itertools import chain, repeat
 
 from graphkit.engine.change import Action, Change, Reading, Result, Status
 from graphkit.engine.course import Course
-from graphkit.engine.packing import Ended, Pack
+from graphkit.engine.packing import Ended, Pack, not_alone
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.errors import GraphkitError, OutcomeUnknown, ServiceError
 from graphkit.protocol.budget import WriteBudget
@@ -83,6 +83,9 @@ class Sender:
                 )
             else:
                 go.append(change)
+        if go and any(result.status is Status.FAILED for _, result in ended) and not resource.divisible(pack):
+            ended += [not_alone(change) for change in go]
+            go = []
         await self._course.record(ended)
         return go
 
@@ -168,7 +171,7 @@ class Sender:
             await self._course.record(ended)
             if not rest:
                 return
-        if len(pack) == 1 or response.status in REFUSED_WHOLE:
+        if len(pack) == 1 or not resource.divisible(pack) or response.status in REFUSED_WHOLE:
             await self._course.record([(change, _refused(response)) for change in rest])
         elif len(rest) < len(pack):
             await self._send(resource, rest, Tries())

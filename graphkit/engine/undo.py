@@ -125,9 +125,7 @@ class UndoPlanner:
             gone = line.action is Action.DELETE or (change.action is Action.CREATE and _is_absent(reading))
             if gone and line.kind in self._containers:
                 self._deleted[line.kind, line.key] = (line.kind, line.key)
-        self._context.snapshot.put(
-            _STAGED, ((_place(line, resource.rank, seq), line.line()) for seq, line in lines.items())
-        )
+        self._context.snapshot.put(_STAGED, ((_place(line, resource, seq), line.line()) for seq, line in lines.items()))
 
     def _going_along(self, resource: Resource, change: Change) -> Change | None:
         """The noop of what vanishes with its container; ``before`` without ``after`` says that it came with the run."""
@@ -164,11 +162,16 @@ class UndoPlanner:
         staged = (Change.parse(line, 0) for _, line in self._context.snapshot.each(_STAGED))
         for chunk in chunked(staged):
             self._run.stage([as_desired(line) for line in chunk if line.action in (Action.CREATE, Action.UPDATE)])
-            for kind, some in groupby(chunk, key=lambda line: line.kind):
+            for (kind, *_), some in groupby(chunk, key=self._at_once):
                 fit = [self._needs.settle(line) for line in some]
                 lines = await judged(self._rails, self._resources[kind], fit)
                 self._run.add_changes(lines)
                 self._forecast.add(lines)
+
+    def _at_once(self, line: Change) -> tuple[str, str]:
+        """Neighbours with the same are judged together; what one needs of another has to be in the run before."""
+        resource = self._resources[line.kind]
+        return line.kind, resource.pack_key(line) if resource.swaps and line.action.writes else line.action
 
     def _irreversible(self) -> Iterator[str]:
         count = sum(change.action.writes and change.undo is Undo.IRREVERSIBLE for change in self._run.changes())
@@ -193,12 +196,16 @@ def _blocked(change: Change, why: str) -> Change:
     return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
 
 
-def _place(line: Change, rank: int, seq: int) -> str:
+def _place(line: Change, resource: Resource, seq: int) -> str:
     """A text by which the lines of the plan sort. Whatever is left alone stands first, for others may need it gone."""
+    rank = resource.rank
     if line.action is Action.BLOCKED:
         return f"_ {line.kind} {seq:012}"
+    if resource.swaps and line.action.writes:
+        return f"b{9999 - rank:04} {line.kind} {10**12 - seq:012}"
     if line.action in _COMING:
-        return f"a{rank:04} {line.kind} {seq:012}"
+        # What comes back out of a recycle bin went last: the rest may need it.
+        return f"a{line.action is not Action.CREATE:d}{rank:04} {line.kind} {seq:012}"
     if line.action.writes:
         return f"b{9999 - rank:04} {line.kind} {seq:012}"
     return f"c{rank:04} {line.kind} {seq:012}"

@@ -98,4 +98,6 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is PydanticUndefined or value in (None, "", (), []) or isinstance(value, BaseModel):
         return ""
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -19,7 +19,7 @@ from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
 from graphkit.protocol import quota
 from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, template_of
-from graphkit.resources import ResourceTable
+from graphkit.resources import ResourceTable, resource_class
 
 RAILS = (
     "at most 10,000 changes (--max-changes)",
@@ -132,20 +132,26 @@ def sample_of(recipe: Recipe) -> dict[str, Desired]:
         inputs = Inputs([source for source in opened if source], problems)
         for wish in recipe.desired(inputs, EVERYTHING_ALLOWED):
             found.setdefault(wish.kind, wish)
+            for kind in resource_class(wish.kind).leads_to:
+                # What only the tenant can spell out; that it is wished away is all that is known of it here.
+                found.setdefault(kind, Desired(kind=kind, key="", origin=wish.origin, absent=True))
         problems.raise_if_any()
     return found
 
 
 def _cost(resource: Resource, wish: Desired) -> Writes:
     made = Change(kind=wish.kind, key=wish.key, action=Action.CREATE, after=wish.properties, origin=wish.origin)
+    if wish.absent:
+        made = Change(kind=wish.kind, key=wish.key, action=Action.REMOVE, before=wish.properties, origin=wish.origin)
+    size = resource.pack_size(made) if wish.absent else resource.pack_limit
     routes = list(resource.routes(made))
     bucket, single = _slowest(routes, 1000)
     return Writes(
         kind=wish.kind,
         first=" ".join(routes[0]) if routes else "",
-        per_write=resource.pack_limit,
+        per_write=size,
         bucket=bucket,
-        seconds_full=_slowest(routes, math.ceil(1000 / resource.pack_limit))[1],
+        seconds_full=_slowest(routes, math.ceil(1000 / size))[1],
         seconds_single=single,
         undo=str(resource.undo),
     )

@@ -54,7 +54,7 @@ async def undo(
             options or PlanOptions(),
             org=before["options"]["org"],
             as_of=before["options"]["as_of"],
-            break_glass=session.settings.break_glass,
+            break_glass=tuple(dict.fromkeys((*before["options"]["break_glass"], *session.settings.break_glass))),
             protected=session.settings.protected,
         )
         target = out or new_name(runs_dir, f"undo-{recipe.name}", session.clock.now())

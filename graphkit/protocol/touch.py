@@ -203,5 +203,7 @@ def _bound(body: dict[str, Any], name: str) -> Iterator[str]:
 def _referred(body: dict[str, Any]) -> Iterator[str]:
     """The id at the end of a reference: ``.../users/{id}``, ``.../directoryObjects('{id}')``."""
     link = body.get("@odata.id")
-    if isinstance(link, str) and (parts := segments(link)):
-        yield parts[-1].lower()
+    if isinstance(link, str) and link:
+        # Twenty to a request, so that the whole address is not taken apart: it is its end that counts.
+        end = link.partition("?")[0].rstrip("/").rpartition("/")[2]
+        yield unquote(end.rpartition("(")[2].rstrip(")").strip("'")).lower()

@@ -36,15 +36,23 @@ RESOURCES: Mapping[str, str] = {
     "deviceConfiguration": "graphkit.resources.device_configurations:DeviceConfigurations",
     "deviceManagementConfigurationPolicy": "graphkit.resources.settings_catalog:SettingsCatalogPolicies",
     "group": "graphkit.resources.groups:Groups",
-    "groupPolicyConfiguration.values": "graphkit.resources.group_policies:GroupPolicyValues",
+    "group.handover": "graphkit.resources.handovers:Handovers",
     "group.license": "graphkit.resources.group_licenses:GroupLicenses",
     "group.member": "graphkit.resources.members:Members",
     "group.owner": "graphkit.resources.owners:Owners",
+    "group.reference": "graphkit.resources.group_references:GroupReferences",
     "groupLifecyclePolicy": "graphkit.resources.group_expiry:GroupExpiry",
+    "groupPolicyConfiguration.values": "graphkit.resources.group_policies:GroupPolicyValues",
     "groupSetting": "graphkit.resources.group_settings:GroupSettings",
     "guest": "graphkit.resources.guests:Guests",
     "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
+    "leaver": "graphkit.resources.leavers:Leavers",
+    "license.reclaim": "graphkit.resources.reclaim:Reclaims",
+    "license.reclaim.person": "graphkit.resources.reclaim:ReclaimedPeople",
+    "license.scope": "graphkit.resources.license_errors:LicenseScopes",
+    "managedDevice.retirement": "graphkit.resources.retirements:Retirements",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",
+    "mover": "graphkit.resources.movers:Movers",
     "namedLocation": "graphkit.resources.named_locations:NamedLocations",
     "roleScopeTag": "graphkit.resources.scope_tags:ScopeTags",
     "scheduled": "graphkit.resources.scheduled:Scheduled",
@@ -53,8 +61,16 @@ RESOURCES: Mapping[str, str] = {
     "team.archived": "graphkit.resources.archiving:ArchivedTeams",
     "team.member": "graphkit.resources.team_members:TeamMembers",
     "team.review": "graphkit.resources.team_review:TeamReviews",
+    "user": "graphkit.resources.accounts:Accounts",
+    "user.deletion": "graphkit.resources.accounts:Deletions",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
+    "user.licenseError": "graphkit.resources.license_errors:LicenseErrors",
+    "user.location": "graphkit.resources.user_locations:UserLocations",
+    "user.manager": "graphkit.resources.managers:Managers",
+    "user.profile": "graphkit.resources.profiles:Profiles",
+    "user.sessions": "graphkit.resources.sessions:Sessions",
     "windowsQualityUpdateProfile": "graphkit.resources.quality_updates:QualityUpdateProfiles",
+    "workforce": "graphkit.resources.workforce:Workforces",
 }
 
 
@@ -66,10 +82,14 @@ class ResourceTable(dict[str, Resource]):
         self._context = context
 
     def __missing__(self, kind: str) -> Resource:
-        module, name = RESOURCES[kind].split(":")
-        resource: Resource = getattr(importlib.import_module(module), name)(self._context)
-        self[kind] = resource
+        self[kind] = resource = resource_class(kind)(self._context)
         return resource
+
+
+def resource_class(kind: str) -> type[Resource]:
+    module, name = RESOURCES[kind].split(":")
+    found: type[Resource] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def known_kinds() -> Iterable[str]:

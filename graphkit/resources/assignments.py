@@ -153,6 +153,10 @@ class PolicyAssignments(Resource):
         whole = after.get("mode") == AUTHORITATIVE
         return reading.known and live == (_in_order(own) if whole else _merged(own, live))
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """A set is written whole, also where it becomes smaller: all of it must be as it was."""
+        return self.before_image(reading) == change.before
+
     def left_as_written(self, change: Change, reading: Reading) -> bool:
         """Nothing more and nothing less: a target that somebody added since is not to go with ours."""
         live = (reading.value or {}).get("targets") or []

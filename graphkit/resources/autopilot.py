@@ -12,7 +12,20 @@ from typing import Any
 
 import msgspec
 
-from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, present, unknown
+from graphkit.engine.change import (
+    ABSENT,
+    EFFECTIVE,
+    PENDING,
+    Action,
+    Change,
+    Desired,
+    Pace,
+    Reading,
+    Undo,
+    Verdict,
+    present,
+    unknown,
+)
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import AuthError, GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
@@ -42,6 +55,9 @@ class AutopilotDevices(Resource):
     pack_limit = CHUNK
     visibility_s = 120.0
     in_flight = 4
+    pace = Pace.LATER
+    undo = Undo.IRREVERSIBLE
+    """A registration can be deleted only once it is listed, much later; and its import goes on telling of it."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -150,6 +166,13 @@ class AutopilotDevices(Resource):
             body = response.json() if response.body else {}
             await self._poll([str(each["id"]) for each in body.get("value", ())])
         return _registered(self._states.get(change.key, {}))
+
+    async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
+        """An imported device is listed a while after its import is over."""
+        ids = [self.context.object_ids.get((self.kind, change.key), "") for change in changes]
+        readings = await read_each(self.context.client, [f"{DEVICES}/{segment(each)}" for each in ids if each])
+        listed = {each: bool(reading.value) for each, reading in zip(filter(None, ids), readings, strict=True)}
+        return [EFFECTIVE if listed.get(each) else PENDING for each in ids]
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         """What is under way is waited for, so that it is neither taken for absent nor sent again."""

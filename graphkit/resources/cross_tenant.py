@@ -36,7 +36,7 @@ class _Settings(Resource):
     """``properties``: the settings of ``ACCESS`` and ``inboundTrust`` as Graph has them."""
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = dict(wanted.properties)
+        after = {name: wanted.properties[name] for name in (*ACCESS, TRUST) if name in wanted.properties}
         before = self.before_image(reading)
         action = Action.CREATE
         if before is not None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,17 +18,23 @@ from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
 from graphkit.resources.license_effects import effects_on_groups
 from graphkit.resources.reading import read_each
+from graphkit.resources.service_plans import obstacle
 from graphkit.resources.skus import Skus
+
+STAGED = "group.license.set"
 
 
 class GroupLicenses(Resource):
     """``properties``: group (key of a ``group``), sku (part number or id), disabledPlans (names or ids).
 
-    The key is ``<group>/<sku>``. ``resolve`` adds skuId and turns disabledPlans into sorted ids.
+    The key is ``<group>/<sku>``. ``resolve`` adds skuId and turns disabledPlans into sorted ids. What an add-on needs
+    has to come from the same group (https://learn.microsoft.com/entra/fundamentals/licensing-groups-resolve-problems).
     """
 
     kind = "group.license"
     rank = 1
+    # An add-on and what it needs are taken in one write.
+    pack_limit = 20
     visibility_s = 120.0
     pace = Pace.LATER
 
@@ -44,7 +51,15 @@ class GroupLicenses(Resource):
             message = self._skus.resolve(item.properties)
             if message:
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
+        self._stage([item for item in items if "skuId" in item.properties and not item.absent])
         return problems
+
+    def _stage(self, items: Sequence[Desired]) -> None:
+        sets = dict(self.context.snapshot.get(STAGED, sorted({item.properties["group"] for item in items})))
+        for item in items:
+            licence = {name: item.properties[name] for name in ("skuId", "disabledPlans")}
+            sets.setdefault(item.properties["group"], []).append(licence)
+        self.context.snapshot.put(STAGED, sets.items())
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         # A group that this run has just made holds no licence yet, and replicas may not even show it.
@@ -63,7 +78,20 @@ class GroupLicenses(Resource):
         ask = [group for group in ids if ids[group]]
         paths = [f"/groups/{segment(ids[group])}?$select=id,assignedLicenses" for group in ask]
         found = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
+        staged = self.context.snapshot.get(STAGED, sorted(ids))
+        for item in items:
+            group = found.get(item.properties["group"], ABSENT)
+            item.rails["why"] = self._obstacle(item, group, staged.get(item.properties["group"], ()))
         return [_of_sku(found.get(item.properties["group"], ABSENT), item.properties["skuId"]) for item in items]
+
+    def _obstacle(self, item: Desired, group: Reading, wanted: Sequence[dict[str, Any]]) -> str:
+        """Why the group cannot give this licence beside the others that it gives."""
+        held = {str(each["skuId"]).lower(): each for each in (group.value or {}).get("assignedLicenses") or ()}
+        after = {**held, **{each["skuId"].lower(): each for each in wanted}}
+        alone = self._skus.plans_on(each for each in wanted if each["skuId"] == item.properties.get("skuId"))
+        why = obstacle(self._skus.plans_on(held.values()), self._skus.plans_on(after.values()), alone)
+        advice = "what it needs has to come from the same group: name it among the addons of that SKU's pool"
+        return f"{why}; {advice}" if "Dependency" in why else why
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         after = {name: wanted.properties[name] for name in ("group", "sku", "skuId", "disabledPlans")}
@@ -72,6 +100,8 @@ class GroupLicenses(Resource):
         if before is not None and before["disabledPlans"] == after["disabledPlans"]:
             action = Action.NOOP
         needs = (("group", wanted.properties["group"]),)
+        if action.writes and (why := wanted.rails.get("why", "")):
+            return [Change(kind=self.kind, key=wanted.key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
         return [
             Change(
                 kind=self.kind,
@@ -90,14 +120,16 @@ class GroupLicenses(Resource):
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/groups/{id}/assignLicense")]
 
+    def pack_key(self, change: Change) -> str:
+        return str((change.after or change.before or {})["group"])
+
     def request(self, pack: Sequence[Change]) -> Request:
-        (change,) = pack
-        after = change.after or {}
-        properties = after or change.before or {}
-        group = self.context.object_id("group", properties["group"])
+        given = [change.after for change in pack if change.after]
+        taken = [change.before for change in pack if change.before and not change.after]
+        group = self.context.object_id("group", (given or taken)[0]["group"])
         body = {
-            "addLicenses": [{name: after[name] for name in ("skuId", "disabledPlans")}] if after else [],
-            "removeLicenses": [] if after else [properties["skuId"]],
+            "addLicenses": [{name: each[name] for name in ("skuId", "disabledPlans")} for each in given],
+            "removeLicenses": [each["skuId"] for each in taken],
         }
         return Request(
             method="POST",

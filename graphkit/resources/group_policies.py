@@ -80,6 +80,10 @@ class GroupPolicyValues(Resource):
     def settled(self, change: Change, reading: Reading) -> bool:
         return reading.known and all(each.action is Action.NOOP for each in self.diff(as_desired(change), reading))
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """The set as a whole, whatever is done to it."""
+        return self.before_image(reading) == change.before
+
     def inverse(self, change: Change, object_id: str) -> Change:
         """The settings as they were, as a whole."""
         after = {**(change.after or {}), "values": _without_ids(change.before), "mode": AUTHORITATIVE}

@@ -61,6 +61,10 @@ class ManagedApps(Resource):
         )
         return [line]
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """The set as a whole, whatever is done to it."""
+        return self.before_image(reading) == change.before
+
     def inverse(self, change: Change, object_id: str) -> Change:
         """The set as it was, as a whole."""
         before = {"apps": (change.before or {}).get("apps", [])}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -22,27 +22,32 @@ from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.resources.license_effects import effects_on_members
-from graphkit.resources.skus import Skus
+from graphkit.resources.people import People
+from graphkit.resources.seats import over_org_caps
+from graphkit.resources.skus import Sku, Skus
 from graphkit.resources.users import Users
 
 PAGE = 999
+JOINS = "group.member.joins"
 WORTH_A_LINE = 200
 """People from whom on the two ways to license them are told apart in a plan."""
 
 
 class Members(Resource):
-    """``properties``: group (key of a ``group``), user (userPrincipalName or id). ``resolve`` adds userId.
+    """``properties``: group (key of a ``group``), user (userPrincipalName or id), or in its place person (employee id,
+    key of a ``user`` that the same plan may make). ``resolve`` adds userId.
 
     The key is ``<group>/<user>``. ``rails`` of the group may hold ``cap`` (members allowed, those already there
-    included), ``sku`` (whose seats the members take) and ``authoritative`` (members not wanted are removed); those of
-    the member ``signs_in`` (leave out disabled accounts).
+    included), ``sku`` and ``addons`` (whose seats the members take), ``org`` (whose cap in the registry counts) and
+    ``authoritative`` (members not wanted are removed); those of the member ``signs_in`` (leave out disabled accounts).
+    Whoever moves from one group to another is removed once they have been added.
     """
 
     kind = "group.member"
     rank = 1
     pack_limit = 20
     visibility_s = 120.0
-    goes_with = frozenset({"group"})
+    goes_with = frozenset({"group", "user"})
     # Where the group gives licences.
     pace = Pace.PERHAPS_LATER
     # The service itself refuses to add a member twice, and that answer is read back.
@@ -51,31 +56,71 @@ class Members(Resource):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._users = Users(context)
+        self._people = People(context)
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
+        self._moves = False
 
     async def gather(self, view: PlanView) -> None:
+        self._moves = any(group.rails.get("authoritative") for group in view.wanted("group"))
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
-        found, problems = await self._users.resolve(items)
-        for item, user in found:
+        found, problems = await self._users.resolve([item for item in items if "person" not in item.properties])
+        for item, user in [*found, *await self._known([item for item in items if "person" in item.properties])]:
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
             if item.rails.get("signs_in") and user.get("accountEnabled") is False:
                 item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
-        self.context.snapshot.put("group.member.wanted", ((_pair(item), 1) for item in items if not item.absent))
+        self.context.snapshot.put("group.member.wanted", ((self._pair(item), 1) for item in items if not item.absent))
+        if self._moves:
+            self._note_joins(
+                item for item in items if not (item.absent or item.blocked) and "userId" in item.properties
+            )
         return problems
 
+    async def _known(self, items: Sequence[Desired]) -> list[tuple[Desired, dict[str, Any]]]:
+        """People by employee id, those who have an account already; the others get it before."""
+        readings = await self._people.find([item.properties["person"] for item in items])
+        found = []
+        for item in items:
+            reading = readings[item.properties["person"]]
+            if reading.value:
+                item.properties["userId"] = reading.value["id"]
+                found.append((item, reading.value))
+            elif not reading.known:
+                item.blocked = item.blocked or reading.why
+        return found
+
+    def _note_joins(self, items: Iterable[Desired]) -> None:
+        """Which groups somebody is to be in, by their id: before a removal those adds are carried out."""
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        for item in items:
+            keys[item.properties["userId"]].append(item.key)
+        known = self.context.snapshot.get(JOINS, list(keys))
+        self.context.snapshot.put(JOINS, ((user, [*known.get(user, ()), *mine]) for user, mine in keys.items()))
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        for group in sorted({item.properties["group"] for item in items}):
+        """Who was seen in a group already need not be looked for in its list."""
+        pairs = [self._pair(item) for item in items]
+        before = self.context.snapshot.get(self.kind, pairs)
+        for group in sorted(
+            {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in before}
+        ):
             await self._list(group)
-        pairs = [_pair(item) for item in items]
         seen = self.context.snapshot.get(self.kind, pairs)
         return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
 
+    def _user_id(self, properties: Mapping[str, Any]) -> str:
+        """Empty as long as the account is still to be made."""
+        return str(properties.get("userId") or self.context.object_ids.get(("user", properties.get("person", "")), ""))
+
+    def _pair(self, item: Desired) -> str:
+        user_id = self._user_id(item.properties)
+        return f"{item.properties['group']}/{user_id}" if user_id else item.key
+
     def _reading(self, item: Desired, there: bool) -> Reading:
         if there:
-            return present({"id": item.properties["userId"]})
+            return present({"id": self._user_id(item.properties)})
         why = self._unread.get(item.properties["group"])
         return unknown(why) if why else ABSENT
 
@@ -104,9 +149,11 @@ class Members(Resource):
         snapshot.mark_complete(self.kind, group)
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = {name: wanted.properties[name] for name in ("group", "user", "userId")}
+        names = ("group", "user", "person", "userId")
+        after = {name: wanted.properties[name] for name in names if name in wanted.properties}
         action = Action.ADD if reading.value is None else Action.NOOP
-        needs = (("group", after["group"]),)
+        people = [("user", after["person"])] if "userId" not in after else []
+        needs = (("group", after["group"]), *people, *wanted.needs)
         yield Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
@@ -119,11 +166,13 @@ class Members(Resource):
     def _unwanted(self, group: Desired) -> Iterator[Change]:
         pairs = [pair for pair, _ in self.context.snapshot.each(self.kind, f"{group.key}/")]
         wanted = self.context.snapshot.get("group.member.wanted", pairs)
-        for pair in pairs:
-            if pair not in wanted:
-                user_id = pair.rsplit("/", 1)[1]
-                before = {"group": group.key, "user": user_id, "userId": user_id}
-                yield Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+        leaving = {pair: pair.rsplit("/", 1)[1] for pair in pairs if pair not in wanted}
+        joins = self.context.snapshot.get(JOINS, list(leaving.values()))
+        for pair, user_id in leaving.items():
+            before = {"group": group.key, "user": user_id, "userId": user_id}
+            line = Change(kind=self.kind, key=pair, action=Action.REMOVE, before=before, origin=group.origin)
+            line.needs = tuple((self.kind, key) for key in joins.get(user_id, ()))
+            yield line
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences by group against licences one by one: twenty people to a write, or one."""
@@ -143,7 +192,7 @@ class Members(Resource):
         )
 
     async def guard(self, view: PlanView) -> list[str]:
-        groups = {group.key: group for group in view.wanted("group")}
+        groups = {group.key: group for kind in ("group", "group.reference") for group in view.wanted(kind)}
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
@@ -181,14 +230,20 @@ class Members(Resource):
         skus = Skus(self.context)
         await skus.load()
 
-        def demand() -> Iterator[tuple[str, Origin]]:
-            for wanted in view.wanted(self.kind):
-                group = groups.get(wanted.properties["group"])
-                sku = skus.find(group.rails.get("sku", "")) if group else None
-                if sku and not wanted.absent and sku.sku_id not in wanted.rails.get("holds", ()):
-                    yield sku.part_number, wanted.origin
+        gives = {key: list(_given(group, skus)) for key, group in groups.items()}
 
-        return skus.shortages(demand)
+        def taken() -> Iterator[tuple[str, str, Origin]]:
+            for wanted in view.wanted(self.kind):
+                key, holds = wanted.properties["group"], wanted.rails.get("holds", ())
+                for sku in () if wanted.absent else gives.get(key, ()):
+                    if sku.sku_id not in holds:
+                        yield str(groups[key].rails.get("org", "")), sku.part_number, wanted.origin
+
+        reasons = skus.shortages(lambda: ((sku, origin) for _, sku, origin in taken()))
+        if self.context.orgs:
+            more = Counter((org, sku) for org, sku, _ in taken())
+            reasons += await over_org_caps(self.context, skus, more)
+        return reasons
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         if change.action is Action.REMOVE:
@@ -198,11 +253,14 @@ class Members(Resource):
     def pack_key(self, change: Change) -> str:
         return change.key if change.action is Action.REMOVE else f"add {change.key.rsplit('/', 1)[0]}"
 
+    def pack_size(self, change: Change) -> int:
+        return 1 if change.action is Action.REMOVE else self.pack_limit
+
     def request(self, pack: Sequence[Change]) -> Request:
         properties = [change.after or change.before or {} for change in pack]
         group_id = self.context.object_id("group", properties[0]["group"])
         if pack[0].action is Action.REMOVE:
-            member = segment(properties[0]["userId"])
+            member = segment(self._user_id(properties[0]))
             return Request(
                 method="DELETE",
                 path=f"/groups/{segment(group_id)}/members/{member}/$ref",
@@ -213,16 +271,22 @@ class Members(Resource):
         return Request(
             method="PATCH",
             path=f"/groups/{segment(group_id)}",
-            body=msgspec.json.encode({"members@odata.bind": [root + each["userId"] for each in properties]}),
+            body=msgspec.json.encode({"members@odata.bind": [root + self._user_id(each) for each in properties]}),
             idempotency=Idempotency.CONVERGENT,
             commutative=True,
         )
 
     async def identify(self, change: Change, response: Response) -> str:
-        return str((change.after or change.before or {})["userId"])
+        return self._user_id(change.after or change.before or {})
 
     async def effective(self, changes: Sequence[Change]) -> Sequence[Verdict]:
-        return await effects_on_members(self.context, changes)
+        return await effects_on_members(self.context, [self._with_ids(change) for change in changes])
+
+    def _with_ids(self, change: Change) -> Change:
+        """Of people whose accounts were made on the way the ids are known by now."""
+        image = change.after or change.before or {}
+        known = {**image, "userId": self._user_id(image)}
+        return replace(change, after=known) if change.after else replace(change, before=known)
 
     async def look(self, pack: Sequence[Change]) -> Sequence[Reading]:
         (group,) = {(change.after or change.before or {})["group"] for change in pack}
@@ -244,8 +308,11 @@ class Looks:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def _pair(item: Desired) -> str:
-    return f"{item.properties['group']}/{item.properties['userId']}" if "userId" in item.properties else item.key
+def _given(group: Desired, skus: Skus) -> Iterator[Sku]:
+    """The SKUs that a group hands to its members."""
+    for name in (group.rails.get("sku", ""), *group.rails.get("addons", ())):
+        if sku := skus.find(name):
+            yield sku
 
 
 def _group_of(key: str) -> str:

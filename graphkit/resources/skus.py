@@ -23,6 +23,8 @@ class Sku:
     free: int | None
     plans: Mapping[str, str]
     """Service plans: lower-case name and id, each to the id."""
+    names: Mapping[str, str]
+    """Service plans: lower-case id to name."""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Sku:
@@ -34,11 +36,18 @@ class Sku:
             bought = int(prepaid["enabled"]) + int(prepaid.get("warning") or 0)
             free = max(0, bought - int(raw.get("consumedUnits") or 0))
         plans: dict[str, str] = {}
+        names: dict[str, str] = {}
         for plan in raw.get("servicePlans") or ():
             plans[str(plan["servicePlanId"]).lower()] = plans[str(plan["servicePlanName"]).lower()] = plan[
                 "servicePlanId"
             ]
-        return cls(str(raw["skuId"]), str(raw["skuPartNumber"]), free, plans)
+            names[str(plan["servicePlanId"]).lower()] = str(plan["servicePlanName"])
+        return cls(str(raw["skuId"]), str(raw["skuPartNumber"]), free, plans, names)
+
+    def plans_on(self, disabled: Iterable[str] = ()) -> set[str]:
+        """The names of the service plans that are left with these (ids) turned off."""
+        off = {plan.lower() for plan in disabled}
+        return {name for plan, name in self.names.items() if plan not in off}
 
     def plan_ids(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """(ids, sorted; names that this SKU does not have)."""
@@ -83,8 +92,20 @@ class Skus:
         properties["disabledPlans"] = plans
         return f"disabled_plans: {sku.part_number} has no plan {', '.join(missing)}" if missing else ""
 
-    def shortages(self, demand: Callable[[], Iterable[tuple[str, Origin]]]) -> list[str]:
+    def plans_on(self, held: Iterable[Mapping[str, Any]]) -> set[str]:
+        """The names of the service plans that these licences (skuId, disabledPlans) turn on, all together."""
+        found: set[str] = set()
+        for license_ in held:
+            sku = self.find(str(license_.get("skuId")))
+            found |= sku.plans_on(license_.get("disabledPlans") or ()) if sku else set()
+        return found
+
+    def shortages(
+        self, demand: Callable[[], Iterable[tuple[str, Origin]]], freed: Mapping[str, int] | None = None
+    ) -> list[str]:
         """A reason for each SKU that has fewer free units than a plan takes.
+
+        ``freed`` counts the seats that the plan itself frees, by part number, each before the add that takes it.
 
         ``demand`` gives a (SKU, input row) pair for each seat taken; it is walked again where seats are short, to name
         all the rows: who would go without is not ours to choose.
@@ -93,9 +114,11 @@ class Skus:
         reasons = []
         for name, count in sorted(needed.items()):
             sku = self.find(name)
-            if sku and sku.free is not None and count > sku.free:
+            own = (freed or {}).get(name, 0)
+            if sku and sku.free is not None and count > sku.free + own:
                 rows = rows_shown(origin for each, origin in demand() if each == name)
-                short = f"{count:,} seats needed, {sku.free:,} free (CountViolation)"
+                also = f" and {own:,} freed by the plan in time" if own else ""
+                short = f"{count:,} seats needed, {sku.free:,} free{also} (CountViolation)"
                 reasons.append(f"{sku.part_number}: {short}; asked for by {rows}")
         return reasons
 

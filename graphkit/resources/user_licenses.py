@@ -20,33 +20,47 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
+from graphkit.resources.license_sets import HOLDING, TAKES, LicenseSets, holding
 from graphkit.resources.members import WORTH_A_LINE, Members
 from graphkit.resources.reading import read_each
+from graphkit.resources.seats import Freed, over_org_caps
 from graphkit.resources.skus import Skus
+from graphkit.resources.user_locations import WANTED as LOCATED
 from graphkit.resources.users import Users
 
 SELECT = "id,assignedLicenses,licenseAssignmentStates"
 IDENTITY = ("user", "userId", "sku", "skuId")
-HOLDING = ("Active", "ActiveWithError")
-"""States of an assignment that has given the licence (resources/licenseassignmentstate.md)."""
+__all__ = ["HOLDING", "UserLicenses"]
 
 
 class UserLicenses(Resource):
     """``properties``: user (userPrincipalName), sku (part number or id), disabledPlans (names or ids).
 
     The key is ``<user>/<part number>``. ``resolve`` adds userId and skuId, puts the part number into sku, and turns
-    disabledPlans into sorted ids. What it saw travels in ``rails``: held (of this SKU, or None) and located (has a
-    usageLocation); without them all is read anew.
+    disabledPlans into sorted ids. What it saw travels in ``rails``: held (of this SKU, or None); without it all is read
+    anew. ``rails`` may hold ``org``, whose cap in the registry counts.
+
+    Removals free seats for those who come after: who only loses licences comes first in a plan, then who swaps them,
+    and an add that needs a freed seat waits for the removal.
     """
 
     kind = "user.license"
+    # After the user's location.
+    rank = 1
     # More than any user holds: in practice all the licences of a user are one write.
     pack_limit = 100
+    swaps = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._users = Users(context, also=("licenseAssignmentStates",))
         self._skus = Skus(context)
+        self._sets = LicenseSets(context, self._skus)
+        self._freed = Freed()
+        self._takes = False
+        self._turn = TAKES
+        self._capped: dict[str, tuple[str, str]] = {}
+        """Organisation and SKU of lines that count against a cap, by key."""
 
     async def gather(self, view: PlanView) -> None:
         await self._skus.load()
@@ -58,10 +72,15 @@ class UserLicenses(Resource):
             if message := self._skus.resolve(item.properties):
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
         sound = [(item, user) for item, user in found if "skuId" in item.properties]
+        located = self.context.snapshot.get(LOCATED, [item.properties["userId"] for item, _ in sound])
+        staged = []
         for item, user in sound:
+            self._takes = self._takes or item.absent
             item.properties["sku"] = self._skus.name_of(item.properties["skuId"])
             item.rails["held"] = _held(user, item.properties["skuId"])
-            item.rails["located"] = bool(user.get("usageLocation"))
+            there = bool(user.get("usageLocation")) or item.properties["userId"] in located
+            staged.append((item, user, item.blocked or _obstacle(item, located=there)))
+        self._sets.stage(staged)
         return problems + self._wanted_twice([item for item, _ in sound])
 
     def _wanted_twice(self, items: Sequence[Desired]) -> list[InputProblem]:
@@ -83,7 +102,21 @@ class UserLicenses(Resource):
         self.context.snapshot.put("user.license.wanted", seen.items())
         return problems
 
+    def turns(self) -> int:
+        return 3 if self._takes else 1
+
+    def in_turn(self, items: Sequence[Desired], turn: int) -> Sequence[Desired]:
+        if turn != self._turn:
+            self._turn = turn
+            self._freed.next_turn()
+        if not self._takes:
+            return items
+        return [item for item, own in zip(items, self._sets.turns(items), strict=True) if own == turn]
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
+        planned = [item for item in items if "held" in item.rails]
+        for item, why in zip(planned, self._sets.obstacles(planned) if planned else (), strict=True):
+            item.rails["why"] = why
         ask = sorted({item.properties["userId"] for item in items if "held" not in item.rails})
         paths = [f"/users/{segment(user)}?$select={SELECT}" for user in ask]
         users = dict(zip(ask, await read_each(self.context.client, paths), strict=True))
@@ -91,30 +124,50 @@ class UserLicenses(Resource):
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         after = {name: wanted.properties[name] for name in (*IDENTITY, "disabledPlans")}
-        key = f"{after['user'].lower()}/{after['sku']}"
-        before = self.before_image(reading)
-        action = Action.ADD
-        if before is not None:
+        line = Change(kind=self.kind, key=_key(wanted), action=Action.ADD, after=after, origin=wanted.origin)
+        line.before = self.before_image(reading)
+        if line.before is not None:
             exact = wanted.properties.get("exact")
-            merged = sorted({*([] if exact else before["disabledPlans"]), *after["disabledPlans"]})
-            action = Action.NOOP if merged == before["disabledPlans"] else Action.UPDATE
+            merged = sorted({*([] if exact else line.before["disabledPlans"]), *after["disabledPlans"]})
+            line.action = Action.NOOP if merged == line.before["disabledPlans"] else Action.UPDATE
             after["disabledPlans"] = merged
             after.update({"exact": True} if exact else {})
-        why = _obstacle(wanted, before) if action.writes else ""
-        if why:
-            return [Change(kind=self.kind, key=key, action=Action.BLOCKED, note=why, origin=wanted.origin)]
-        return [Change(kind=self.kind, key=key, action=action, before=before, after=after, origin=wanted.origin)]
+        if line.action.writes and (why := wanted.rails.get("why", "")):
+            return [_blocked(line, why)]
+        if line.action is Action.ADD:
+            line.needs = (*wanted.needs, *self._seat_for(line))
+            self._count(wanted, line)
+        return [line]
+
+    def _seat_for(self, line: Change) -> Iterator[tuple[str, str]]:
+        """Where the user is to get a location first, that; and the removal that frees the seat, if it takes one."""
+        properties = line.after or {}
+        if self.context.snapshot.get(LOCATED, [properties["userId"]]):
+            yield ("user.location", properties["user"].lower())
+        sku = self._skus.find(properties["skuId"])
+        if sku and (key := self._freed.take(sku.part_number, sku.free)):
+            yield (self.kind, key)
+
+    def _count(self, wanted: Desired, line: Change) -> None:
+        org, sku = str(wanted.rails.get("org", "")), wanted.properties["sku"]
+        if self.context.orgs.cap(org, sku) is not None:
+            self._capped[line.key] = (org, sku)
 
     def removal(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         """Only what was given directly can be taken directly; the plans that are off come back as they were."""
         for line in super().removal(wanted, reading):
-            line.key = f"{wanted.properties['user'].lower()}/{wanted.properties['sku']}"
+            line.key = _key(wanted)
             if line.before is not None and reading.value:
-                if reading.value.get("inherited"):
-                    line.action, line.before = Action.BLOCKED, None
-                    line.note = f"{wanted.properties['user']} holds it through a group: take them out of that group"
-                else:
-                    line.before["disabledPlans"] = reading.value["disabledPlans"]
+                line.before["disabledPlans"] = reading.value.get("disabledPlans", [])
+                if reading.value.get("also"):
+                    # It is held through a group besides, so that no seat comes free.
+                    line.before["also"] = True
+                if why := wanted.rails.get("why", ""):
+                    yield _blocked(line, why)
+                    continue
+                if not line.before.get("also"):
+                    self._freed.give(wanted.properties["sku"], line.key)
+                self._count(wanted, line)
             yield line
 
     def left_as_written(self, change: Change, reading: Reading) -> bool:
@@ -144,19 +197,30 @@ class UserLicenses(Resource):
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
+        freed: Counter[str] = Counter()
+        more: Counter[tuple[str, str]] = Counter()
+        for change in view.changes(self.kind):
+            if change.action is Action.ADD and any(kind == self.kind for kind, _ in change.needs):
+                freed[(change.after or {})["sku"]] += 1
+            if change.key in self._capped:
+                more[self._capped[change.key]] += {Action.ADD: 1, Action.REMOVE: -1}.get(change.action, 0)
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for change in view.changes(self.kind):
                 if change.action is Action.ADD and change.after:
                     yield change.after["sku"], change.origin
 
-        return self._skus.shortages(demand)
+        return [*self._skus.shortages(demand, freed), *await over_org_caps(self.context, self._skus, more)]
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/users/{id}/assignLicense")]
 
     def pack_key(self, change: Change) -> str:
         return change.key.rsplit("/", 1)[0]
+
+    def divisible(self, pack: Sequence[Change]) -> bool:
+        """A swap in parts could take what is not given back (https://learn.microsoft.com/graph/api/user-assignlicense)."""
+        return len({change.action is Action.REMOVE for change in pack}) == 1
 
     def request(self, pack: Sequence[Change]) -> Request:
         licences = [change.after for change in pack if change.after]
@@ -192,35 +256,42 @@ def _reading(item: Desired, users: dict[str, Reading]) -> Reading:
 def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:
     """How a user holds a SKU: directly (disabledPlans, sorted), else through groups (inherited besides), else None.
 
-    A plan that a group gives stays on whatever a direct licence says, so only the direct one can be changed here.
+    A plan that a group gives stays on whatever a direct licence says, so only the direct one can be changed here;
+    ``also`` says that there is a group besides.
     """
-    states = user.get("licenseAssignmentStates")
-    if states is None:
-        # Not every tenant tells the source of a licence; then it counts as direct.
-        states = user.get("assignedLicenses") or []
-    mine = [
-        state
-        for state in states
-        if str(state.get("skuId")).lower() == sku_id.lower() and state.get("state", "Active") in HOLDING
-    ]
+    mine = [state for state in holding(user) if str(state.get("skuId")).lower() == sku_id.lower()]
     direct = [state for state in mine if not state.get("assignedByGroup")]
     if not mine:
         return None
     off = set.intersection(*(set(state.get("disabledPlans") or ()) for state in direct or mine))
-    return {"disabledPlans": sorted(off), **({} if direct else {"inherited": True})}
+    found: dict[str, Any] = {"disabledPlans": sorted(off)}
+    if len(direct) < len(mine):
+        found["also" if direct else "inherited"] = True
+    return found
 
 
-def _obstacle(wanted: Desired, before: dict[str, Any] | None) -> str:
+def _key(wanted: Desired) -> str:
+    return f"{wanted.properties['user'].lower()}/{wanted.properties['sku']}"
+
+
+def _blocked(line: Change, why: str) -> Change:
+    return Change(kind=line.kind, key=line.key, action=Action.BLOCKED, note=why, origin=line.origin)
+
+
+def _obstacle(wanted: Desired, *, located: bool) -> str:
     """Why this one licence cannot be written, and what to do about it."""
-    user, sku = wanted.properties["user"], wanted.properties["sku"]
-    if before and before.get("inherited"):
+    user, sku, held = wanted.properties["user"], wanted.properties["sku"], wanted.rails["held"]
+    if wanted.absent:
+        inherited = bool(held and held.get("inherited"))
+        return f"{user} holds {sku} through a group: take them out of that group" if inherited else ""
+    if held and held.get("inherited") and not set(wanted.properties["disabledPlans"]) <= set(held["disabledPlans"]):
         return (
             f"{user} holds {sku} through a group, whose plans a direct licence cannot turn off: "
             "set disabled_plans on that group's licence"
         )
-    if not wanted.rails.get("located", True):
+    if held is None and not located:
         return (
             f"{user} has no usageLocation, without which no licence can be assigned: "
-            "set the user's two-letter country code (GB, for example), then plan again"
+            "give the two-letter country code (GB, for example) in usage_location, or set it, then plan again"
         )
     return ""

@@ -94,6 +94,8 @@ class Facts:
 
     async def by_id(self, touch: Touch) -> Touch:
         """The same with ids in place of the names of users, as far as they lead to somebody."""
+        if not any("@" in user for user in touch.users):
+            return touch
         names = sorted({user for user in touch.users if "@" in user} - self._ids.keys())
         readings = await read_each(self._context.client, [f"/users/{segment(name)}?$select=id" for name in names])
         for name, reading in zip(names, readings, strict=True):

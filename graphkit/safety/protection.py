@@ -36,14 +36,22 @@ class Protection:
         self._facts = facts
         self._names: dict[str, str] = {}
         self._denied = False
+        self._ordinary: set[tuple[str, ...]] = set()
 
     async def judge(self, changes: Sequence[tuple[Change, Touch]]) -> Mapping[int, str]:
         await self._learn_names(touch for _, touch in changes)
         found = {}
         for index, (_, touch) in enumerate(changes):
+            if self._is_plain(touch):
+                continue
             if why := await self.why_not(touch):
                 found[index] = why
         return found
+
+    def _is_plain(self, touch: Touch) -> bool:
+        """Nothing but somebody who joins a group that was looked at before: a million rows may be that."""
+        special = touch.harm or touch.privileged or touch.rule or touch.account
+        return not special and (not touch.groups or touch.groups in self._ordinary)
 
     async def reasons(self, view: PlanView) -> Iterable[str]:
         return ()
@@ -107,12 +115,14 @@ class Protection:
             return f"writes the account of {self._shown(held)}, who holds a directory role: {ALLOW}"
         return _untold(holders, "whether it concerns a group or an account with a directory role")
 
-    async def _is_powerful(self, groups: Iterable[str]) -> str:
+    async def _is_powerful(self, groups: tuple[str, ...]) -> str:
         powerful = await self._facts.powerful()
         if powerful.why:
             return f"whether its group may hold directory roles could not be read: {powerful.why}"
         names = {key: str(each.get("displayName") or key) for each in powerful.items for key in keys_of(each)}
         name = next((names[group] for group in groups if group in names), "")
+        if not name:
+            self._ordinary.add(groups)
         return f"{name} is a group that may hold directory roles: {ALLOW}" if name else ""
 
     async def _holders(self) -> Holders:

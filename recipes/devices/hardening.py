@@ -247,4 +247,5 @@ RECIPE = Recipe(
     desired=desired,
     template="hardening.yaml",
     models=(Policies,),
+    trial=PlanOptions(accept_impact=True),
 )

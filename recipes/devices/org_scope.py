@@ -103,4 +103,5 @@ RECIPE = Recipe(
     desired=desired,
     template="org_scope.csv",
     models=(Scope,),
+    trial=PlanOptions(allow_beta=True),
 )

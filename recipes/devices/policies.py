@@ -17,7 +17,7 @@ from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.assignments import EVERYBODY, EXCLUDED, FILTER_ID, FILTER_TYPE, INCLUDED
 from graphkit.resources.compliance import RULES, actions_in
 from graphkit.resources.group_policies import plain_value
-from graphkit.resources.intune import Endpoint
+from graphkit.resources.intune import AUTHORITATIVE, Endpoint
 from graphkit.resources.managed_apps import identifiers
 from graphkit.resources.markers import marker_key, without_marker
 from graphkit.resources.secrets import plain_secrets
@@ -165,8 +165,9 @@ class Reader:
         for target in targets(found):
             way = EXCLUDED if str(target.get("@odata.type")).endswith("exclusionGroupAssignmentTarget") else INCLUDED
             entries[way].append(self._entry(target))
-        whole = self._options.mode == "authoritative"
-        if not (entries[INCLUDED] or entries[EXCLUDED] or (whole and found.body.assignments is not None)):
+        whole = self._options.mode == AUTHORITATIVE
+        told = found.body.assignments is not None or "assignments" in found.body.value
+        if not (entries[INCLUDED] or entries[EXCLUDED] or (whole and told)):
             return
         filtered = any(isinstance(each, dict) for each in entries[INCLUDED])
         place = f"{origin.place}.assignments".lstrip(".")
@@ -178,7 +179,7 @@ class Reader:
             rails={"published": True},
         )
         if whole:
-            wish.properties["mode"] = "authoritative"
+            wish.properties["mode"] = AUTHORITATIVE
         if filtered and self._options.allow_beta:
             wish.properties["api"] = "beta"
         elif filtered:

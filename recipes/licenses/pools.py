@@ -40,6 +40,9 @@ class Pool(InputModel):
     sku: str = Field(description="skuPartNumber or skuId")
     cap: int = Field(ge=0, description="members allowed, present ones included")
     group: str = Field(default="", description="displayName of the group; default '<org> <sku>'")
+    addons: list[str] = Field(
+        default_factory=list, description="further SKUs that the same group gives: add-ons sit with what they need"
+    )
     disabled_plans: list[str] = Field(default_factory=list, description="service plans to leave out, by name or id")
     members_from: str | MatchedCsv | Rule = Field(description="CSV file with a column upn; {csv, match}; or {filter}")
 
@@ -78,7 +81,13 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
 
 
 def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
-    rails: dict[str, object] = {"org": pool.org, "cap": pool.cap, "sku": pool.sku, "authoritative": authoritative}
+    rails: dict[str, object] = {
+        "org": pool.org,
+        "cap": pool.cap,
+        "sku": pool.sku,
+        "addons": pool.addons,
+        "authoritative": authoritative,
+    }
     if isinstance(pool.members_from, Rule):
         rails["filter"] = pool.members_from.filter
     yield Desired(
@@ -94,13 +103,14 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         },
         rails=rails,
     )
-    yield Desired(
-        kind="group.license",
-        key=f"{pool.key}/{pool.sku}",
-        origin=origin,
-        properties={"group": pool.key, "sku": pool.sku, "disabledPlans": pool.disabled_plans},
-        rails={"org": pool.org},
-    )
+    for sku, off in ((pool.sku, pool.disabled_plans), *((addon, []) for addon in pool.addons)):
+        yield Desired(
+            kind="group.license",
+            key=f"{pool.key}/{sku}",
+            origin=origin,
+            properties={"group": pool.key, "sku": sku, "disabledPlans": off},
+            rails={"org": pool.org},
+        )
 
 
 def _members(inputs: Inputs, source: Source, pool: Pool) -> Iterator[Desired]:
@@ -130,5 +140,8 @@ RECIPE = Recipe(
     rails=(
         "a pool over its cap: blocked, with the row that is too many",
         "seats of a SKU that the whole plan needs and the tenant does not have: blocked",
+        "an organisation over its cap in the registry: blocked",
+        "an add-on whose prerequisite the same group does not give: that licence alone is blocked",
+        "whoever moves from one pool to another is added there before they are removed here",
     ),
 )

@@ -78,6 +78,15 @@ def test_after_a_lost_answer_the_import_is_found_and_not_sent_again(tmp_path, fa
     run(check(), virtual=True)
 
 
+def test_waiting_for_the_effect_waits_until_the_devices_are_listed(simulated, tmp_path):
+    path = tmp_path / "devices.csv"
+    path.write_text(file(row(1), row(2)), encoding="utf-8")
+    done = simulated("apply", "devices.autopilot", "-i", path, "--yes", "--wait", "effective", "-o", "json")
+    assert (done.code, done.json["effective"]["yes"]) == (0, 2)
+    listed = simulated("graph", "get", "/deviceManagement/windowsAutopilotDeviceIdentities", "-o", "json")
+    assert len(listed.json["value"]) == 2
+
+
 def test_many_devices_are_imported_in_chunks(tmp_path):
     rows = [f"S{number:04},,{hashed(1)},RX1," for number in range(450)]
 

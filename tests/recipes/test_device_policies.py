@@ -374,6 +374,9 @@ def test_assignments_are_merged_by_default_and_replaced_when_asked(tmp_path):
             assert await here.apply(planned) == {"done": 1, "already": 1}
         assert {each["target"].get("groupId") for each in live(here)["assignments"]} == {kiosks, None}
         assert await status(here, other, mode="authoritative") == "empty"
+        assert await status(here, ring(assignments=[])) == "empty"
+        assert await applied(here, ring(assignments=[]), mode="authoritative") == {"done": 1, "already": 1}
+        assert live(here)["assignments"] == []
 
     on_tenant(tmp_path, check)
 

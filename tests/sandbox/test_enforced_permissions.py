@@ -92,7 +92,7 @@ def tenant_at_once():
     """Served, without the waits that only cost time here."""
     wall = RealClock()
     seed = Seed(organisations=1, users=60)
-    waits = {"replication_s": 0, "licensing_s": 0, "team_window_s": 0, "team_s": 0}
+    waits = {"replication_s": 0, "licensing_s": 0, "team_window_s": 0, "team_s": 0, "intune_s": 0}
     tenant = SimulatedTenant(wall, seed=seed, throttling=False, **waits)
     with served(tenant) as address:
         yield tenant, address

@@ -25,7 +25,11 @@ _NAMES = (
 """What names an object for people, the best first."""
 UNNAMED = "unnamed"
 GUID_LENGTH = 36
-_APART = ("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId")
+_APART = (
+    *("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId"),
+    *("version", "deviceId", "azureActiveDirectoryDeviceId", "roleScopeTagIds", "membershipRuleProcessingStatus"),
+)
+"""What the service makes up: ids of its own, numbers in the order of making, how far it has come."""
 
 
 class Difference(NamedTuple):

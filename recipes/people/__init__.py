@@ -1,0 +1,1 @@
+"""People: who joins, who moves and who leaves, from one file."""
