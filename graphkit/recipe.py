@@ -150,8 +150,9 @@ class Inputs:
         staged = self._staged(source, name, model, frozenset(match))
         if staged is not None:
             table, parted = staged
+            validate, known = model.__pydantic_validator__.validate_python, self._known
             for row in parted.of(match):
-                yield _origin(table, row), model.model_validate(row.given, context=self._known)
+                yield _origin(table, row), validate(row.given, context=known)
 
     def _staged(
         self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]

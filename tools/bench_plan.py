@@ -152,8 +152,6 @@ async def _plan(folder: Path, recipe: str, source: str, snapshot: Snapshot, coun
     problems = Problems()
     given = open_source(str(folder / source), problems)
     assert given is not None
-    for kind in ("group.member", "group.member.wanted", "user.license.wanted"):
-        snapshot.forget(kind)
     try:
         with RunFile.create(path, {"recipe": recipe}) as run:
             context = Context(GraphClient(chain, cloud=CLOUDS["global"], clock=clock), clock, snapshot, options)
@@ -179,6 +177,8 @@ def main(count: int, rounds: int) -> None:
         snapshot = snapshot_of(count)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(rounds):
+            for kind in ("group.member", "group.member.wanted", "user.license.wanted"):
+                snapshot.forget(kind)
             jobs["reading into SQLite"].append(cpu(lambda: into_sqlite(folder)))
             jobs["licenses.pools"].append(cpu(lambda: plan(folder, "licenses.pools", "pools.yaml", snapshot, count)))
             jobs["licenses.assign"].append(cpu(lambda: plan(folder, "licenses.assign", "staff.csv", snapshot, count)))

@@ -145,14 +145,8 @@ class Planner:
             for chunk in self._run.wanted_chunks(kind):
                 items = resource.in_turn(chunk, turn)
                 readings = await resource.read(items)
-                await self._add(
-                    resource,
-                    (
-                        change
-                        for wanted, reading in zip(items, readings, strict=True)
-                        for change in self._differences(resource, wanted, reading)
-                    ),
-                )
+                pairs = zip(items, readings, strict=True)
+                await self._add(resource, (line for pair in pairs for line in self._differences(resource, *pair)))
         for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
             await self._add(resource, some)
 
