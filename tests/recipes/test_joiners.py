@@ -1,5 +1,7 @@
 """people.joiners, through the command line."""
 
+import json
+
 import pytest
 from staff import PAGE, Office, employee, lines, row
 
@@ -70,6 +72,23 @@ def test_the_password_is_nowhere_but_in_the_request(office, tenant, monkeypatch)
         kept = path.read_bytes()
         assert not [word for word in sent if word.encode() in kept], path
     assert not [word for word in sent if word in result.stdout + result.stderr]
+
+
+@pytest.mark.parametrize("fault", [{"action": "commit-then", "status": 504}, {"action": "answer", "status": 504}])
+def test_a_create_whose_answer_was_lost_is_looked_for_and_repeated_with_another_password(office, monkeypatch, fault):
+    from graphkit.resources import accounts
+
+    made = []
+    monkeypatch.setattr(accounts, "new_password", lambda real=accounts.new_password: made.append(real()) or made[-1])
+    rules = office.folder / "faults.json"
+    rule = {"method": "POST", "path": "/users", "times": 1, **fault}
+    rules.write_text(json.dumps({"rules": [rule]}), encoding="utf-8")
+    assert office.simulated("sim", "faults", "load", rules).code == 0
+    result = office.apply([row("90001")])
+    assert (result.code, result.json["outcomes"]["done"]) == (0, 1)
+    found = office.graph("/users?$filter=startsWith(userPrincipalName,'alex.example')&$select=id")["value"]
+    assert len(found) == 1
+    assert len(set(made)) == len(made)
 
 
 def test_who_starts_later_is_disabled_until_then_and_not_enabled_again_much_later(office):
