@@ -170,6 +170,12 @@ class UserLicenses(Resource):
                 self._count(wanted, line)
             yield line
 
+    def unchanged(self, change: Change, reading: Reading) -> bool:
+        """What is taken is given back with exactly the plans that were off, so these must be as the plan saw them."""
+        if change.action is not Action.REMOVE or reading.value is None:
+            return super().unchanged(change, reading)
+        return bool(reading.value["disabledPlans"] == (change.before or {}).get("disabledPlans"))
+
     def left_as_written(self, change: Change, reading: Reading) -> bool:
         """With exactly these plans turned off; the merge of a wish with what is there would hide a difference."""
         return self.settled(_exactly(change), reading)

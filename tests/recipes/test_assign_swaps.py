@@ -77,6 +77,28 @@ def test_a_swap_is_one_write_and_so_is_its_undo(simulated, tenant, give, held, r
     assert (there.path, back.path) == (there.path, there.path)
 
 
+def test_a_canary_of_one_does_not_begin_a_swap_by_half(simulated, tenant, give, held, rows):
+    give(1, F3)
+    path = rows(f"{upn(1)},SPE_F1,RX1,Remove", f"{upn(1)},SPE_E3,RX1,Add", f"{upn(2)},EMS,RX1,Add")
+    assert apply(simulated, path, "--canary", "1").json["outcomes"]["done"] == 3
+    assert len(tenant.log()) == 2
+    assert (held(1), held(2)) == ({E3: []}, {EMS: []})
+
+
+def test_who_was_changed_since_the_plan_loses_nothing(simulated, tenant, give, held, rows, tmp_path):
+    give(1, F3, EMS)
+    path = rows(f"{upn(1)},SPE_F1,RX1,Remove", f"{upn(1)},SPE_E3,RX1,Add")
+    run = tmp_path / "a.run"
+    assert simulated("plan", "licenses.assign", "-i", path, "--out", run, "-o", "none").code == 0
+    with tenant.changed() as here:
+        user = here.state.get("users", here.seed.id_of("user", upn(1)))
+        off = [PLANS["TEAMS1"].id]
+        set_states(here, user, [state_of(F3, None, off, 0.0), state_of(EMS, None, (), 0.0)])
+    applied = simulated("apply", run, "--yes", "-o", "json")
+    assert applied.code == 3
+    assert held(1) == {F3: off, EMS: []}
+
+
 def test_seats_that_a_plan_frees_are_taken_once_they_are_free(simulated, tenant, give, held, rows, tmp_path):
     tenant.seed(users=60, licensed=0, skus=SKUS, seats={"SPE_E3": 2})
     give(8, E3)
