@@ -8,6 +8,7 @@ licensing-groups-resolve-problems. Neither is complete: what they do not name is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 ONE_OF: tuple[frozenset[str], ...] = (
     frozenset(
@@ -97,8 +98,11 @@ def obstacle(before: Iterable[str], after: Iterable[str], alone: Iterable[str] |
 
     What was wrong before is no news. With ``alone``, only what these plans take part in counts.
     """
-    was, will = list(before), list(after)
-    mine = None if alone is None else set(alone)
+    return _obstacle(frozenset(before), frozenset(after), None if alone is None else frozenset(alone))
+
+
+@lru_cache(maxsize=1024)  # a plan for a million people knows but a few sets of licences
+def _obstacle(was: frozenset[str], will: frozenset[str], mine: frozenset[str] | None) -> str:
     known = set(clashes(was))
     for pair in clashes(will):
         if pair not in known and (mine is None or not mine.isdisjoint(pair)):

@@ -78,7 +78,8 @@ class UserLicenses(Resource):
             self._takes = self._takes or item.absent
             item.properties["sku"] = self._skus.name_of(item.properties["skuId"])
             item.rails["held"] = _held(user, item.properties["skuId"])
-            there = bool(user.get("usageLocation")) or item.properties["userId"] in located
+            item.rails["locate"] = item.properties["userId"] in located
+            there = bool(user.get("usageLocation")) or item.rails["locate"]
             staged.append((item, user, item.blocked or _obstacle(item, located=there)))
         self._sets.stage(staged)
         return problems + self._wanted_twice([item for item, _ in sound])
@@ -135,14 +136,14 @@ class UserLicenses(Resource):
         if line.action.writes and (why := wanted.rails.get("why", "")):
             return [_blocked(line, why)]
         if line.action is Action.ADD:
-            line.needs = (*wanted.needs, *self._seat_for(line))
+            line.needs = (*wanted.needs, *self._seat_for(line, locate=wanted.rails.get("locate", False)))
             self._count(wanted, line)
         return [line]
 
-    def _seat_for(self, line: Change) -> Iterator[tuple[str, str]]:
+    def _seat_for(self, line: Change, *, locate: bool) -> Iterator[tuple[str, str]]:
         """Where the user is to get a location first, that; and the removal that frees the seat, if it takes one."""
         properties = line.after or {}
-        if self.context.snapshot.get(LOCATED, [properties["userId"]]):
+        if locate:
             yield ("user.location", properties["user"].lower())
         sku = self._skus.find(properties["skuId"])
         if sku and (key := self._freed.take(sku.part_number, sku.free)):
