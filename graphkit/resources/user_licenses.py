@@ -187,9 +187,14 @@ class UserLicenses(Resource):
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences one by one against a group for each product, into which twenty people go with one write."""
-        adds = [key for key, action in view.actions(self.kind) if action is Action.ADD]
-        products = Counter(key.rpartition("/")[2] for key in adds)
-        people = len({key.rpartition("/")[0] for key in adds})
+        products: Counter[str] = Counter()
+        people, last = 0, ""
+        for key, action in view.actions(self.kind):  # all of one user stand together
+            if action is Action.ADD:
+                user, _, product = key.rpartition("/")
+                products[product] += 1
+                people += user != last
+                last = user
         if people < WORTH_A_LINE:
             return None
         return Alternative(

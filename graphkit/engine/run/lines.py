@@ -62,8 +62,8 @@ class Lines(Store):
         yield from self._chunks("(? = '' OR kind = ?)", (kind, kind))
 
     def actions(self, kind: str) -> Iterator[tuple[str, Action]]:
-        """(key, action) of the plan lines of one kind, in no order: what is enough to count by is had for less."""
-        for key, action in self._db.execute("SELECT key, action FROM change WHERE kind = ?", (kind,)):
+        """(key, action) of the plan lines of one kind, by key: what is enough to count by is had for less."""
+        for key, action in self._db.execute("SELECT key, action FROM change WHERE kind = ? ORDER BY key", (kind,)):
             yield key, _ACTIONS[action]
 
     def find_change(self, kind: str, key: str) -> Change | None:
