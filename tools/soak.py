@@ -84,7 +84,9 @@ async def soaked(folder: Path, writes: int, tenant: Far) -> Soaked:
         tenant.ask("faults", [{**rule, **share} for rule in FAULTS])
         summary, legs = await _to_the_end(session, folder / "a.run", _watching(writes, resident))
     outcomes = dict(summary.outcomes)
-    return Soaked(writes, tenant.ask("fired"), legs, outcomes, tenant.ask("seats"), [*resident, round(resident_mb(), 1)])
+    return Soaked(
+        writes, tenant.ask("fired"), legs, outcomes, tenant.ask("seats"), [*resident, round(resident_mb(), 1)]
+    )
 
 
 async def _to_the_end(session: Session, path: Path, observer: Callable[[object], None]) -> tuple[Summary, int]:
