@@ -177,9 +177,15 @@ class Machine(RuleBasedStateMachine):
         self.wanted[pool] = who
         self.authoritative = authoritative
         self.world.want(self.wanted, authoritative=authoritative)
+        if self.broken is None:
+            self.plan()
 
     @precondition(lambda self: self.broken is None)
     @rule()
+    def plan_again(self) -> None:
+        """Others may have changed something since the list was handed in."""
+        self.plan()
+
     def plan(self) -> None:
         log = self.written()
         name = self.new_name("plan")
@@ -255,7 +261,7 @@ class Machine(RuleBasedStateMachine):
         self.members[pool] = self.members[pool] | one if there else self.members[pool] - one
         self.done["foreign changes"] += 1
 
-    @rule(seconds=st.sampled_from([60.0, 3600.0, 5 * 3600.0, DAY_S + 60]))
+    @rule(seconds=st.sampled_from([60.0, 3600.0, 3600.0, 5 * 3600.0, DAY_S + 60]))
     def time_passes(self, seconds: float) -> None:
         tenant = self.world.tenant()
         tenant.state.set_meta("now", self.world.now() + seconds)
