@@ -41,7 +41,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=DAY_OF_WRITING, help="of everything that is left to the dice")
     options.add_argument("--only", action="append", choices=list(PARTS), help="this part; repeatable")
     options.add_argument("--random", type=int, default=200, help="random cases of each sort")
-    options.add_argument("--sample", type=int, help="of the steps and faults of a recipe so many, by the dice; else all")
+    options.add_argument("--sample", type=int, help="so many of the steps and faults of a recipe, by the dice")
     options.add_argument("--soak", type=int, default=SOAK_WRITES, help="writes of the soak")
     given = options.parse_args()
     print(f"seed {given.seed}, begun {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {vars(given)}", flush=True)

@@ -44,7 +44,7 @@ QUARTERS = 4
 
 @dataclass(frozen=True)
 class Soaked:
-    """``outcomes`` as the run counts them, ``seats`` as the tenant does; ``resident`` in MB after each quarter of the writes."""
+    """``outcomes`` as the run counts them, ``seats`` as the tenant does; ``resident`` is MB after each quarter."""
 
     writes: int
     faults: int
@@ -84,7 +84,8 @@ async def soaked(folder: Path, writes: int, tenant: Far) -> Soaked:
         tenant.ask("faults", [{**rule, **share} for rule in FAULTS])
         summary, legs = await _to_the_end(session, folder / "a.run", _watching(writes, resident))
     outcomes = dict(summary.outcomes)
-    return Soaked(writes, tenant.ask("fired"), legs, outcomes, tenant.ask("seats"), [*resident, round(resident_mb(), 1)])
+    resident.append(round(resident_mb(), 1))
+    return Soaked(writes, tenant.ask("fired"), legs, outcomes, tenant.ask("seats"), resident)
 
 
 async def _to_the_end(session: Session, path: Path, observer: Callable[[object], None]) -> tuple[Summary, int]:

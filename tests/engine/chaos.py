@@ -107,7 +107,15 @@ MADE_ID = re.compile(
 )
 SEEDED: dict[str, set[str]] = {}
 """The ids that were there before a recipe was first applied: they are the same in every copy."""
-OF_THE_MOMENT = ("DateTime", "securityIdentifier", "webUrl", "lastUpdated", "lastMembershipUpdated", "version", "@odata.etag")
+OF_THE_MOMENT = (
+    "DateTime",
+    "securityIdentifier",
+    "webUrl",
+    "lastUpdated",
+    "lastMembershipUpdated",
+    "version",
+    "@odata.etag",
+)
 REJECTED = (400, 403, 404, 409, 412, 423)
 FAILED = (500, 502, 503, 504, 509)
 RETRY_AFTER = (None, "0", "0.249", "3", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "40", "86400")
@@ -290,7 +298,6 @@ class World:
             )
         finally:
             tenant.close()
-
 
     def creations(self) -> Counter[str]:
         """How often the tenant made a new object, by the request that asked for it."""

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from chaos import World, settle
@@ -45,17 +46,20 @@ people = st.frozensets(st.sampled_from(PEOPLE), min_size=1)
 pools = st.sampled_from(POOLS)
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
-    """What a plan is going to do to each pool, and what it did."""
+    """What a plan is going to do to each pool, and what it did: only what was not so already."""
 
     name: str
     made: float
     adds: Members
     removes: Members
-    before: Members = field(default_factory=dict)
-    after: Members = field(default_factory=dict)
+    added: Members = field(default_factory=dict)
+    removed: Members = field(default_factory=dict)
     undoes: Run | None = None
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 class Pools(World):
@@ -145,7 +149,7 @@ def begun() -> Path:
 
 
 class Machine(RuleBasedStateMachine):
-    done: Counter[str] = Counter()
+    done: ClassVar[Counter[str]] = Counter()
     """How often each rule was carried out, over all walks."""
 
     def __init__(self) -> None:
@@ -173,9 +177,15 @@ class Machine(RuleBasedStateMachine):
         self.wanted[pool] = who
         self.authoritative = authoritative
         self.world.want(self.wanted, authoritative=authoritative)
+        if self.broken is None:
+            self.plan()
 
     @precondition(lambda self: self.broken is None)
     @rule()
+    def plan_again(self) -> None:
+        """Others may have changed something since the list was handed in."""
+        self.plan()
+
     def plan(self) -> None:
         log = self.written()
         name = self.new_name("plan")
@@ -230,10 +240,8 @@ class Machine(RuleBasedStateMachine):
         planned = self.as_planned(name)
         planned.undoes = chosen
         for pool in POOLS:
-            added = chosen.after[pool] - chosen.before[pool]
-            removed = chosen.before[pool] - chosen.after[pool]
-            assert planned.removes[pool] == added & self.members[pool]
-            assert planned.adds[pool] == removed - self.members[pool]
+            assert planned.removes[pool] == chosen.added[pool] & self.members[pool]
+            assert planned.adds[pool] == chosen.removed[pool] - self.members[pool]
         assert self.written() == log, "planning an undo wrote"
         self.done["undos planned"] += 1
         if summary.writes:
@@ -253,7 +261,7 @@ class Machine(RuleBasedStateMachine):
         self.members[pool] = self.members[pool] | one if there else self.members[pool] - one
         self.done["foreign changes"] += 1
 
-    @rule(seconds=st.sampled_from([60.0, 3600.0, 5 * 3600.0, DAY_S + 60]))
+    @rule(seconds=st.sampled_from([60.0, 3600.0, 3600.0, 5 * 3600.0, DAY_S + 60]))
     def time_passes(self, seconds: float) -> None:
         tenant = self.world.tenant()
         tenant.state.set_meta("now", self.world.now() + seconds)
@@ -302,7 +310,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> Run:
         chosen = data.draw(st.sampled_from(self.planned), label="run")
         self.planned.remove(chosen)
-        chosen.before = dict(self.members)
+        chosen.added = {pool: chosen.adds[pool] - self.members[pool] for pool in POOLS}
+        chosen.removed = {pool: chosen.removes[pool] & self.members[pool] for pool in POOLS}
         return chosen
 
     def too_old(self, chosen: Run) -> bool:
@@ -337,7 +346,6 @@ class Machine(RuleBasedStateMachine):
     def ended(self, chosen: Run) -> None:
         for pool in POOLS:
             self.members[pool] = (self.members[pool] | chosen.adds[pool]) - chosen.removes[pool]
-        chosen.after = dict(self.members)
         self.broken = None
         if chosen.undoes is None:
             self.finished.append(chosen)
