@@ -317,7 +317,8 @@ class World:
 def _tagged(kind, item, tags):
     """Scope tags by name: their ids are numbers, given in the order in which they were made."""
     if kind == "roleScopeTags":
-        return {**item, "id": item["displayName"]}
+        shown = [{**each, "id": ""} for each in item.get("assignments", [])]  # it begins with the tag's
+        return {**item, "id": item["displayName"], "assignments": shown}
     given = item.get("roleScopeTagIds")
     return {**item, "roleScopeTagIds": [tags.get(each, each) for each in given]} if given else item
 
