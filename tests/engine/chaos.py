@@ -274,6 +274,7 @@ class World:
                 if kind not in ("users", "teams", "roleScopeTags")  # a tag's id is a number
             }
 
+            tags = {key: item["displayName"] for key, item in objects.get("roleScopeTags", {}).items()}
             seeded = SEEDED[self.recipe]
 
             def named(text: str) -> str:
@@ -283,7 +284,7 @@ class World:
 
             held = {
                 kind: sorted(
-                    json.dumps(_timeless(json.loads(named(json.dumps(item)))), sort_keys=True)
+                    json.dumps(_timeless(json.loads(named(json.dumps(_tagged(kind, item, tags))))), sort_keys=True)
                     for item in items.values()
                 )
                 for kind, items in objects.items()
@@ -311,6 +312,15 @@ class World:
             )
         finally:
             tenant.close()
+
+
+def _tagged(kind, item, tags):
+    """Scope tags by name: their ids are numbers, given in the order in which they were made."""
+    if kind == "roleScopeTags":
+        shown = [{**each, "id": ""} for each in item.get("assignments", [])]  # it begins with the tag's
+        return {**item, "id": item["displayName"], "assignments": shown}
+    given = item.get("roleScopeTagIds")
+    return {**item, "roleScopeTagIds": [tags.get(each, each) for each in given]} if given else item
 
 
 def _timeless(value):

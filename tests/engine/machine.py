@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -376,7 +377,7 @@ def explore(times: int, number: int) -> Tally:
         walk(times, 50, number)
     except Exception as error:
         tally.different = 1
-        tally.told.append(f"{error!r} {getattr(error, '__notes__', '')}")
+        tally.told.append("".join(traceback.format_exception(error)))
     tally.cases, tally.kills = Machine.done["walks"], Machine.done["kills"]
     tally.told.append(str(dict(Machine.done)))
     return tally
