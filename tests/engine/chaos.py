@@ -275,7 +275,7 @@ class World:
             }
 
             tags = {key: item["displayName"] for key, item in objects.get("roleScopeTags", {}).items()}
-            seeded = SEEDED[self.recipe]
+            seeded = SEEDED.get(self.recipe, set())
 
             def named(text: str) -> str:
                 for key, name in names.items():
@@ -304,7 +304,7 @@ class World:
         """How often the tenant made a new object, by the request that asked for it."""
         tenant = self.tenant()
         try:
-            seeded = SEEDED[self.recipe]
+            seeded = SEEDED.get(self.recipe, set())
             return Counter(
                 MADE_ID.sub(lambda found: found[0] if found[0] in seeded else "<id>", f"{entry.method} {entry.path}")
                 for entry in tenant.log
