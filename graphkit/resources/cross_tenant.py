@@ -97,7 +97,9 @@ class CrossTenantPartners(_Settings):
         match change.action:
             case Action.CREATE:
                 # A second one of the same tenantId is refused, so that a lost answer is looked up.
-                body = msgspec.json.encode({"tenantId": change.key, **(change.after or {})})
+                after = change.after or {}
+                settings = {name: after[name] for name in (*ACCESS, TRUST) if name in after}
+                body = msgspec.json.encode({"tenantId": change.key, **settings})
                 return Request(
                     method="POST", path=f"{PATH}/partners", body=body, idempotency=Idempotency.KEYED, target=path
                 )
