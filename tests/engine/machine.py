@@ -58,6 +58,9 @@ class Run:
     added: Members = field(default_factory=dict)
     removed: Members = field(default_factory=dict)
     undoes: Run | None = None
+    interrupted: bool = False
+    """Killed at least once: what it may have sent and finds done, somebody else may have done since the plan. Nothing
+    tells, so it counts as the run's own, and its undo, which is shown first, may take that back too."""
 
     def __repr__(self) -> str:
         return self.name
@@ -241,8 +244,10 @@ class Machine(RuleBasedStateMachine):
         planned = self.as_planned(name)
         planned.undoes = chosen
         for pool in POOLS:
-            assert planned.removes[pool] == chosen.added[pool] & self.members[pool]
-            assert planned.adds[pool] == chosen.removed[pool] - self.members[pool]
+            there, most = self.members[pool], chosen if chosen.interrupted else None
+            least_gone, least_back = chosen.added[pool] & there, chosen.removed[pool] - there
+            assert least_gone <= planned.removes[pool] <= (most.adds[pool] & there if most else least_gone)
+            assert least_back <= planned.adds[pool] <= (most.removes[pool] - there if most else least_back)
         assert self.written() == log, "planning an undo wrote"
         self.done["undos planned"] += 1
         if summary.writes:
@@ -331,6 +336,7 @@ class Machine(RuleBasedStateMachine):
         self.world.faults([])
         if died:
             self.broken = chosen
+            chosen.interrupted = True
             self.done["kills"] += 1
         else:
             self.ended(chosen)
