@@ -54,7 +54,8 @@ def run_trials(
     writes a run is broken off at most.
     """
     if isinstance(recipe, Report):
-        subject = Subject(recipe, inputs, options or PlanOptions())
+        begun = started(recipe, folder / "input") if recipe.template and not inputs else None
+        subject = begun or Subject(recipe, inputs, options or PlanOptions())
         yield from _tried(
             [("reads only, with the permissions declared", lambda: _report(World.new(folder / "a", subject)))]
         )

@@ -54,13 +54,14 @@ class Subject:
         return Asked(recipe=self.recipe.name, inputs=self.inputs, options=options, out=out, for_report=report)
 
 
-def started(recipe: Recipe, folder: Path) -> Subject:
-    """A recipe with its starter files, which are written into ``folder``."""
+def started(recipe: Recipe | Report, folder: Path) -> Subject:
+    """A recipe or report with its starter files, which are written into ``folder``."""
     folder.mkdir(parents=True)
     for name, text in template_of(recipe):
         (folder / name).write_text(text, encoding="utf-8")
-    inputs = tuple(str(folder / name) for name in (recipe.template, *recipe.given_with))
-    return Subject(recipe, inputs, recipe.trial or PlanOptions())
+    beside, trial = (recipe.given_with, recipe.trial) if isinstance(recipe, Recipe) else ((), None)
+    inputs = tuple(str(folder / name) for name in (recipe.template, *beside))
+    return Subject(recipe, inputs, trial or PlanOptions())
 
 
 def scratch() -> TemporaryDirectory[str]:

@@ -280,4 +280,5 @@ REPORT = Report(
     permissions=("DeviceManagementManagedDevices.Read.All",),
     build=build,
     models=(Settings,),
+    template="patching.yaml",
 )

@@ -122,16 +122,14 @@ RETRY_AFTER = (None, "0", "0.249", "3", "-1", "soon", "Wed, 21 Oct 2015 07:28:00
 
 STARTER = " starter"
 """What follows the name of a recipe that is tried with its starter file, on the tenant of the trials."""
-OTHERWISE = {
-    "identity.auth-methods": ("voice: {state: disabled}", "temporaryAccessPass: {state: enabled, targets: [All users]}")
-}
-"""Words of a starter file, and what stands there instead: as it is it asks for what a new tenant has anyway."""
 STARTERS = [
     each.name + STARTER
     for each in everything()
     if isinstance(each, Recipe) and each.trial is not None and each.name not in INPUTS
 ]
-KINDS = [*INPUTS, *(recipe + LATER for recipe in INPUTS), *STARTERS]
+HANDED = [*INPUTS, *(recipe + LATER for recipe in INPUTS)]
+"""Those with inputs of their own."""
+KINDS = [*HANDED, *STARTERS]
 
 
 class Watched(httpx.AsyncBaseTransport):
@@ -198,10 +196,6 @@ class World:
 
     def _prepare_starter(self, recipe: Recipe) -> None:
         subject = started(recipe, self.folder / "input")
-        if recipe.name in OTHERWISE:
-            path = self.folder / "input" / recipe.template
-            text, (words, others) = path.read_text(encoding="utf-8"), OTHERWISE[recipe.name]
-            path.write_text(text.replace(f"# {words}", others), encoding="utf-8")
         first = started(find_recipe(recipe.builds_on), self.folder / "first") if recipe.builds_on else None
         Trial.new(self.folder / "made", subject, first).state.rename(self.state)
 
@@ -385,6 +379,19 @@ class Undisturbed:
     picture: tuple[str, list[str]]
     creations: Counter[str]
     lines: list[str]
+
+
+class Usual(dict[str, "Undisturbed"]):
+    """How each recipe ends if nothing goes wrong, found out when it is asked for."""
+
+    def __init__(self, folder: Path, kinds: list[str]) -> None:
+        super().__init__()
+        self._folder = folder
+        self.kinds = kinds
+
+    def __missing__(self, recipe: str) -> Undisturbed:
+        self[recipe] = undisturbed(recipe, self._folder / recipe)
+        return self[recipe]
 
 
 def undisturbed(recipe: str, folder: Path) -> Undisturbed:

@@ -4,7 +4,7 @@ import random
 import sys
 
 import pytest
-from chaos import KINDS, STARTERS, undisturbed
+from chaos import KINDS, STARTERS, Usual, undisturbed
 from matrix import POINTS, fault_case, fault_cases, kill_case, link_case, steps_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a kill is a signal")
@@ -15,7 +15,7 @@ DICE = random.Random(20261126)
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     folder = tmp_path_factory.mktemp("usual")
-    return {recipe: undisturbed(recipe, folder / recipe) for recipe in RECIPES}
+    return Usual(folder, list(RECIPES))
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -10,7 +10,7 @@ import sys
 from itertools import cycle
 
 import pytest
-from chaos import INPUTS, KINDS, LATER, World, case, scenario_case, settle, undisturbed
+from chaos import HANDED, INPUTS, LATER, Usual, World, case, scenario_case, settle
 
 from graphkit.engine import apply as engine
 from graphkit.engine import course, runfile
@@ -28,7 +28,7 @@ POLICIES = "/identity/conditionalAccess/policies"
 def normal(tmp_path_factory):
     """How each recipe ends if nothing goes wrong."""
     folder = tmp_path_factory.mktemp("normal")
-    return {recipe: undisturbed(recipe, folder / recipe) for recipe in KINDS}
+    return Usual(folder, HANDED)
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def outcomes(world):
         return [(change, result) for change, result in file.results() if result]
 
 
-@pytest.mark.parametrize("recipe", KINDS)
+@pytest.mark.parametrize("recipe", HANDED)
 @pytest.mark.parametrize("seed", [1])
 def test_random_faults_change_nothing_about_the_end(normal, tmp_path, recipe, seed):
     case(seed, normal, tmp_path / "case", recipe=recipe)
 
 
-@pytest.mark.parametrize(("scenario", "recipe"), list(zip(scenario_names(), cycle(KINDS), strict=False)))
+@pytest.mark.parametrize(("scenario", "recipe"), list(zip(scenario_names(), cycle(HANDED), strict=False)))
 def test_a_scenario_of_the_package_changes_nothing_about_the_end(normal, tmp_path, scenario, recipe):
     scenario_case(scenario, recipe, normal, tmp_path / "case")
 

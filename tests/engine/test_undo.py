@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
-from chaos import INPUTS, KINDS, LATER, MADE_ID, World, _timeless, settle
+from chaos import HANDED, LATER, MADE_ID, World, _timeless, settle
 
 from graphkit.clock import VirtualClock
 from graphkit.clock import run as run_job
@@ -137,11 +137,8 @@ def undone(command, world, run, *more, code=0):
     return result
 
 
-WITH_INPUTS = [kind for kind in KINDS if kind.removesuffix(LATER) in INPUTS]
-"""The others run from their starter files, and their trials take them back once (tests/test_trials.py)."""
-
-
-@pytest.mark.parametrize("recipe", [*WITH_INPUTS, "identity.cross-tenant starter"])
+# The others run from their starter files, and their trials take them back once (tests/test_trials.py).
+@pytest.mark.parametrize("recipe", [*HANDED, "identity.cross-tenant starter"])
 def test_an_undo_leads_back_to_what_was_there_before(world, command, recipe):
     tenant = world(recipe)
     before = held(tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphkit.sandbox.areas import LEAST
+from graphkit.sandbox.login.service import TAKE_OVER
 
 E3 = "05e9a617-0261-4cee-bb44-138d3ef5d965"
 
@@ -276,7 +277,8 @@ def test_the_calling_app_holds_its_permissions(graph):
     path = f"/servicePrincipals(appId='{graph.tenant.seed.app_id}')/appRoleAssignments"
     granted = {item["appRoleId"] for item in graph("GET", path).json["value"]}
     resource = graph("GET", "/servicePrincipals(appId='00000003-0000-0000-c000-000000000000')").json
-    assert {role["id"] for role in resource["appRoles"] if role["value"] in LEAST} == granted
+    assert {role["id"] for role in resource["appRoles"] if role["value"] in LEAST - TAKE_OVER} == granted
+    assert not granted & {role["id"] for role in resource["appRoles"] if role["value"] in TAKE_OVER}
 
 
 def test_equal_seeds_make_equal_tenants(graph, clock):

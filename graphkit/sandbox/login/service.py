@@ -35,6 +35,10 @@ _TENANT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[\w-]+(\.[\w-]+
 _ENDPOINT = re.compile(
     r"/([^/]+)/(v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/(?:token|devicecode))"
 )
+TAKE_OVER = frozenset(
+    {"AppRoleAssignment.ReadWrite.All", "Application.ReadWrite.All", "RoleManagement.ReadWrite.Directory"}
+)
+"""What lets an app give itself everything: no administrator grants that to an app that only writes policies."""
 
 
 class Watch(Protocol):
@@ -69,8 +73,9 @@ class Login:
     def _add_own_apps(self) -> None:
         seed = self.tenant.seed
         secret = guid(seed.tenant_id, "secret", seed.app_id)
-        own = App(seed.app_id, OWN_APP, LEAST, {secret: float("inf")})
-        host = App(seed.identity_id, HOST_IDENTITY, LEAST, public=False, managed_identity=True)
+        roles = LEAST - TAKE_OVER
+        own = App(seed.app_id, OWN_APP, roles, {secret: float("inf")})
+        host = App(seed.identity_id, HOST_IDENTITY, roles, public=False, managed_identity=True)
         self.apps |= {own.id: own, host.id: host}
         self.managed.system = host.id
 
