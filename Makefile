@@ -29,7 +29,7 @@ bench: $(VENV)/.developer
 	$(BIN)/python tools/bench_tenant.py
 	$(BIN)/python tools/bench_plan.py
 
-# Kills at every step, every fault, a soak: the table of docs/reliability.md; takes the better part of an hour.
+# Kills at every step, every fault, a soak: the table of docs/reliability.md; takes half an hour.
 prove: $(VENV)/.developer
 	$(BIN)/python tools/prove.py
 
