@@ -33,6 +33,11 @@ def open_private(path: Path, *, append: bool = False) -> int:
     return handle
 
 
+def open_new(path: Path) -> int:
+    """A handle to a file that was not there, mode 0600. Raises ``FileExistsError``, for a link too, and ``OSError``."""
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+
+
 def distrusted(path: Path) -> str:
     """Why a file of ours must not be believed: a link, another's, or one that others may write. Empty if all is well.
 

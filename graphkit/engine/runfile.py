@@ -33,7 +33,7 @@ from graphkit.engine.run.results import Results
 from graphkit.engine.run.store import unwritable
 from graphkit.engine.run.wishes import Wishes
 from graphkit.errors import RunFileError
-from graphkit.private import distrusted, make_folder
+from graphkit.private import distrusted, make_folder, open_new
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
 FORMAT = 2
@@ -207,9 +207,9 @@ def create_private(path: Path) -> None:
     """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
     make_folder(path.parent)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        os.close(open_new(path))
     except FileExistsError:
-        raise RunFileError(f"{path} exists already", hint="name another file with --out") from None
+        raise RunFileError(f"{path} exists already", hint="name another file") from None
     except OSError as error:
         raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
 

@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from graphkit.functions.request import RunRequest, is_id
+from graphkit.private import open_new
 
 FOLDER = "functions"
 """Within the runs folder."""
@@ -126,7 +127,7 @@ class Run:
         """Be the one who applies it, unless somebody is and told so less than ``STALE_S`` ago."""
         path = self.path / "worker.json"
         try:
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+            with os.fdopen(open_new(path), "wb") as stream:
                 stream.write(msgspec.json.encode(worker))
         except FileExistsError:
             other = self.worker()
@@ -254,7 +255,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _draft(path: Path, content: bytes) -> Path:
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+    with os.fdopen(open_new(draft), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

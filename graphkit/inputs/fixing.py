@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from graphkit.inputs.problems import Problems
 from graphkit.inputs.sheet import Sheet, open_sheet
 from graphkit.inputs.source import Source
 from graphkit.inputs.types import iso_day
+from graphkit.private import open_new
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,7 +45,7 @@ def write_fixed(source: Source, model: type[BaseModel]) -> Fixed | None:
         return None
     path = source.path.with_name(f"{source.path.stem}.fixed.csv")
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        handle = open_new(path)
     except FileExistsError as error:
         raise UsageError(f"{path} is there already", hint="move it away first: it may hold somebody's work") from error
     rows = cells = 0

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from graphkit.engine.resource import Context, Resource
 
@@ -90,7 +90,3 @@ def resource_class(kind: str) -> type[Resource]:
     module, name = RESOURCES[kind].split(":")
     found: type[Resource] = getattr(importlib.import_module(module), name)
     return found
-
-
-def known_kinds() -> Iterable[str]:
-    return RESOURCES.keys()

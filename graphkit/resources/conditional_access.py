@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from graphkit.engine.change import Action, Change, Desired, Reading
@@ -17,6 +16,7 @@ from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import InputProblem, ServiceError
 from graphkit.resources.access_impact import Impact, count_people, count_sign_ins
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
+from graphkit.resources.ladder import days_since
 from graphkit.resources.named import NamedObjects
 from graphkit.resources.new_groups import group_key, is_missing, new_group
 from graphkit.resources.references import (
@@ -34,7 +34,6 @@ from graphkit.resources.users import GUID
 ON, REPORT, OFF = "enabled", "enabledForReportingButNotEnforced", "disabled"
 MAX_POLICIES = 195
 """In one tenant, whatever their state (MicrosoftDocs/entra-docs includes/entra-service-limits-include.md, 2024-07)."""
-DAY_S = 86_400
 PREFIX = "ca"
 """How the uniqueName of a group begins that is made for policies."""
 
@@ -201,20 +200,12 @@ class ConditionalAccessPolicies(NamedObjects):
         held = {**wanted.properties, "state": REPORT}
         if live.get("state") != REPORT:
             return _noted(wanted, held, f"report-only first, for at least {days} days")
-        day = self._days_since(live["since"])
+        day = days_since(live["since"], self.context.clock.now())
         if day < days or not wanted.rails.get("promote"):
             return _noted(wanted, held, f"awaiting promotion, day {day} of {days}")
         if self.changed(live, self.bound(held)):
             return _noted(wanted, held, "changed first; its days in report-only begin anew before it is promoted")
         return _noted(wanted, wanted.properties, f"promoted after {day} days in report-only")
-
-    def _days_since(self, moment: str) -> int:
-        """Whole days; none if the service did not say when."""
-        try:
-            since = datetime.fromisoformat(moment).timestamp()
-        except ValueError:
-            return 0
-        return max(0, int((self.context.clock.now() - since) // DAY_S))
 
     async def guard(self, view: PlanView) -> list[str]:
         return [*self._lock_outs(view), *self._too_many(view), *self._too_much(view)]

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from graphkit.engine.change import Change, Desired, Reading
 from graphkit.resources.intune import BY_KIND
 from graphkit.resources.intune_policies import IntunePolicies
+from graphkit.resources.ladder import days_since
 from graphkit.resources.secrets import MASK, masked, secret_values
 
 BLOCK, AUDIT = "_block", "_audit"
 SINCE = "lastModifiedDateTime"
-DAY_S = 86_400
 
 
 class SettingsCatalogPolicies(IntunePolicies):
@@ -43,7 +42,7 @@ class SettingsCatalogPolicies(IntunePolicies):
         if ladder is None:
             return super().diff(wanted, reading)
         live = dict(_choices((reading.value or {}).get("settings") or []))
-        day = self._days_since(wanted.rails.get(SINCE, ""))
+        day = days_since(wanted.rails.get(SINCE, ""), self.context.clock.now())
         promoted = ladder["promote"] and day >= ladder["days"]
         settings, held = _on_their_rung(wanted.properties["settings"], live, promote=promoted)
         note = wanted.rails.get("note", "")
@@ -53,14 +52,6 @@ class SettingsCatalogPolicies(IntunePolicies):
             note = _joined(note, f"{held} rules audit first, for at least {ladder['days']} days")
         properties = {**wanted.properties, "settings": settings}
         return super().diff(replace(wanted, properties=properties, rails={**wanted.rails, "note": note}), reading)
-
-    def _days_since(self, moment: str) -> int:
-        """Whole days; none if the service did not say when."""
-        try:
-            since = datetime.fromisoformat(moment).timestamp()
-        except ValueError:
-            return 0
-        return max(0, int((self.context.clock.now() - since) // DAY_S))
 
 
 def _choices(value: Any) -> Iterator[tuple[str, str]]:
