@@ -60,6 +60,19 @@ class RealClock:
         await asyncio.sleep(max(0.0, seconds) / self._scale)
 
 
+class StillClock:
+    """A clock that stands: looking at a kept tenant takes none of its time."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+
+    def now(self) -> float:
+        return self._at
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits here")
+
+
 class VirtualClock:
     """Time as the running :class:`VirtualTimeLoop` counts it."""
 

@@ -86,11 +86,12 @@ class GraphTenant:
         self.seed(users=60)
 
     def seed(self, **fields: Any) -> GraphTenant:
+        from graphkit.clock import StillClock
         from graphkit.sandbox import Seed, SimulatedTenant
 
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink()
-        SimulatedTenant.open(self.path, _Still(0.0), seed=Seed(**fields)).close()
+        SimulatedTenant.open(self.path, StillClock(0.0), seed=Seed(**fields)).close()
         return self
 
     def run(self, *arguments: object) -> Result:
@@ -104,9 +105,10 @@ class GraphTenant:
     @contextmanager
     def opened(self) -> Iterator[SimulatedTenant]:
         """The tenant itself, time standing still: for looking, and for changing what a command cannot."""
+        from graphkit.clock import StillClock
         from graphkit.sandbox import SimulatedTenant, stored_time
 
-        tenant = SimulatedTenant.open(self.path, _Still(stored_time(self.path) or 0.0))
+        tenant = SimulatedTenant.open(self.path, StillClock(stored_time(self.path) or 0.0))
         try:
             yield tenant
         finally:
@@ -328,19 +330,6 @@ def _alone(folder: Path, patch: pytest.MonkeyPatch, *, wiped: bool) -> Iterator[
     for handler in [handler for handler in root.handlers if handler.name == "graphkit"]:
         root.removeHandler(handler)
         handler.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """A clock that stands."""
-
-    at: float
-
-    def now(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
 
 
 def _command(arguments: Sequence[str], **given: Any) -> Result:

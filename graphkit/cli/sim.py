@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from graphkit import clock
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group
+from graphkit.clock import StillClock
 from graphkit.errors import UsageError
 from graphkit.sandbox import (
     Entry,
@@ -202,19 +203,6 @@ def _announce(invocation: Invocation, address: str, environment: dict[str, str],
     sys.stdout.flush()  # whoever started us as a child waits for these lines
 
 
-@dataclass(frozen=True)
-class _Still:
-    """A clock that stands: looking at a kept tenant takes none of its time."""
-
-    at: float
-
-    def now(self) -> float:
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
-
-
 def _state_file(invocation: Invocation) -> Path:
     state = invocation.load_settings(target="simulated").target.state
     if state is None:
@@ -227,7 +215,7 @@ def _kept(path: Path) -> Iterator[SimulatedTenant]:
     if not path.is_file():
         raise UsageError(f"{path}: no such tenant", hint="'graphkit sim seed --state FILE' makes one")
     try:
-        tenant = SimulatedTenant.open(path, _Still(stored_time(path) or 0.0))
+        tenant = SimulatedTenant.open(path, StillClock(stored_time(path) or 0.0))
     except ValueError as error:
         raise UsageError(str(error)) from error
     try:
@@ -296,7 +284,7 @@ def seed_tenant(
         seed = Seed(**chosen, **products)  # type: ignore[arg-type]  # click has made each what its option says
     except ValueError as error:
         raise UsageError(str(error)) from error
-    with closing(SimulatedTenant.open(path, _Still(clock.VIRTUAL_EPOCH), seed=seed)) as tenant:
+    with closing(SimulatedTenant.open(path, StillClock(clock.VIRTUAL_EPOCH), seed=seed)) as tenant:
         furnish(tenant, groups=groups, policies=policies)
     made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
     invocation.output.emit({**made, "devices": seed.devices, "groups": groups * len(seed.codes)})
@@ -310,7 +298,7 @@ def _seed_from(invocation: Invocation, path: Path, cassette: Path) -> None:
     recorded = read(cassette)
     before = what_was_there(recorded)
     with closing(
-        SimulatedTenant.open(path, _Still(recorded.header.started), seed=seed_after(before.objects))
+        SimulatedTenant.open(path, StillClock(recorded.header.started), seed=seed_after(before.objects))
     ) as tenant:
         adopt(tenant, before.objects, before.links)
         made = {"tenant": tenant.tenant_id, "domain": tenant.seed.domain}

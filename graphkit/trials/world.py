@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from graphkit import jobs
-from graphkit.clock import VIRTUAL_EPOCH, run
+from graphkit.clock import VIRTUAL_EPOCH, StillClock, run
 from graphkit.engine.resource import PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs import Asked, Summary
@@ -83,7 +83,7 @@ class World:
         """``first`` is carried out beforehand."""
         folder.mkdir(parents=True)
         world = cls(folder, subject)
-        with closing(SimulatedTenant.open(world.state, _Still(VIRTUAL_EPOCH), seed=SEED)) as tenant:
+        with closing(SimulatedTenant.open(world.state, StillClock(VIRTUAL_EPOCH), seed=SEED)) as tenant:
             furnish(tenant, groups=GROUPS)
         if first is not None:
             before = cls(folder, first)
@@ -177,21 +177,8 @@ class World:
             ]
 
     def _look(self) -> SimulatedTenant:
-        return SimulatedTenant.open(self.state, _Still(stored_time(self.state) or VIRTUAL_EPOCH))
+        return SimulatedTenant.open(self.state, StillClock(stored_time(self.state) or VIRTUAL_EPOCH))
 
 
 def _only(side: str) -> str:
     return "is here only" if side == "a" else "is missing"
-
-
-class _Still:
-    """A clock that stands: for looking."""
-
-    def __init__(self, at: float) -> None:
-        self._at = at
-
-    def now(self) -> float:
-        return self._at
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
