@@ -30,6 +30,9 @@ _NOT_SENT = (
 )
 
 
+_LENGTH_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Seconds. ``read`` is as long as Graph itself takes before it gives up with 504."""
@@ -94,18 +97,28 @@ class Wire:
         await self._transport.aclose()
 
     def _outgoing(self, request: Request, request_id: str) -> httpx.Request:
-        headers = {**self._headers, "client-request-id": request_id}
-        headers.update((name.lower(), value) for name, value in request.headers.items())
         extensions: dict[str, object] = {"timeout": self._timeout}
         if request.path.startswith("/"):
-            url = f"{self._root}/{request.version}{request.path}"
+            address = f"{self._root}/{request.version}{request.path}"
         else:
-            url = request.path
+            address = request.path
             # httpx would tidy up the escapes of a nextLink; httpcore sends this target instead, byte for byte.
-            extensions["target"] = url[url.index("/", 8) :].partition("#")[0].encode("ascii")
-        if request.body is not None:
+            extensions["target"] = address[address.index("/", 8) :].partition("#")[0].encode("ascii")
+        url = _url(address)
+        headers = {"host": url.netloc.decode("ascii"), **self._headers, "client-request-id": request_id}
+        headers.update((name.lower(), value) for name, value in request.headers.items())
+        body = request.body
+        if body is not None:
             headers.setdefault("content-type", "application/json")
-        return httpx.Request(request.method, _url(url), headers=headers, content=request.body, extensions=extensions)
+        if body or request.method in _LENGTH_EXPECTED:
+            headers["content-length"] = str(len(body or b""))
+        # Given as a stream, so that httpx does not look through the headers for what is missing.
+        raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        outgoing = httpx.Request(
+            request.method, url, headers=raw, stream=httpx.ByteStream(body or b""), extensions=extensions
+        )
+        outgoing.read()
+        return outgoing
 
     async def _body(self, response: httpx.Response) -> bytes:
         try:
