@@ -282,6 +282,28 @@ async def through_graphkit(root: str, wire: WireKind = "httpcore") -> None:
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
 
+async def through_graphkit_batch(root: str, wire: WireKind = "httpcore") -> None:
+    """The same, but given to the client all at once."""
+    from graphkit.protocol.message import Idempotency, Request, Response
+    from graphkit.protocol.routes import parse
+
+    parse.cache_clear()
+    body = json.dumps(BODY).encode()
+    async with graphkit_client(root, wire) as client:
+        answers = await client.batch(
+            [
+                Request(method="PATCH", path=f"/users/{number}", body=body, idempotency=Idempotency.CONVERGENT)
+                for number in range(WRITES)
+            ]
+        )
+    assert len(answers) == WRITES
+    assert all(isinstance(answer, Response) and answer.status == 204 for answer in answers)
+
+
+async def through_graphkit_batch_fast(root: str) -> None:
+    await through_graphkit_batch(root, "aiohttp")
+
+
 async def through_wire_alone(root: str, wire: WireKind = "httpcore") -> None:
     """What our chain cannot go below: batches ready to be sent, through our codec and the network, 8 in flight."""
     import httpx

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from graphkit.errors import OutcomeUnknown
 from graphkit.protocol import batch
-from graphkit.protocol.message import Idempotency, Request, Response, Stage
+from graphkit.protocol.message import Answer, Idempotency, Request, Response, Stage
 from graphkit.protocol.routes import workload
 
 SLOTS = 8
@@ -24,7 +24,8 @@ SLOTS = 8
 _ENVELOPE_REFUSED = frozenset({400, 404, 405, 411, 413, 415, 501})
 _NO_BATCHES_HERE = frozenset({404, 405, 501})
 
-_Call = tuple[Request, "asyncio.Future[Response]"]
+_Call = tuple[Sequence[Request], "asyncio.Future[list[Answer]]"]
+"""What one caller gave at once, and where its answers go."""
 
 
 class Recalled(Exception):
@@ -55,22 +56,29 @@ class Batcher:
         self._envelopes = True
 
     async def send(self, request: Request) -> Response:
+        (answer,) = await self.send_batch((request,))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """They share a lane, and an envelope. Raises ``Recalled`` if they are taken back."""
         loop = asyncio.get_running_loop()
-        lane = self._lane(request)
-        answer: asyncio.Future[Response] = loop.create_future()
-        lane.queue.append((request, answer))
+        lane = self._lane(requests[0])
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
+        lane.queue.append((requests, answers))
         self._schedule(lane, loop)
-        return await answer
+        return await answers
 
     def recall(self, meant: Callable[[Request], bool]) -> None:
         """Give back what still waits for a place on the wire; its caller gets ``Recalled``."""
         for lane in self._lanes.values():
             kept: deque[_Call] = deque()
-            for request, answer in lane.queue:
-                if answer.done() or not meant(request):
-                    kept.append((request, answer))
+            for requests, answers in lane.queue:
+                if answers.done() or not any(map(meant, requests)):
+                    kept.append((requests, answers))
                 else:
-                    answer.set_exception(Recalled())
+                    answers.set_exception(Recalled())
             lane.queue = kept
 
     async def aclose(self) -> None:
@@ -100,88 +108,92 @@ class Batcher:
 
     def _fill(self, lane: _Lane) -> list[_Call]:
         calls: list[_Call] = []
-        size = 0
+        count = size = 0
         queue = lane.queue
-        while queue and len(calls) < batch.MAX_ITEMS:
-            request, answer = queue[0]
-            if answer.done():
+        while queue and count < batch.MAX_ITEMS:
+            requests, answers = queue[0]
+            if answers.done():
                 queue.popleft()
                 continue
-            alone = not self._envelopes or not batch.batchable(request)
-            size += len(request.body or b"")
-            if calls and (alone or size > batch.MAX_BYTES):
+            alone = not self._envelopes or not batch.batchable(requests[0])
+            count += len(requests)
+            size += sum(len(request.body) for request in requests if request.body)
+            if calls and (alone or count > batch.MAX_ITEMS or size > batch.MAX_BYTES):
                 break
             calls.append(queue.popleft())
             if alone:
                 break
         return calls
 
-    async def _deliver(self, lane: _Lane, calls: list[_Call]) -> None:
+    async def _deliver(self, lane: _Lane, calls: Sequence[_Call]) -> None:
+        requests = [request for given, _ in calls for request in given]
         try:
-            if len(calls) == 1:
-                await self._bare(calls[0])
-            else:
-                await self._together(lane, calls)
+            _hand_over(calls, await self._answers(lane, requests))
         except asyncio.CancelledError:
-            for _, answer in calls:
-                answer.cancel()
+            for _, waiting in calls:
+                waiting.cancel()
             raise
         except Exception as error:  # every caller of this batch must hear of it, whatever it is
-            for _, answer in calls:
-                if not answer.done():
-                    answer.set_exception(error)
+            _hand_over(calls, [error] * len(requests))
         finally:
+            # Only now, so that whoever hears of a refusal can still call back what is in the queue.
             lane.busy -= 1
             if lane.queue:
                 self._schedule(lane, asyncio.get_running_loop())
 
-    async def _bare(self, call: _Call) -> None:
-        request, answer = call
-        try:
-            response = await self._following.send(request)
-        except Exception as error:
-            if not answer.done():
-                answer.set_exception(error)
-            return
-        if not answer.done():
-            answer.set_result(response)
+    async def _answers(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
+        if len(requests) == 1 or not self._envelopes:
+            return [await self._bare(request) for request in requests]
+        return await self._together(lane, requests)
 
-    async def _together(self, lane: _Lane, calls: Sequence[_Call]) -> None:
-        body = batch.encode([request for request, _ in calls])
-        envelope = Request(method="POST", path="/$batch", body=body, version=lane.version, idempotency=Idempotency.ONCE)
+    async def _bare(self, request: Request) -> Answer:
+        try:
+            return await self._following.send(request)
+        except Exception as error:  # its caller must hear of it, and the others of this batch of theirs
+            return error
+
+    async def _together(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
+        envelope = Request(
+            method="POST",
+            path="/$batch",
+            body=batch.encode(requests),
+            version=lane.version,
+            idempotency=Idempotency.ONCE,
+        )
         outer = await self._following.send(envelope)
         try:
-            answers = batch.decode(outer.body, len(calls))
+            answers = batch.decode(outer.body, len(requests))
         except ValueError:
             if outer.ok:
-                answers = [None] * len(calls)
+                answers = [None] * len(requests)
             elif outer.status in _ENVELOPE_REFUSED:
-                await self._one_by_one(outer, calls)
-                return
+                if outer.status in _NO_BATCHES_HERE:
+                    self._envelopes = False
+                return [await self._bare(request) for request in requests]
             else:
-                answers = [replace(outer) for _ in calls]
-        for call, inner in zip(calls, answers, strict=True):
-            _hand_over(call, inner, outer)
-
-    async def _one_by_one(self, outer: Response, calls: Sequence[_Call]) -> None:
-        if outer.status in _NO_BATCHES_HERE:
-            self._envelopes = False
-        for call in calls:
-            await self._bare(call)
+                answers = [replace(outer) for _ in requests]
+        return [
+            _missing(request, outer) if inner is None else _completed(inner, outer)
+            for request, inner in zip(requests, answers, strict=True)
+        ]
 
 
-def _hand_over(call: _Call, inner: Response | None, outer: Response) -> None:
-    request, answer = call
-    if answer.done():
-        return
-    if inner is None:
-        answer.set_exception(_missing(request, outer))
-        return
+def _hand_over(calls: Sequence[_Call], answers: Sequence[Answer]) -> None:
+    begin = 0
+    for requests, waiting in calls:
+        end = begin + len(requests)
+        if not waiting.done():
+            waiting.set_result(list(answers[begin:end]))
+        begin = end
+
+
+def _completed(inner: Response, outer: Response) -> Response:
+    """With what only the envelope tells."""
     inner.client_request_id = outer.client_request_id
     inner.token_serial = outer.token_serial
     if inner.status >= 400 and "date" in outer.headers:
         inner.headers = {"date": outer.headers["date"], **inner.headers}
-    answer.set_result(inner)
+    return inner
 
 
 def _missing(request: Request, outer: Response) -> OutcomeUnknown:

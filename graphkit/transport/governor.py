@@ -6,16 +6,17 @@ What a request costs is the table's to say (:mod:`graphkit.protocol.quota`), who
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 
 from graphkit.clock import Clock
-from graphkit.errors import DeadlineReached
+from graphkit.errors import DeadlineReached, Stopped
 from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Request, Response, Stage
+from graphkit.protocol.message import Answer, BatchStage, Request, Response, singly
 from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
@@ -52,6 +53,18 @@ class _Costs:
                 self.units = f"{amount:g}"
 
 
+def _sum(costs: Sequence[_Costs]) -> Sequence[Cost]:
+    """What several requests are charged in all."""
+    first = costs[0]
+    if all(each is first for each in costs):
+        return [(meter, amount * len(costs)) for meter, amount in first.pairs]
+    sums: dict[Meter, float] = {}
+    for each in costs:
+        for meter, amount in each.pairs:
+            sums[meter] = sums.get(meter, 0.0) + amount
+    return list(sums.items())
+
+
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
@@ -65,7 +78,7 @@ class Governor:
 
     def __init__(
         self,
-        following: Stage,
+        following: BatchStage,
         clock: Clock,
         *,
         share: float = 0.7,
@@ -116,24 +129,61 @@ class Governor:
 
     async def send(self, request: Request) -> Response:
         costs = self._costs(request)
-        admission = self._admission
         while True:
             now = self._clock.monotonic()
-            blocker = admission.blocker(costs.pairs, now)
-            if blocker is not None:
-                await admission.wait(blocker, costs.pairs, now, ahead=is_read(request))
-                now = self._clock.monotonic()
-            elif now > admission.deadline:
-                raise DeadlineReached("the deadline has come")
-            else:
-                for meter, amount in costs.pairs:
-                    meter.take(amount, now)
+            if not self._admitted(costs.pairs, now):
+                now = await self._wait(costs.pairs, now, ahead=is_read(request))
             try:
                 response = await self._following.send(request)
             except Recalled:
                 continue
             self._learn(costs, response, now)
             return response
+
+    async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Let through all at once, or in as large parts as the buckets take at a time."""
+        each_costs = [self._costs(request) for request in requests]
+        pairs = _sum(each_costs)
+        most = min((int(len(requests) * meter.burst / amount) for meter, amount in pairs if meter.interval), default=20)
+        if most < len(requests):
+            return await self._in_parts(requests, most)
+        while True:
+            now = self._clock.monotonic()
+            try:
+                if not self._admitted(pairs, now):
+                    now = await self._wait(pairs, now, ahead=all(map(is_read, requests)))
+                answers = await self._following.send_batch(requests)
+            except Recalled:
+                continue
+            except Stopped as error:
+                return [error] * len(requests)
+            for costs, answer in zip(each_costs, answers, strict=True):
+                if isinstance(answer, Response):
+                    self._learn(costs, answer, now)
+            return answers
+
+    async def _in_parts(self, requests: Sequence[Request], most: int) -> list[Answer]:
+        if most < 2:
+            return await singly(self, requests)
+        parts = [requests[begin : begin + most] for begin in range(0, len(requests), most)]
+        return [answer for part in await asyncio.gather(*map(self.send_batch, parts)) for answer in part]
+
+    def _admitted(self, pairs: Sequence[Cost], now: float) -> bool:
+        """Charged, if there is room at once. Nearly always there is, and no coroutine is made for that."""
+        if self._admission.blocker(pairs, now) is not None:
+            return False
+        if now > self._admission.deadline:
+            raise DeadlineReached("the deadline has come")
+        for meter, amount in pairs:
+            meter.take(amount, now)
+        return True
+
+    async def _wait(self, pairs: Sequence[Cost], now: float, *, ahead: bool) -> float:
+        """Until there is room; when it was charged."""
+        blocker = self._admission.blocker(pairs, now)
+        if blocker is not None:
+            await self._admission.wait(blocker, pairs, now, ahead=ahead)
+        return self._clock.monotonic()
 
     def utilisation(self) -> list[Utilisation]:
         """The buckets in use, the fullest first. May be asked from another thread if the clock may."""

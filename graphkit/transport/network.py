@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Literal
+from typing import Any, Literal
 
 import httpcore
 import httpx
@@ -23,6 +23,8 @@ _KINDS: dict[type[BaseException], type[httpx.TransportError]] = {
         "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "RemoteProtocolError",
     )
 } | {httpcore.ConnectionNotAvailable: httpx.ConnectError}  # fmt: skip
+
+_ERRORS = tuple(_KINDS)
 
 WireKind = Literal["httpcore", "aiohttp"]
 
@@ -51,7 +53,7 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
             if kind := _KINDS.get(type(error)):
                 raise kind(str(error), request=request) from error
             raise
-        body = _Body(answer, request, lambda: self._give_back(connection))
+        body = _Body(answer.stream, request, lambda: self._give_back(connection))
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
     async def aclose(self) -> None:
@@ -112,22 +114,22 @@ _Connection = httpcore.AsyncHTTPConnection | _Proxied
 class _Body(httpx.AsyncByteStream):
     """A body whose connection is free again once it is closed."""
 
-    def __init__(self, answer: httpcore.Response, request: httpx.Request, closed: Callable[[], None]) -> None:
-        self._answer = answer
+    def __init__(self, stream: Any, request: httpx.Request, closed: Callable[[], None]) -> None:
+        self._stream = stream  # httpcore calls it an iterable, and closes it without saying so
         self._request = request
         self._closed: Callable[[], None] | None = closed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for part in self._answer.aiter_stream():
+            async for part in self._stream:
                 yield part
-        except tuple(_KINDS) as error:
+        except _ERRORS as error:
             raise _KINDS[type(error)](str(error), request=self._request) from error
 
     async def aclose(self) -> None:
         closed, self._closed = self._closed, None
         try:
-            await self._answer.aclose()
+            await self._stream.aclose()
         finally:
             if closed is not None:
                 closed()

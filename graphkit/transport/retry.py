@@ -5,6 +5,7 @@ tenacity keeps the loop. It is entered only after a first answer that is not fin
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
@@ -16,9 +17,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from graphkit.clock import Clock
 from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
-from graphkit.protocol import outcomes, throttle
+from graphkit.protocol import batch, outcomes, throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Idempotency, Request, Response, Stage
+from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
@@ -36,7 +37,9 @@ MOST_REFUSALS = 50
 _ALLOWANCE = 10_000.0
 _SHORTEST, _LONGEST = 0.5, 30.0
 
-Answer = Response | ConnectionFailed | OutcomeUnknown
+Heard = Response | ConnectionFailed | OutcomeUnknown
+"""After which something may be sent again; whatever else is raised is final."""
+_NOBODY = RuntimeError("nobody has answered yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,20 @@ class _Effort:
     request: Request
     target: str
     workload: str
-    answer: Answer
+    answer: Heard
     decision: Decision = outcomes.FINAL
     attempts: int = 1
     renewed: bool = False
     fresh: bool = True
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """What one caller gave at once: an answer for each, and the targets whose turn is still held, by place."""
+
+    requests: Sequence[Request]
+    answers: list[Answer]
+    held: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -107,7 +119,7 @@ class Retry:
 
     def __init__(
         self,
-        following: Stage,
+        following: BatchStage,
         clock: Clock,
         *,
         renew: Callable[[Response], Awaitable[None]] | None = None,
@@ -132,7 +144,7 @@ class Retry:
         try:
             # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.
             try:
-                answer: Answer = await self._following.send(request)
+                answer: Heard = await self._following.send(request)
             except (ConnectionFailed, OutcomeUnknown) as error:
                 answer = error
             if isinstance(answer, Response) and answer.status < 400:
@@ -143,7 +155,62 @@ class Retry:
             if target:
                 self._turns.give_back(target)
 
-    async def _persist(self, request: Request, target: str, answer: Answer) -> Response:
+    async def batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Those whose turn it is travel together; who has to wait for an earlier write to its target goes by itself.
+
+        The answers in the order of ``requests``, and what :meth:`send` would raise in the place of one.
+        """
+        crowd = _Crowd(requests, [_NOBODY] * len(requests))
+        alone = []
+        for place, request in enumerate(requests):
+            target = self._turns.target(request)
+            if target and not self._turns.taken(target, request.commutative):
+                alone.append(self._alone(crowd, place))
+            else:
+                crowd.held[place] = target
+        together = [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
+        try:
+            await asyncio.gather(*alone, *together)
+        finally:
+            for place in list(crowd.held):
+                self._release(crowd, place)
+        return crowd.answers
+
+    async def _alone(self, crowd: _Crowd, place: int) -> None:
+        try:
+            crowd.answers[place] = await self.send(crowd.requests[place])
+        except Exception as error:  # its caller must hear of it, and the others of theirs
+            crowd.answers[place] = error
+
+    async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
+        requests, answers = crowd.requests, crowd.answers
+        again = []
+        for place, answer in zip(
+            places, await self._following.send_batch([requests[place] for place in places]), strict=True
+        ):
+            answers[place] = answer
+            if isinstance(answer, Response) and answer.status < 400:
+                self._allowance.earn(requests[place].path)
+            elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+                again.append(self._again(crowd, place, answer))
+                continue
+            self._release(crowd, place)
+        if again:
+            await asyncio.gather(*again)
+
+    async def _again(self, crowd: _Crowd, place: int, answer: Heard) -> None:
+        try:
+            crowd.answers[place] = await self._persist(crowd.requests[place], crowd.held[place], answer)
+        except Exception as error:  # as above
+            crowd.answers[place] = error
+        self._release(crowd, place)
+
+    def _release(self, crowd: _Crowd, place: int) -> None:
+        """As soon as nothing more is to be sent for it; whoever is next to its target goes."""
+        if target := crowd.held.pop(place, ""):
+            self._turns.give_back(target)
+
+    async def _persist(self, request: Request, target: str, answer: Heard) -> Response:
         effort = _Effort(request, target, workload(request.path), answer)
         loop = AsyncRetrying(
             sleep=self._clock.sleep,
@@ -156,7 +223,7 @@ class Retry:
         await loop(self._attempt, effort)
         return self._settle(effort)
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: Request) -> Heard:
         try:
             return await self._following.send(request)
         except (ConnectionFailed, OutcomeUnknown) as error:
@@ -187,7 +254,7 @@ class Retry:
             self._refuse_parking(effort.request, self._stated(answer))
         return decision
 
-    def _stated(self, answer: Answer) -> float | None:
+    def _stated(self, answer: Heard) -> float | None:
         return throttle.retry_after(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
 
     def _refuse_parking(self, request: Request, stated: float | None) -> None:

@@ -34,7 +34,8 @@ class Turns:
     """Reads and writes to a whole collection wait for nobody."""
 
     def __init__(self) -> None:
-        self._targets: dict[str, _Target] = {}
+        # None for a target that one writes to and nobody waits for, as are nearly all.
+        self._targets: dict[str, _Target | None] = {}
 
     def target(self, request: Request) -> str:
         """The key under which a request takes its turn; empty if it needs none."""
@@ -44,10 +45,14 @@ class Turns:
 
     def taken(self, key: str, commutative: bool) -> bool:
         """Take the turn if nobody is in the way. Nearly always nobody is, and no coroutine is made for that."""
-        target = self._targets.get(key)
-        if target is None:
-            target = self._targets[key] = _Target()
-        if target.waiting or not target.admits(commutative):
+        targets = self._targets
+        if key not in targets and not commutative:
+            targets[key] = None
+            return True
+        if key not in targets:
+            targets[key] = _Target()
+        target = targets[key]
+        if target is None or target.waiting or not target.admits(commutative):
             return False
         target.take(commutative)
         return True
@@ -55,7 +60,7 @@ class Turns:
     async def take(self, key: str, commutative: bool) -> None:
         if self.taken(key, commutative):
             return
-        target = self._targets[key]
+        target = self._counted(key)
         turn = asyncio.get_running_loop().create_future()
         if target.waiting is None:
             target.waiting = deque()
@@ -71,13 +76,24 @@ class Turns:
 
     def give_back(self, key: str) -> None:
         target = self._targets[key]
+        if target is None:
+            del self._targets[key]
+            return
         target.busy -= 1
         self._next(key, target)
 
     def narrow(self, key: str) -> None:
         """The service saw two writes collide: let half as many travel together, down to one."""
-        target = self._targets[key]
+        target = self._counted(key)
         target.limit = max(1, min(target.limit, target.busy) // 2)
+
+    def _counted(self, key: str) -> _Target:
+        """Of a target whose turn is taken: somebody waits for it, or the service saw a collision."""
+        target = self._targets[key]
+        if target is None:
+            target = self._targets[key] = _Target()
+            target.take(commutative=False)
+        return target
 
     def _next(self, key: str, target: _Target) -> None:
         while target.waiting:
