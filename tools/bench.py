@@ -431,8 +431,10 @@ class Contender:
 WRITERS = (
     Contender("httpx, batches built by hand, 8 in flight", by_hand, WRITES),
     Contender("aiohttp + orjson, the same", raw_batches, WRITES, ("aiohttp", "orjson")),
+    Contender("graphkit, all given to the client at once", through_graphkit_batch, WRITES),
+    Contender("graphkit with the extra fast, the same", through_graphkit_batch_fast, WRITES, ("aiohttp",)),
     Contender("graphkit, single writes, 320 in flight", through_graphkit, WRITES),
-    Contender("graphkit with the extra fast, the same", through_graphkit_fast, WRITES, ("aiohttp",)),
+    Contender("graphkit with fast, single writes, the same", through_graphkit_fast, WRITES, ("aiohttp",)),
     Contender("our codec and httpcore, without the chain", through_wire_alone, WRITES),
     Contender("our codec and aiohttp, without the chain", through_fast_wire_alone, WRITES, ("aiohttp",)),
     Contender("httpx, one call per write, 8 in flight", one_by_one, WRITES),

@@ -56,19 +56,14 @@ class Batcher:
         self._envelopes = True
 
     async def send(self, request: Request) -> Response:
-        (answer,) = await self.send_batch((request,))
+        (answer,) = await self._queued((request,))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
         """They share a lane, and an envelope. Raises ``Recalled`` if they are taken back."""
-        loop = asyncio.get_running_loop()
-        lane = self._lane(requests[0])
-        answers: asyncio.Future[list[Answer]] = loop.create_future()
-        lane.queue.append((requests, answers))
-        self._schedule(lane, loop)
-        return await answers
+        return await self._queued(requests)
 
     def recall(self, meant: Callable[[Request], bool]) -> None:
         """Give back what still waits for a place on the wire; its caller gets ``Recalled``."""
@@ -85,6 +80,14 @@ class Batcher:
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _queued(self, requests: Sequence[Request]) -> asyncio.Future[list[Answer]]:
+        loop = asyncio.get_running_loop()
+        lane = self._lane(requests[0])
+        answers: asyncio.Future[list[Answer]] = loop.create_future()
+        lane.queue.append((requests, answers))
+        self._schedule(lane, loop)
+        return answers
 
     def _lane(self, request: Request) -> _Lane:
         key = (request.version, workload(request.path))

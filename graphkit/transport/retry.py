@@ -99,11 +99,8 @@ class _Allowance:
         self.left[name] = left - tokens
         return True
 
-    def earn(self, path: str) -> None:
-        if not self.left:
-            return
-        name = workload(path)
-        if name in self.left:
+    def earn(self, request: Request) -> None:
+        if self.left and (name := workload(request.path)) in self.left:
             self.left[name] += 1
             if self.left[name] >= _ALLOWANCE:
                 del self.left[name]
@@ -148,7 +145,7 @@ class Retry:
             except (ConnectionFailed, OutcomeUnknown) as error:
                 answer = error
             if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(request.path)
+                self._allowance.earn(request)
                 return answer
             return await self._persist(request, target, answer)
         finally:
@@ -184,13 +181,12 @@ class Retry:
 
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
         requests, answers = crowd.requests, crowd.answers
+        given = await self._following.send_batch([requests[place] for place in places])
         again = []
-        for place, answer in zip(
-            places, await self._following.send_batch([requests[place] for place in places]), strict=True
-        ):
+        for place, answer in zip(places, given, strict=True):
             answers[place] = answer
             if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(requests[place].path)
+                self._allowance.earn(requests[place])
             elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
                 again.append(self._again(crowd, place, answer))
                 continue
