@@ -8,14 +8,19 @@ the batches fill by themselves.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from graphkit.errors import OutcomeUnknown
+from graphkit.log import event
 from graphkit.protocol import batch
 from graphkit.protocol.message import Answer, Idempotency, Request, Response, Stage
 from graphkit.protocol.routes import workload
+
+logger = logging.getLogger("graphkit.transport")
 
 SLOTS = 8
 """Calls in flight per lane: 8 full batches saturate every published quota up to 200 ms a call."""
@@ -130,8 +135,13 @@ class Batcher:
 
     async def _deliver(self, lane: _Lane, calls: Sequence[_Call]) -> None:
         requests = [request for given, _ in calls for request in given]
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
-            _hand_over(calls, await self._answers(lane, requests))
+            answers = await self._answers(lane, requests)
+            if logger.isEnabledFor(logging.INFO):
+                _tell(requests, answers, loop.time() - begun)
+            _hand_over(calls, answers)
         except asyncio.CancelledError:
             for _, waiting in calls:
                 waiting.cancel()
@@ -142,7 +152,7 @@ class Batcher:
             # Only now, so that whoever hears of a refusal can still call back what is in the queue.
             lane.busy -= 1
             if lane.queue:
-                self._schedule(lane, asyncio.get_running_loop())
+                self._schedule(lane, loop)
 
     async def _answers(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
         if len(requests) == 1 or not self._envelopes:
@@ -188,6 +198,29 @@ def _hand_over(calls: Sequence[_Call], answers: Sequence[Answer]) -> None:
         if not waiting.done():
             waiting.set_result(list(answers[begin:end]))
         begin = end
+
+
+def _tell(requests: Sequence[Request], answers: Sequence[Answer], seconds: float) -> None:
+    """One event for each request, whether it went bare or in an envelope; what its query asks for may name people."""
+    for request, answer in zip(requests, answers, strict=True):
+        head = request.path.partition("?")[0]
+        if isinstance(answer, Response):
+            told: dict[str, Any] = {
+                "status": answer.status,
+                "request_id": answer.headers.get("request-id"),
+                "client_request_id": answer.client_request_id or None,
+            }
+        else:
+            told = {"reason": type(answer).__name__}
+        event(
+            logger,
+            "request-sent",
+            method=request.method,
+            path=f"/{request.version}{head}" if head.startswith("/") else head,
+            bucket=workload(request.path),
+            ms=round(1000 * seconds),
+            **told,
+        )
 
 
 def _completed(inner: Response, outer: Response) -> Response:
