@@ -141,7 +141,7 @@ def test_every_request_is_logged_when_asked_for_without_its_query_and_its_body(s
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     sent = [line for line in lines if line["event"] == "request-sent"]
     assert "GET /v1.0/users 200" in {f"{line['method']} {line['path']} {line['status']}" for line in sent}
-    assert {line["status"] for line in sent if line["method"] == "PATCH"} == {204}
+    assert 204 in {line["status"] for line in sent if line["method"] == "PATCH"}
     assert not any(line["path"].endswith("$batch") for line in sent), "each in a batch has a line of its own"
     assert all(line["bucket"] == "identity" and line["ms"] >= 0 for line in sent)
     assert "Canary" not in log.read_text()
