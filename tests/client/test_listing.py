@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import httpx
 import pytest
 
-from graphkit.client.seen import Seen
+from graphkit.client.seen import FEW, Seen
 from graphkit.errors import IncompleteList, ResyncRequired, ServiceError, UntrustedDestination
 
 ROOT = "https://graph.microsoft.com/v1.0"
@@ -244,18 +245,32 @@ def test_a_listing_can_be_read_again(scripted):
 # -- the memory of it --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_seen_is_remembered_through_all_growth():
-    seen, texts = Seen(), [f"id {number}" for number in range(20_000)]
-    assert all(seen.add(text) for text in texts)
-    assert not any(seen.add(text) for text in texts)
-    assert len(seen) == 20_000
+@pytest.mark.parametrize("count", [0, 1, 20_000, FEW, FEW + 1, 4 * FEW])
+def test_what_was_seen_is_remembered_through_all_growth(count):
+    seen, texts = Seen(), [f"id {number}" for number in range(count)]
+    for begin in range(0, count, 999):
+        assert all(seen.add_all(texts[begin : begin + 999]))
+    assert not any(seen.add_all(texts))
+    assert len(seen) == count
+    assert seen.add("another")
+
+
+@pytest.mark.parametrize("before", [0, FEW])
+def test_each_of_a_page_is_new_once(before):
+    seen = Seen()
+    seen.add_all([f"before {number}" for number in range(before)])
+    assert seen.add_all(["a", "b", "a", "c", "b"]) == [True, True, False, True, False]
+    assert seen.add_all(["c", "d"]) == [False, True]
 
 
 def test_a_million_ids_fit_beside_a_small_process():
     seen = Seen()
-    for number in range(100_000):
-        seen.add(str(number))
-    assert 8 * len(seen._table) <= 23 * len(seen)
+    tracemalloc.start()
+    for begin in range(0, 1_000_000, 10_000):
+        seen.add_all([str(number) for number in range(begin, begin + 10_000)])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken <= 23 * len(seen)
 
 
 # -- links that lead elsewhere -----------------------------------------------------------------------------------------
