@@ -136,9 +136,9 @@ class AccessPasses(Resource):
         elif wanted.rails.get("registered"):
             line.note = "has registered for multifactor authentication already"
         else:
-            line.action, line.note = (
-                Action.CREATE,
-                f"good from {after['startsAt'] or 'the moment at which it is issued'}",
+            line.action = Action.CREATE
+            line.note = (
+                f"good from {after['startsAt']} on" if after["startsAt"] else "good from the moment it is issued"
             )
         return [line]
 
