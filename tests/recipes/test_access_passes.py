@@ -23,7 +23,7 @@ def desk(simulated, tmp_path, tenant):
 
 
 def state_of(desk):
-    return {name: each["method"] for name, each in desk.held().items()}
+    return {name: each["methodId"] for name, each in desk.held().items()}
 
 
 def told_by(desk):
