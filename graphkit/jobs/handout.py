@@ -18,11 +18,15 @@ from pathlib import Path
 from graphkit.engine.change import Action, Status
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Stopped, UsageError
+from graphkit.inputs.cells import guarded
 from graphkit.private import distrusted, open_new, open_private
 from graphkit.resources import resource_class
 
 RUN = "run"
 """The last column: the id of the run."""
+VERBATIM = "pass"
+"""The column that is written as it was told, whatever a spreadsheet makes of it: with an apostrophe before it, it would
+be another passcode. All others are disarmed."""
 GOOD = (Status.DONE, Status.ALREADY)
 
 
@@ -46,7 +50,8 @@ class HandoutFile:
         try:
             if self._broken:
                 raise OSError(0, self._broken)
-            self.write([*(cells[name] for name in self._columns), self._run_id])
+            told = [cells[name] if name == VERBATIM else guarded(cells[name]) for name in self._columns]
+            self.write([*told, self._run_id])
         except OSError as error:
             self._broken = error.strerror or str(error)
             raise Stopped(

@@ -194,8 +194,10 @@ class AccessPasses(Resource):
         told = response.json()
         passcode, object_id = (str(told.get(name) or "") for name in ("temporaryAccessPass", "id"))
         if not (passcode and object_id):
-            message = "the service issued a pass and did not tell it: nobody can use it"
-            raise ServiceError(message, status=response.status, service_code="not-told")
+            message = (
+                "the service issued a pass and did not tell it, so that nobody can use it: graphkit resume tries anew"
+            )
+            raise ServiceError(message, status=response.status)
         after = change.after or {}
         self.context.handout.add(
             {

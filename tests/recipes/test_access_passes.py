@@ -98,6 +98,14 @@ def test_without_such_a_page_there_is_no_pass_and_no_file(desk):
     assert (desk.held(), desk.told.exists()) == ({}, False)
 
 
+def test_what_a_spreadsheet_would_run_is_disarmed_and_the_passcode_stays_as_it_is(desk, monkeypatch):
+    monkeypatch.setattr("graphkit.sandbox.areas.user_authentication._secret", lambda *_: "+1234567")
+    desk.carry_out("apply", desk.prepare([row("90001", upn="-cmd@contoso.example")]))
+    assert [(each["userPrincipalName"], each["pass"]) for each in desk.handed] == [
+        ("'-cmd@contoso.example", "+1234567")
+    ]
+
+
 def test_the_plan_afterwards_is_empty_and_says_who_has_one(desk):
     desk.carry_out("apply", desk.prepare(JOINERS[:1]))
     plan = desk.plan(JOINERS[:1])
@@ -317,6 +325,18 @@ def test_a_full_disk_stops_the_run_and_a_resume_issues_anew_what_was_lost(desk, 
     desk.carry_out("resume", run)
     assert state_of(desk) == told_by(desk)
     assert [bool(each["note"]) for each in desk.handed].count(True) == desk.issued() - 3
+
+
+def test_a_pass_that_the_service_does_not_tell_has_failed_and_a_resume_asks_for_another(desk, monkeypatch):
+    desk.employ(JOINERS[:1])
+    run = desk.prepare(JOINERS[:1])
+    with monkeypatch.context() as muted:
+        muted.setattr("graphkit.sandbox.areas.user_authentication._secret", lambda *_: "")
+        desk.carry_out("apply", run, code=3)
+    assert (desk.outcome(run, "90001")["status"], desk.handed) == ("failed", [])
+    desk.carry_out("resume", run)
+    assert state_of(desk) == told_by(desk)
+    assert desk.outcome(run, "90001")["status"] == "done"
 
 
 def test_nobody_elses_pass_is_replaced(desk):
