@@ -11,10 +11,17 @@ from pydantic import AfterValidator, Field
 from graphkit.engine.change import Desired, Origin
 from graphkit.inputs.types import Flag, InputModel, Says
 
-PERMISSIONS = {"user.accessPass": ("UserAuthMethod-TAP.ReadWrite.All", "Policy.Read.AuthenticationMethod")}
-"""What a recipe needs only if its page asks for passes, by the kind that they are (least privileged application
-permissions of the pages authentication-post-temporaryaccesspassmethods, as far as it writes, and
-temporaryaccesspassauthenticationmethodconfiguration-get)."""
+PERMISSIONS = {
+    "user.accessPass": (
+        "UserAuthMethod-TAP.ReadWrite.All",
+        "Policy.Read.AuthenticationMethod",
+        "RoleManagement.Read.Directory",
+    )
+}
+"""What a recipe needs only if its page asks for passes, by the kind that they are: to issue them, to look up what the
+tenant allows, and to tell whose pass would be an administrator's (least privileged application permissions of the pages
+authentication-post-temporaryaccesspassmethods, as far as it writes,
+temporaryaccesspassauthenticationmethodconfiguration-get and rbacapplication-list-roleassignments)."""
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(Z|[+-]([01]\d|2[0-3]):[0-5]\d)")
 
 

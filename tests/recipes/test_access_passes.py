@@ -207,6 +207,13 @@ def test_a_folder_that_is_not_there_is_an_error_and_no_traceback(desk):
     assert refused.json["error"]["code"] == "usage"
 
 
+def test_a_canary_of_passes_is_read_back_like_any_other(desk):
+    desk.employ(JOINERS)
+    run = desk.prepare(JOINERS)
+    assert desk.carry_out("apply", run, "--canary", 2).json["outcomes"]["done"] == 3
+    assert (state_of(desk), desk.issued()) == (told_by(desk), 3)
+
+
 # -- answers that get lost -------------------------------------------------------------------------------------------
 
 
