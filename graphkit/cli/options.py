@@ -163,7 +163,7 @@ _APPLYING: tuple[Decorator, ...] = (
 
 _TELLING: tuple[Decorator, ...] = (
     click.option("--tap-out", metavar="FILE",
-                 help="A new file, for you alone, for the temporary access passes that the plan issues."),
+                 help="A file for the temporary access passes that the plan issues: new, or begun by this run."),
 )  # fmt: skip
 
 _LOWER: tuple[Decorator, ...] = tuple(

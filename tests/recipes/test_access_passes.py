@@ -274,12 +274,13 @@ def test_a_pass_that_is_in_the_file_is_not_issued_again(desk):
 
 
 @POSIX
-def test_a_line_that_a_crash_cut_short_is_taken_out_and_its_pass_replaced(desk):
+@pytest.mark.parametrize("left", [-9, -1, 20, 0])
+def test_a_line_that_a_crash_cut_short_is_taken_out_and_its_pass_replaced(desk, left):
     run = desk.prepare(JOINERS[:1])
     desk.expect_killed(
         [sys.executable, "-c", DIES_AFTER_THE_FILE, "apply", run, "--tap-out", desk.told, "--yes", *desk.stored.flags]
     )
-    desk.told.write_bytes(desk.told.read_bytes()[:-9])
+    desk.told.write_bytes(desk.told.read_bytes()[:left])
     assert desk.carry_out("resume", run).json["outcomes"]["done"] == 2
     assert state_of(desk) == told_by(desk)
     assert [bool(each["note"]) for each in desk.handed] == [True]
