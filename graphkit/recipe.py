@@ -234,6 +234,8 @@ class Recipe:
     trial: PlanOptions | None = field(default_factory=PlanOptions)
     """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``. None: what the
     recipe does depends on what it finds, which no starter file can arrange."""
+    permissions_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further permissions that are needed only if the plan holds such a kind."""
     builds_on: str = ""
     """The recipe whose starter file makes what this one's is about."""
     essential: bool = False
@@ -256,6 +258,12 @@ class Report:
     models: tuple[type[BaseModel], ...] = ()
     template: str = ""
     essential: bool = False
+
+
+def if_asked_for(found: Recipe | Report) -> tuple[str, ...]:
+    """The permissions that only some inputs need, each once."""
+    given = found.permissions_for.values() if isinstance(found, Recipe) else ()
+    return tuple(dict.fromkeys(name for names in given for name in names))
 
 
 def base_permissions(break_glass: Sequence[str]) -> tuple[str, ...]:

@@ -100,15 +100,17 @@ def _told(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
-    """One recipe's permissions, granted, missing and in excess."""
+    """One recipe's permissions, granted, missing and in excess. What only some inputs need is neither."""
     required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
-    found = session.permissions(required)
+    optional = sorted({*recipe.if_asked_for(wanted)} - {*required})
+    found = session.permissions([*required, *optional])
     return {
         "recipe": wanted.name,
         "known": found.known,
         "required": required,
+        "ifAskedFor": optional,
         "granted": list(found.granted),
-        "missing": list(found.missing),
+        "missing": [name for name in found.missing if name not in optional],
         "excess": list(found.excess),
         "take_over": list(found.take_over),
     }
@@ -118,6 +120,8 @@ def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         yield row["recipe"]
         yield f"  required: {', '.join(row['required'])}"
+        if row["ifAskedFor"]:
+            yield f"  only if the input asks for what needs them: {', '.join(row['ifAskedFor'])}"
         if not row["known"]:
             yield "  the token does not say what it permits; missing permissions will show as refused requests"
             continue

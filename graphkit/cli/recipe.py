@@ -65,6 +65,8 @@ def _shown(found: Description) -> Iterator[str]:
     yield from (f"  {rail}" for rail in found.rails)
     yield ""
     yield f"permissions: {', '.join((*recipes.BASE_PERMISSIONS, *found.permissions))}"
+    if found.if_asked:
+        yield f"  only if the input asks for what needs them: {', '.join(found.if_asked)}"
     if found.template:
         yield f"start with:  graphkit recipe template {found.name} DIR"
 

@@ -18,7 +18,7 @@ from graphkit.inputs.described import Described, describe, is_table
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
 from graphkit.protocol import quota
-from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, template_of
+from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, if_asked_for, template_of
 from graphkit.resources import ResourceTable, resource_class
 
 RAILS = (
@@ -52,11 +52,13 @@ class Writes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A recipe or report in words. ``inputs`` is (what it is, its fields) for each model."""
+    """A recipe or report in words. ``inputs`` is (what it is, its fields) for each model, ``if_asked`` the permissions
+    that only some inputs need."""
 
     name: str
     summary: str
     permissions: tuple[str, ...]
+    if_asked: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[Described, ...]], ...]
     writes: tuple[Writes, ...]
     rails: tuple[str, ...]
@@ -67,6 +69,7 @@ class Description:
             "name": self.name,
             "summary": self.summary,
             "permissions": [*BASE_PERMISSIONS, *self.permissions],
+            "permissionsIfAskedFor": list(self.if_asked),
             "input": [{"title": title, "fields": [asdict(each) for each in rows]} for title, rows in self.inputs],
             "writes": [asdict(each) for each in self.writes],
             "rails": list(self.rails),
@@ -80,6 +83,7 @@ def description_of(found: Recipe | Report) -> Description:
         name=found.name,
         summary=found.summary,
         permissions=found.permissions,
+        if_asked=if_asked_for(found),
         inputs=tuple((_title(found, place), tuple(describe(model))) for place, model in enumerate(found.models)),
         writes=tuple(_writes(found)) if isinstance(found, Recipe) else (),
         rails=(*RAILS, *found.rails) if isinstance(found, Recipe) else ("nothing is written",),

@@ -47,7 +47,8 @@ def _block(found: Description) -> Iterator[str]:
     yield ""
     yield from (f"- {rail}" for rail in found.rails)
     yield ""
-    yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}."
+    asked = f"; only if the input asks for what needs them: {', '.join(found.if_asked)}" if found.if_asked else ""
+    yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}{asked}."
     yield ""
 
 

@@ -101,6 +101,7 @@ async def plan(
             say(f"planning {recipe.name} for {session.tenant.shown}")
             with nothing_sent_after(session, deadline):
                 await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+            warnings += lacking_for(session, recipe, run)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:
                 session.recorder.add_inputs(problems.opened.values())
@@ -175,6 +176,14 @@ def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
         )
     refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
     return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
+
+
+def lacking_for(session: Session, recipe: Recipe, run: RunFile) -> list[str]:
+    """Warnings about what only some kinds of object need, where the plan holds them."""
+    needed = {name: kind for kind in run.counts_by_kind() for name in recipe.permissions_for.get(kind, ())}
+    return [
+        f"{name} was not granted; what needs it ({needed[name]}) will be refused" for name in session.lacking(needed)
+    ]
 
 
 def _named(session: Session, recipe: Recipe | Report) -> list[str]:

@@ -25,8 +25,9 @@ from graphkit.resources.people import ELSEWHERE, SYNCED, People
 from graphkit.resources.reading import read_each
 from graphkit.resources.recycling import deletion, restoring
 
-RESERVED = "person.reserved"
-"""Names that this plan gives away, to the employee id; kind of the snapshot."""
+RESERVED, NAMED = "person.reserved", "person.named"
+"""Kinds of the snapshot: names that this plan gives away, to the employee id; and the name that a new account gets, by
+employee id in lower case."""
 MOST_TRIED = 99
 PASSWORD_LENGTH = 24
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#%*+-=?@_")
@@ -70,6 +71,7 @@ class Accounts(Resource):
                 await self._bring_back(item, deleted[item.key])
             else:
                 await self._name(item)
+        self.context.snapshot.put(NAMED, ((item.key.lower(), item.properties["userPrincipalName"]) for item in new))
         return []
 
     async def _bring_back(self, item: Desired, deleted: Sequence[dict[str, Any]]) -> None:

@@ -114,8 +114,9 @@ class World:
         """Carry out a plan, or go on with it."""
         with RunFile.open(self.run(name)) as file:
             resume = file.header()["status"] not in FRESH
+            told = self.folder / f"{name}.passes.csv" if jobs.handed_out(file.counts_by_kind()) else None
         path = self.run(name)
-        return self.in_session(lambda session: jobs.apply(session, path, resume=resume), prepare)
+        return self.in_session(lambda session: jobs.apply(session, path, resume=resume, tap_out=told), prepare)
 
     def in_session(
         self, work: Callable[[Session], Awaitable[T]], prepare: Callable[[Wire], None] = lambda _: None
