@@ -32,24 +32,29 @@ class Recalled(Exception):
 
 
 class _Lane:
-    __slots__ = ("busy", "due", "queue", "version")
+    """``apart`` are those whose envelope was refused: each goes by itself, before all others."""
+
+    __slots__ = ("apart", "busy", "due", "queue", "version")
 
     def __init__(self, version: str) -> None:
         self.version = version
         self.queue: deque[_Call] = deque()
+        self.apart: deque[_Call] = deque()
         self.busy = 0
         self.due = False
 
 
 class Batcher:
-    """A lone request, a nextLink and anything too large for an envelope go bare.
+    """A lone request, a nextLink and anything too large for an envelope go bare. Once it is ``late`` nothing leaves any
+    more: whatever still waits for a place on the wire is ``Recalled``.
 
     Raises what the following stage raises, and ``OutcomeUnknown`` for a request whose answer its batch lacks.
     """
 
-    def __init__(self, following: Stage, *, slots: int = SLOTS) -> None:
+    def __init__(self, following: Stage, *, slots: int = SLOTS, late: Callable[[], bool] = lambda: False) -> None:
         self._following = following
         self._slots = slots
+        self._late = late
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._envelopes = True
@@ -65,15 +70,15 @@ class Batcher:
     def recall(self, meant: Callable[[Request], bool]) -> None:
         """Give back what still waits for a place on the wire; its caller gets ``Recalled``."""
         for lane in self._lanes.values():
-            kept: deque[_Call] = deque()
-            for request, answer in lane.queue:
-                if answer.done() or not meant(request):
-                    kept.append((request, answer))
-                else:
-                    answer.set_exception(Recalled())
-            lane.queue = kept
+            lane.queue = _recalled(lane.queue, meant)
+            lane.apart = _recalled(lane.apart, meant)
 
     async def aclose(self) -> None:
+        """Cancel what is under way and what waits; nothing leaves any more."""
+        self._slots = 0
+        for lane in self._lanes.values():
+            for _, answer in (*lane.queue, *lane.apart):
+                answer.cancel()
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
@@ -92,6 +97,8 @@ class Batcher:
 
     def _flush(self, lane: _Lane, loop: asyncio.AbstractEventLoop) -> None:
         lane.due = False
+        if self._late():
+            self.recall(lambda _: True)
         while lane.busy < self._slots and (calls := self._fill(lane)):
             lane.busy += 1
             task = loop.create_task(self._deliver(lane, calls))
@@ -99,6 +106,10 @@ class Batcher:
             task.add_done_callback(self._calls.discard)
 
     def _fill(self, lane: _Lane) -> list[_Call]:
+        while lane.apart:
+            call = lane.apart.popleft()
+            if not call[1].done():
+                return [call]
         calls: list[_Call] = []
         size = 0
         queue = lane.queue
@@ -132,7 +143,7 @@ class Batcher:
                     answer.set_exception(error)
         finally:
             lane.busy -= 1
-            if lane.queue:
+            if lane.queue or lane.apart:
                 self._schedule(lane, asyncio.get_running_loop())
 
     async def _bare(self, call: _Call) -> None:
@@ -156,18 +167,23 @@ class Batcher:
             if outer.ok:
                 answers = [None] * len(calls)
             elif outer.status in _ENVELOPE_REFUSED:
-                await self._one_by_one(outer, calls)
+                self._envelopes = self._envelopes and outer.status not in _NO_BATCHES_HERE
+                lane.apart.extend(calls)
                 return
             else:
                 answers = [replace(outer) for _ in calls]
         for call, inner in zip(calls, answers, strict=True):
             _hand_over(call, inner, outer)
 
-    async def _one_by_one(self, outer: Response, calls: Sequence[_Call]) -> None:
-        if outer.status in _NO_BATCHES_HERE:
-            self._envelopes = False
-        for call in calls:
-            await self._bare(call)
+
+def _recalled(queue: deque[_Call], meant: Callable[[Request], bool]) -> deque[_Call]:
+    kept: deque[_Call] = deque()
+    for request, answer in queue:
+        if answer.done() or not meant(request):
+            kept.append((request, answer))
+        else:
+            answer.set_exception(Recalled())
+    return kept
 
 
 def _hand_over(call: _Call, inner: Response | None, outer: Response) -> None:

@@ -296,7 +296,8 @@ class Governor:
         return known
 
     def _backoff(self, meter: Meter) -> float:
-        longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
+        # A power of a thousand refusals is no number any more.
+        longest = min(_LONGEST_BACKOFF, 2.0 ** min(meter.failures, 10))
         return max(meter.interval, self._chance.uniform(0.0, longest))
 
     def _named(self, costs: Sequence[Cost], response: Response) -> Meter | None:

@@ -43,6 +43,20 @@ def test_retry_after_is_read_in_every_form_seen_in_the_wild(value, seconds):
     assert retry_after({"retry-after": value}, NOW) == seconds
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Mon, 05 Jan 2026 08:00:00 GMT", 3630.0),
+        ("Mon, 05 Jan 2026 09:00:20 GMT", 10.0),
+        ("Mon, 05 Jan 2026 10:00:00 GMT", 0.0),
+        ("today", 30.0),
+        ("", 30.0),
+    ],
+)
+def test_a_date_is_held_against_the_date_of_the_same_answer(date, seconds):
+    assert retry_after({"retry-after": "Mon, 05 Jan 2026 09:00:30 GMT", "date": date}, NOW) == seconds
+
+
 def test_no_retry_after_is_told_from_a_wait_of_nothing():
     assert retry_after({}, NOW) is None
 

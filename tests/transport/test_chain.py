@@ -11,7 +11,7 @@ import respx
 
 from graphkit import clock
 from graphkit.client import GraphClient
-from graphkit.errors import Blocked, OutcomeUnknown, Parked
+from graphkit.errors import Blocked, DeadlineReached, OutcomeUnknown, Parked
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.message import Idempotency, Request
@@ -184,6 +184,18 @@ def test_no_request_leaves_before_a_stated_wait_ends_not_even_one_let_through_be
     assert chain.throttled == 1
     assert len(end.arrivals) == 401
     assert [arrival.time for arrival in end.arrivals if 0 < arrival.time < 62] == []
+
+
+@pytest.mark.parametrize("batches", [True, False])
+def test_nothing_leaves_after_the_deadline_not_even_what_was_let_through_before(virtual, connected, far_end, batches):
+    end = far_end(outer=None if batches else lambda call, items: httpx.Response(404), latency=2.0)
+    chain, client = connected(end, slots=1)
+    chain.deadline = 9.0
+    answers = virtual(client.batch([Request(method="GET", path=f"/users/u{number}") for number in range(400)]))
+    assert max(arrival.time for arrival in end.arrivals) < 9
+    late = [each for each in answers if isinstance(each, DeadlineReached)]
+    assert len(late) == 400 - len(end.arrivals) > 0
+    assert {each.status for each in answers if each not in late} == {200}
 
 
 def test_an_expired_token_is_renewed_once_for_everyone(virtual, connected, far_end, tokens):

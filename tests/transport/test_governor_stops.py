@@ -80,6 +80,33 @@ def test_without_a_usable_wait_the_pause_is_anything_up_to_a_bound_that_doubles(
         assert min(at) < bound * 0.3
 
 
+@pytest.mark.parametrize("hour", [8, 10])
+def test_a_date_to_come_back_at_is_kept_whatever_our_own_clock_says(script, virtual, hour):
+    """Ours says nine. Fast, it would take the date for past; slow, for a wait that nobody sits out."""
+    headers = {"date": f"Mon, 05 Jan 2026 {hour:02}:00:00 GMT", "retry-after": f"Mon, 05 Jan 2026 {hour:02}:00:40 GMT"}
+    stage = script(Response(429, headers), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor.send(WRITE)
+        await governor.send(WRITE)
+
+    virtual(main())
+    assert stage.times == [0.0, pytest.approx(40.0)]
+
+
+def test_a_bucket_that_is_refused_all_night_still_has_a_pause(script, virtual):
+    stage = script(*[refused("1")] * 1100, refused(), OK)
+    governor = governed(stage)
+
+    async def main():
+        for _ in range(1102):
+            await governor.send(WRITE)
+
+    virtual(main())
+    assert 0 < stage.times[-1] - stage.times[-2] <= 60
+
+
 @pytest.mark.parametrize(
     "after", ["601", "86400", "1e300", "inf", "99999999999999999999", "Wed, 07 Jan 2026 09:00:00 GMT"]
 )
