@@ -224,6 +224,28 @@ def test_an_inner_401_is_renewed_too(virtual, connected, far_end, tokens):
     assert tokens.asked == [("", False), ('{"a":1}', True)]
 
 
+def test_a_token_that_is_revoked_again_is_renewed_again(virtual, connected, far_end, tokens):
+    """Each time for an item of a batch, whose answer must tell which token it was asked with."""
+    revoked = {"Bearer token-1", "Bearer token-2"}
+
+    class Revoking(far_end):
+        async def _answer(self, request):
+            self.token = request.headers["authorization"]
+            return await super()._answer(request)
+
+    end = Revoking(lambda arrival: (401, {}, None) if end.token in revoked else (204, {}, None))
+    _, client = connected(end)
+
+    async def main():
+        revoked.discard("Bearer token-2")
+        first = await client.batch(patches(3))
+        revoked.add("Bearer token-2")
+        return [*first, *await client.batch(patches(3))]
+
+    assert {each.status for each in virtual(main())} == {204}
+    assert [renew for _, renew in tokens.asked] == [False, True, True]
+
+
 def test_a_token_that_stays_refused_ends_in_401(virtual, connected, far_end, tokens):
     end = far_end(lambda arrival: (401, {}, {"error": {"code": "InvalidAuthenticationToken"}}))
     _, client = connected(end)
