@@ -21,7 +21,7 @@ from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.meter import Meter
 from graphkit.transport.use import Use
-from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
+from graphkit.transport.utilisation import Totals, Utilisation, rows, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -135,15 +135,13 @@ class Governor:
             self._learn(costs, response, now)
             return response
 
-    def utilisation(self) -> list[Utilisation]:
-        """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
-        now = self._clock.monotonic()
-        rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
-        for meter in list(self._meters.values()):
-            row = utilisation_of(meter, now)
-            known = rows.get(row.bucket)
-            rows[row.bucket] = row if known is None else known.plus(row)
-        return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
+    def utilisation(self, *, of_all: bool = False) -> list[Utilisation]:
+        """The buckets in use, the fullest first; ``of_all`` companions together, or by itself. May be asked from
+        another thread if the clock may."""
+        everyone = (self, *self.companions) if of_all else (self,)
+        # What all apps share is one counter, which each of them holds.
+        meters = {id(meter): meter for each in everyone for meter in list(each._meters.values())}
+        return rows(meters.values(), [each._forgotten for each in everyone], self._clock.monotonic())
 
     def binding(self) -> Utilisation | None:
         """The bucket that most requests wait for at this moment."""

@@ -268,10 +268,26 @@ def test_what_is_sent_one_by_one_can_be_called_back_too(virtual):
     async def main():
         tasks = [asyncio.create_task(batcher.send(request)) for request in gets(5)]
         await service.clock.sleep(2.5)
+        tasks[3].cancel()
+        await asyncio.sleep(0)
         batcher.recall(lambda request: request.path != "/users/4")
-        tasks[4].cancel()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     answers = [type(answer).__name__ for answer in virtual(main())]
-    assert answers == ["Response", "Response", "Recalled", "Recalled", "CancelledError"]
-    assert service.bare == ["/users/0", "/users/1"]
+    assert answers == ["Response", "Response", "Recalled", "CancelledError", "Response"]
+    assert service.bare == ["/users/0", "/users/1", "/users/4"]
+
+
+def test_what_is_not_meant_keeps_its_place_when_others_are_called_back(virtual):
+    service = Service()
+    batcher = Batcher(service, slots=1)
+
+    async def main():
+        tasks = [asyncio.create_task(batcher.send(request)) for request in gets(40)]
+        await service.clock.sleep(0.5)
+        batcher.recall(lambda request: int(request.path[7:]) % 2 == 1)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = [type(answer).__name__ for answer in virtual(main())]
+    assert answers == ["Response"] * 20 + ["Response", "Recalled"] * 10
+    assert service.sizes == [20, 10]
