@@ -229,6 +229,7 @@ def test_a_503_with_a_stated_wait_stops_the_bucket_but_is_no_throttling(script, 
     virtual(main())
     assert 20 <= stage.times[1] < 20.1
     assert governor.throttled == 0
+    assert {meter.pace for meter in governor._meters.values()} == {1.0}
 
 
 def test_the_service_corrects_our_idea_of_a_cost(script, virtual):
