@@ -27,6 +27,7 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC).timestamp()
         ("Mon, 05 Jan 2026 09:00:30 GMT", 30.0),
         ("Mon, 05 Jan 2026 08:59:00 GMT", 0.0),
         ("Mon, 05 Jan 2026 09:00:30", 30.0),
+        ("Mon, 05 Jan 2026 10:00:30 +0100", 30.0),
         ("86400", 86400.0),
         ("1e300", LONGEST_WAIT),
         ("inf", LONGEST_WAIT),

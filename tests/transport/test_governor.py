@@ -89,6 +89,21 @@ def test_within_a_bucket_the_oldest_goes_first(script, virtual):
     assert [request.path for request in stage.requests] == [f"/users/u{number}" for number in range(500)]
 
 
+def test_who_comes_later_does_not_overtake_those_who_wait_for_company(script, virtual):
+    """Twenty are let go at a time; there is room for one already when the last one comes."""
+    stage = script(OK)
+    governor = governed(stage)
+
+    async def main():
+        first = asyncio.create_task(flood(governor, patches(200)))
+        await governor._clock.sleep(0.5)
+        await governor.send(Request(method="PATCH", path="/users/late"))
+        return (await first)[-1]
+
+    virtual(main())
+    assert [request.path for request in stage.requests][-1] == "/users/late"
+
+
 def test_a_full_bucket_holds_up_nobody_else(script, virtual):
     stage = script(OK)
     slow = [Request(method="POST", path="/teams/t1/members") for _ in range(50)]

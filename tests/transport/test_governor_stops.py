@@ -295,6 +295,36 @@ def test_whoever_turns_out_to_need_a_closed_bucket_is_told_so_instead_of_waiting
     assert now < 100
 
 
+def test_whoever_turns_out_to_need_a_stopped_bucket_goes_on_when_that_opens(script, virtual):
+    """It stands in the queue of writes, one in ten seconds, and nobody else waits for the units."""
+    closed = refused("60", "Tenant_Application/ReadWrite/a/t")
+    stage = script(lambda request: closed if request.method == "GET" else OK)
+    governor = governed(stage, limits={WRITES: 15})
+
+    async def main():
+        await governor.send(WRITE)
+        second = asyncio.create_task(governor.send(Request(method="PATCH", path="/users/u2")))
+        await governor._clock.sleep(1)
+        await governor.send(READ)
+        return await second
+
+    assert virtual(main()).status == 200
+    assert stage.times == [0.0, 1.0, pytest.approx(61, abs=0.1)]
+
+
+def test_only_the_length_of_a_stop_parks_and_not_how_late_it_is(script, virtual):
+    stage = script(refused("500"), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor._clock.sleep(5000)
+        await governor.send(WRITE)
+        return await flood(governor, [WRITE])
+
+    assert virtual(main())[0].status == 200
+    assert stage.times == [5000.0, pytest.approx(5500)]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, virtual, monkeypatch, again):
     """Counters of twenty thousand idle teams make room for others; an answer may still be on its way to one."""
@@ -426,6 +456,23 @@ def test_who_could_not_go_before_the_deadline_is_told_so_at_once(script, virtual
     assert max(stage.times) <= 10.0
     assert now < 10.0
     assert "conditional access" in results[-1].message
+
+
+def test_a_deadline_that_is_set_while_they_wait_is_told_to_them_at_once(script, virtual):
+    """So a run ends that was interrupted: what waits for its quota is to wait no more."""
+    stage = script(OK)
+    governor = governed(stage)
+
+    async def main():
+        tasks = [asyncio.create_task(governor.send(POLICY)) for _ in range(30)]
+        await governor._clock.sleep(3)
+        governor.deadline = governor._clock.monotonic() - 0.5
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return results, governor._clock.monotonic()
+
+    results, now = virtual(main())
+    assert [type(each) for each in results] == [Response] * 3 + [DeadlineReached] * 27
+    assert now < 4
 
 
 def test_writes_are_let_go_until_the_deadline_and_none_later(script, virtual):
