@@ -122,6 +122,20 @@ def test_in_its_lane_the_oldest_goes_first(script, virtual):
         assert paths == [f"{POLICIES}/p{number}" for number in range(20)]
 
 
+def test_a_read_does_not_overtake_those_who_wait_for_company(script, virtual):
+    stage = script(OK)
+    governor = governed(stage, limits={UNITS: 70})
+
+    async def main():
+        first = asyncio.gather(*(governor.send(request) for request in reads(60)))
+        await governor._clock.sleep(0.7)
+        await governor.send(Request(method="GET", path="/users/late"))
+        await first
+
+    virtual(main())
+    assert stage.requests[-1].path == "/users/late"
+
+
 def test_many_reads_are_let_go_in_groups_that_fill_batches(script, virtual):
     stage = script(OK)
     governor = governed(stage, limits={UNITS: 700})
