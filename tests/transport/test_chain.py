@@ -198,6 +198,31 @@ def test_nothing_leaves_after_the_deadline_not_even_what_was_let_through_before(
     assert {each.status for each in answers if each not in late} == {200}
 
 
+def test_whoever_would_be_sent_again_after_the_deadline_is_told_so_at_once(virtual, connected, far_end):
+    chain, client = connected(far_end(lambda arrival: (423, {"Retry-After": "300"}, None)))
+    chain.deadline = 60.0
+
+    async def main():
+        return await client.batch(patches(3)), client.clock.monotonic()
+
+    answers, now = virtual(main())
+    assert {type(each) for each in answers} == {DeadlineReached}
+    assert now < 1
+
+
+def test_a_run_may_call_itself_by_name_in_the_middle(virtual, connected, far_end):
+    chain, client = connected(end := far_end())
+
+    async def main():
+        await client.get("/users/u1")
+        chain.user_agent = "graphkit/1 (run r-1)"
+        await client.get("/users/u1")
+
+    virtual(main())
+    assert [call.headers["user-agent"] for call in end.calls] == ["graphkit", chain.user_agent]
+    assert chain.user_agent == "graphkit/1 (run r-1)"
+
+
 def test_an_expired_token_is_renewed_once_for_everyone(virtual, connected, far_end, tokens):
     def outer(call, items):
         return httpx.Response(401, headers={"WWW-Authenticate": "Bearer"}) if call <= 3 else None

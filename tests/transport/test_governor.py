@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from bisect import bisect_left
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -194,7 +195,7 @@ def test_without_a_stated_wait_the_pauses_grow_and_the_pace_recovers_slowly(scri
 
 
 def sent_in(stage, *edges):
-    return [sum(start <= at < end for at in stage.times) for start, end in zip(edges, edges[1:], strict=False)]
+    return [sum(start <= at < end for at in stage.times) for start, end in pairwise(edges)]
 
 
 def test_after_a_refusal_the_writes_go_at_half_the_pace_and_then_faster_by_and_by(script, virtual):
