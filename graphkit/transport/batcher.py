@@ -37,25 +37,34 @@ class Recalled(Exception):
     """It was let through and is taken back before it left: the stage above sends it again in its time."""
 
 
+class _EnvelopeRefused(Exception):
+    """Nothing in it was executed."""
+
+
 class _Lane:
-    __slots__ = ("busy", "due", "queue", "version")
+    """``apart`` are those whose envelope was refused: each goes by itself, before all others."""
+
+    __slots__ = ("apart", "busy", "due", "queue", "version")
 
     def __init__(self, version: str) -> None:
         self.version = version
         self.queue: deque[_Call] = deque()
+        self.apart: deque[_Call] = deque()
         self.busy = 0
         self.due = False
 
 
 class Batcher:
-    """A lone request, a nextLink and anything too large for an envelope go bare.
+    """A lone request, a nextLink and anything too large for an envelope go bare. Once it is ``late`` nothing leaves any
+    more: whatever still waits for a place on the wire is ``Recalled``.
 
     Raises what the following stage raises, and ``OutcomeUnknown`` for a request whose answer its batch lacks.
     """
 
-    def __init__(self, following: Stage, *, slots: int = SLOTS) -> None:
+    def __init__(self, following: Stage, *, slots: int = SLOTS, late: Callable[[], bool] = lambda: False) -> None:
         self._following = following
         self._slots = slots
+        self._late = late
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._envelopes = True
@@ -67,21 +76,21 @@ class Batcher:
         return answer
 
     async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """They share a lane, and an envelope. Raises ``Recalled`` if they are taken back."""
+        """They share a lane, and an envelope. What is taken back is ``Recalled``, all of it or a part."""
         return await self._queued(requests)
 
     def recall(self, meant: Callable[[Request], bool]) -> None:
         """Give back what still waits for a place on the wire; its caller gets ``Recalled``."""
         for lane in self._lanes.values():
-            kept: deque[_Call] = deque()
-            for requests, answers in lane.queue:
-                if answers.done() or not any(map(meant, requests)):
-                    kept.append((requests, answers))
-                else:
-                    answers.set_exception(Recalled())
-            lane.queue = kept
+            lane.queue = _recalled(lane.queue, meant)
+            lane.apart = _recalled(lane.apart, meant)
 
     async def aclose(self) -> None:
+        """Cancel what is under way and what waits; nothing leaves any more."""
+        self._slots = 0
+        for lane in self._lanes.values():
+            for _, answer in (*lane.queue, *lane.apart):
+                answer.cancel()
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
@@ -108,6 +117,8 @@ class Batcher:
 
     def _flush(self, lane: _Lane, loop: asyncio.AbstractEventLoop) -> None:
         lane.due = False
+        if self._late():
+            self.recall(lambda _: True)
         while lane.busy < self._slots and (calls := self._fill(lane)):
             lane.busy += 1
             task = loop.create_task(self._deliver(lane, calls))
@@ -115,6 +126,13 @@ class Batcher:
             task.add_done_callback(self._calls.discard)
 
     def _fill(self, lane: _Lane) -> list[_Call]:
+        if not self._envelopes:
+            lane.apart.extend(apart for call in lane.queue for apart in _taken_apart(call))
+            lane.queue.clear()
+        while lane.apart:
+            call = lane.apart.popleft()
+            if not call[1].done():
+                return [call]
         calls: list[_Call] = []
         count = size = 0
         queue = lane.queue
@@ -123,7 +141,7 @@ class Batcher:
             if answers.done():
                 queue.popleft()
                 continue
-            alone = not self._envelopes or not batch.batchable(requests[0])
+            alone = not batch.batchable(requests[0])
             count += len(requests)
             size += sum(len(request.body) for request in requests if request.body)
             if calls and (alone or count > batch.MAX_ITEMS or size > batch.MAX_BYTES):
@@ -139,31 +157,28 @@ class Batcher:
         begun = loop.time()
         try:
             answers = await self._answers(lane, requests)
-            if logger.isEnabledFor(logging.INFO):
-                _tell(requests, answers, loop.time() - begun)
-            _hand_over(calls, answers)
         except asyncio.CancelledError:
             for _, waiting in calls:
                 waiting.cancel()
             raise
+        except _EnvelopeRefused:
+            lane.apart.extend(apart for call in calls for apart in _taken_apart(call))
+            return
         except Exception as error:  # every caller of this batch must hear of it, whatever it is
-            _hand_over(calls, [error] * len(requests))
+            answers = [error] * len(requests)
         finally:
-            # Only now, so that whoever hears of a refusal can still call back what is in the queue.
             lane.busy -= 1
-            if lane.queue:
-                self._schedule(lane, loop)
+            # Only after the answers are known: whoever hears of a refusal can still call back what is in the queue.
+            if lane.queue or lane.apart:
+                loop.call_soon(self._schedule, lane, loop)
+        if logger.isEnabledFor(logging.INFO):
+            _tell(requests, answers, loop.time() - begun)
+        _hand_over(calls, answers)
 
     async def _answers(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
-        if len(requests) == 1 or not self._envelopes:
-            return [await self._bare(request) for request in requests]
+        if len(requests) == 1:
+            return [await self._following.send(requests[0])]
         return await self._together(lane, requests)
-
-    async def _bare(self, request: Request) -> Answer:
-        try:
-            return await self._following.send(request)
-        except Exception as error:  # its caller must hear of it, and the others of this batch of theirs
-            return error
 
     async def _together(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
         envelope = Request(
@@ -180,15 +195,44 @@ class Batcher:
             if outer.ok:
                 answers = [None] * len(requests)
             elif outer.status in _ENVELOPE_REFUSED:
-                if outer.status in _NO_BATCHES_HERE:
-                    self._envelopes = False
-                return [await self._bare(request) for request in requests]
+                self._envelopes = self._envelopes and outer.status not in _NO_BATCHES_HERE
+                raise _EnvelopeRefused from None
             else:
                 answers = [replace(outer) for _ in requests]
         return [
             _missing(request, outer) if inner is None else _completed(inner, outer)
             for request, inner in zip(requests, answers, strict=True)
         ]
+
+
+def _recalled(queue: deque[_Call], meant: Callable[[Request], bool]) -> deque[_Call]:
+    kept: deque[_Call] = deque()
+    for requests, answers in queue:
+        if answers.done() or not any(map(meant, requests)):
+            kept.append((requests, answers))
+        else:
+            answers.set_result([Recalled()] * len(requests))
+    return kept
+
+
+def _taken_apart(call: _Call) -> list[_Call]:
+    """Each request of a call with a place of its own; the caller is answered once all of them are."""
+    requests, answers = call
+    if len(requests) == 1:
+        return [call]
+    loop = asyncio.get_running_loop()
+    places: list[asyncio.Future[list[Answer]]] = [loop.create_future() for _ in requests]
+    whole = asyncio.gather(*places)
+
+    def answer(_: object) -> None:
+        if whole.cancelled():
+            answers.cancel()
+        elif not answers.done():
+            answers.set_result([answer for (answer,) in whole.result()])
+
+    whole.add_done_callback(answer)
+    answers.add_done_callback(lambda _: whole.cancel())  # for a caller who has given up nothing more is sent
+    return [((request,), place) for request, place in zip(requests, places, strict=True)]
 
 
 def _hand_over(calls: Sequence[_Call], answers: Sequence[Answer]) -> None:

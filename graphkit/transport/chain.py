@@ -140,7 +140,7 @@ def build_chain(
 
     def ship(source: TokenSource) -> Ship:
         auth = Auth(edge, source, clock)
-        batcher = Batcher(auth, slots=slots)
+        batcher = Batcher(auth, slots=slots, late=lambda: clock.monotonic() > governor.deadline)
         governor = Governor(
             batcher,
             clock,

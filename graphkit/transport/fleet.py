@@ -126,11 +126,7 @@ class Fleet:
 
     def utilisation(self) -> list[Utilisation]:
         """Of each bucket all counters together; what all apps share is one, whoever shows it."""
-        rows: dict[str, Utilisation] = {}
-        for row in (row for ship in self._ships for row in ship.governor.utilisation()):
-            known = rows.get(row.bucket)
-            rows[row.bucket] = row if known is None or known == row else known.plus(row)
-        return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
+        return self._ships[0].governor.utilisation(of_all=True)
 
     def uses(self, tenant: str, _: str) -> list[Use]:
         return [use for ship in self._ships for use in ship.governor.uses(tenant, ship.app)]

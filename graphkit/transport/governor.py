@@ -22,7 +22,7 @@ from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.meter import Meter
 from graphkit.transport.use import Use
-from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
+from graphkit.transport.utilisation import Totals, Utilisation, rows, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -147,20 +147,24 @@ class Governor:
         most = min((int(len(requests) * meter.burst / amount) for meter, amount in pairs if meter.interval), default=20)
         if most < len(requests):
             return await self._in_parts(requests, most)
-        while True:
-            now = self._clock.monotonic()
-            try:
-                if not self._admitted(pairs, now):
-                    now = await self._wait(pairs, now, ahead=all(map(is_read, requests)))
-                answers = await self._following.send_batch(requests)
-            except Recalled:
-                continue
-            except Stopped as error:
-                return [error] * len(requests)
-            for costs, answer in zip(each_costs, answers, strict=True):
-                if isinstance(answer, Response):
-                    self._learn(costs, answer, now)
-            return answers
+        now = self._clock.monotonic()
+        try:
+            if not self._admitted(pairs, now):
+                now = await self._wait(pairs, now, ahead=all(map(is_read, requests)))
+        except Stopped as error:
+            return [error] * len(requests)
+        answers = await self._following.send_batch(requests)
+        recalled = []
+        for place, (costs, answer) in enumerate(zip(each_costs, answers, strict=True)):
+            if isinstance(answer, Response):
+                self._learn(costs, answer, now)
+            elif isinstance(answer, Recalled):
+                recalled.append(place)
+        if recalled:
+            again = await self.send_batch([requests[place] for place in recalled])
+            for place, answer in zip(recalled, again, strict=True):
+                answers[place] = answer
+        return answers
 
     async def _in_parts(self, requests: Sequence[Request], most: int) -> list[Answer]:
         if most < 2:
@@ -185,15 +189,13 @@ class Governor:
             await self._admission.wait(blocker, pairs, now, ahead=ahead)
         return self._clock.monotonic()
 
-    def utilisation(self) -> list[Utilisation]:
-        """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
-        now = self._clock.monotonic()
-        rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
-        for meter in list(self._meters.values()):
-            row = utilisation_of(meter, now)
-            known = rows.get(row.bucket)
-            rows[row.bucket] = row if known is None else known.plus(row)
-        return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
+    def utilisation(self, *, of_all: bool = False) -> list[Utilisation]:
+        """The buckets in use, the fullest first; ``of_all`` companions together, or by itself. May be asked from
+        another thread if the clock may."""
+        everyone = (self, *self.companions) if of_all else (self,)
+        # What all apps share is one counter, which each of them holds.
+        meters = {id(meter): meter for each in everyone for meter in list(each._meters.values())}
+        return rows(meters.values(), [each._forgotten for each in everyone], self._clock.monotonic())
 
     def binding(self) -> Utilisation | None:
         """The bucket that most requests wait for at this moment."""
@@ -346,7 +348,8 @@ class Governor:
         return known
 
     def _backoff(self, meter: Meter) -> float:
-        longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
+        # A power of a thousand refusals is no number any more.
+        longest = min(_LONGEST_BACKOFF, 2.0 ** min(meter.failures, 10))
         return max(meter.interval, self._chance.uniform(0.0, longest))
 
     def _named(self, costs: Sequence[Cost], response: Response) -> Meter | None:

@@ -157,6 +157,45 @@ def test_a_listing_is_complete_once_its_last_page_is_read(scripted):
     assert (listing.complete, listing.read, listing.counted) == (True, 95, None)
 
 
+def test_a_second_reading_that_breaks_off_takes_back_what_the_first_proved(scripted):
+    pages = Pages()
+    _, graph = scripted(pages)
+    listing = graph.list("/users")
+    asyncio.run(collect(listing))
+    assert (listing.complete, listing.read) == (True, 95)
+    pages.fail = {3: [refusal(403, "Forbidden")]}
+    with pytest.raises(IncompleteList):
+        asyncio.run(collect(listing))
+    assert (listing.complete, listing.read, listing.restarts) == (False, 30, 0)
+
+
+def test_objects_without_a_name_run_in_no_circle_either(scripted):
+    def answer(request):
+        assert len(chain.requests) < 20
+        items = [{"name": "a"}, {"id": "u1"}]
+        return 200, {"value": items, "@odata.nextLink": f"{ROOT}/x?$skiptoken={len(chain.requests) % 3}"}
+
+    chain, graph = scripted(answer)
+    with pytest.raises(IncompleteList, match="circle"):
+        asyncio.run(collect_all(graph.list("/x")))
+
+
+def test_objects_with_and_without_an_id_are_both_told_and_only_the_former_once(scripted):
+    answers = [[{"id": "u1"}, {"name": "a"}], [{"name": "b"}, {"id": "u1"}, {"id": "u2"}]]
+
+    def answer(request):
+        items = answers.pop(0)
+        return 200, {"value": items, **({"@odata.nextLink": f"{ROOT}/x?$skiptoken=1"} if answers else {})}
+
+    _, graph = scripted(answer)
+    found = asyncio.run(collect_all(graph.list("/x")))
+    assert found == [{"id": "u1"}, {"name": "a"}, {"name": "b"}, {"id": "u2"}]
+
+
+async def collect_all(items):
+    return [item async for item in items]
+
+
 @pytest.mark.parametrize(
     ("told", "complete"),
     [
