@@ -233,6 +233,14 @@ def test_every_endpoint_is_listed_with_its_source(graphkit):
     } in found
 
 
+def test_the_list_of_endpoints_for_people_has_the_least_permission_and_the_whole_address(graphkit):
+    lines = graphkit("sim", "endpoints").stdout.splitlines()
+    assert next(line.split() for line in lines if "revokeSignInSessions" in line)[-2:] == [
+        "User.RevokeSessions.All",
+        "https://learn.microsoft.com/graph/api/user-revokesigninsessions?view=graph-rest-1.0",
+    ]
+
+
 def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
     rules = [{"method": "PATCH", "nth": 2, "action": "kill"}, {"action": "throttle", "retry_after": "3"}]
     (tmp_path / "monday.json").write_text(json.dumps(rules))
