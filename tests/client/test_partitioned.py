@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
-
-import asyncio
 
 import pytest
 
