@@ -450,6 +450,13 @@ def test_recovery_counts_from_the_end_of_a_stop_and_ends_at_the_full_pace():
     assert max(paces) == 1.0
 
 
+def test_an_hour_without_requests_proves_no_more_than_five_seconds_of_them():
+    meter = Meter("a", buckets()[WRITES], 1.0)
+    meter.refused(0.0)
+    meter.recover(3600.0)
+    assert meter.pace == pytest.approx(0.6)
+
+
 @pytest.mark.parametrize(("now", "used"), [(0, 0.6), (9, 0.6), (15, 0.3), (19.9, 0.006), (25, 0.0), (1000, 0.0)])
 def test_what_was_used_fades_in_the_window_after(now, used):
     meter = Meter("x", Bucket("x", "x", 100, 10), 1.0)
