@@ -7,12 +7,14 @@ transport's business. A :class:`Response` keeps its body raw until someone asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, TypeVar, runtime_checkable
 
 import msgspec
+
+T = TypeVar("T")
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -177,11 +179,17 @@ class Batching(Stage, Protocol):
 
 async def singly(stage: Stage, requests: Iterable[Request]) -> list[Answer]:
     """Every request by itself, all at once; otherwise as :meth:`BatchStage.send_batch`."""
-    answers = await asyncio.gather(*(stage.send(request) for request in requests), return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-            raise answer  # cancelled: nobody waits for the others any more
-    return answers  # type: ignore[return-value] # what is no Exception was raised above
+    return await ended(stage.send(request) for request in requests)
+
+
+async def ended(works: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+    """What each came to, once all have ended: whoever stopped waiting at the first that fails, or is cancelled, would
+    leave the others running unheard, and give back what they still hold."""
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+            raise outcome
+    return outcomes  # type: ignore[return-value] # what is no Exception was raised above
 
 
 @runtime_checkable

@@ -5,7 +5,6 @@ tenacity keeps the loop. It is entered only after a first answer that is not fin
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -19,7 +18,7 @@ from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
 from graphkit.protocol import batch, outcomes, throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response
+from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response, ended
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
@@ -158,16 +157,20 @@ class Retry:
         The answers in the order of ``requests``, and what :meth:`send` would raise in the place of one.
         """
         crowd = _Crowd(requests, [_NOBODY] * len(requests))
-        alone = []
+        alone: list[int] = []
+        behind: set[str] = set()
         for place, request in enumerate(requests):
             target = self._turns.target(request)
-            if target and not self._turns.taken(target, request.commutative):
-                alone.append(self._alone(crowd, place))
+            # Whom the target would admit beside the first must not overtake one between them that it does not.
+            if target and (target in behind or not self._turns.taken(target, request.commutative)):
+                behind.add(target)
+                alone.append(place)
             else:
                 crowd.held[place] = target
-        together = [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
+        works = [self._alone(crowd, place) for place in alone]
+        works += [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
         try:
-            await asyncio.gather(*alone, *together)
+            await ended(works)
         finally:
             for place in list(crowd.held):
                 self._release(crowd, place)
@@ -181,7 +184,7 @@ class Retry:
 
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
         requests, answers = crowd.requests, crowd.answers
-        given = await self._following.send_batch([requests[place] for place in places])
+        given = await self._asked([requests[place] for place in places])
         again = []
         for place, answer in zip(places, given, strict=True):
             answers[place] = answer
@@ -192,7 +195,13 @@ class Retry:
                 continue
             self._release(crowd, place)
         if again:
-            await asyncio.gather(*again)
+            await ended(again)
+
+    async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        try:
+            return await self._following.send_batch(requests)
+        except Exception as error:  # as above
+            return [error] * len(requests)
 
     async def _again(self, crowd: _Crowd, place: int, answer: Heard) -> None:
         try:
