@@ -179,17 +179,21 @@ class Batching(Stage, Protocol):
 
 async def singly(stage: Stage, requests: Iterable[Request]) -> list[Answer]:
     """Every request by itself, all at once; otherwise as :meth:`BatchStage.send_batch`."""
-    return await ended(stage.send(request) for request in requests)
+    answers = await asyncio.gather(*(stage.send(request) for request in requests), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+            raise answer  # cancelled: nobody waits for the others any more
+    return answers  # type: ignore[return-value] # what is no Exception was raised above
 
 
-async def ended(works: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
-    """What each came to, once all have ended: whoever stopped waiting at the first that fails, or is cancelled, would
-    leave the others running unheard, and give back what they still hold."""
+async def ended(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What each came to, once all have ended. Only then raises what one of them raised, or that it was cancelled: the
+    others would run on unheard, and what they hold be given back under them."""
     outcomes = await asyncio.gather(*works, return_exceptions=True)
     for outcome in outcomes:
-        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
-    return outcomes  # type: ignore[return-value] # what is no Exception was raised above
+    return outcomes  # type: ignore[return-value] # whatever was raised has been raised again above
 
 
 @runtime_checkable

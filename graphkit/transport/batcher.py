@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,8 +57,9 @@ class Batcher:
         self._following = following
         self._slots = slots
         self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], Sequence[_Call]] = {}
         self._envelopes = True
+        self._closed = False
 
     async def send(self, request: Request) -> Response:
         (answer,) = await self._queued((request,))
@@ -82,14 +83,24 @@ class Batcher:
             lane.queue = kept
 
     async def aclose(self) -> None:
-        for call in self._calls:
-            call.cancel()
+        """Whoever waits is cancelled, whether it is under way, about to be or in a queue; nothing more is sent."""
+        self._closed = True
+        for lane in self._lanes.values():
+            _cancel(lane.queue)
+            lane.queue.clear()
+        for task, calls in self._calls.items():
+            # Not left to the task, which may have been cancelled before its first step.
+            _cancel(calls)
+            task.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     def _queued(self, requests: Sequence[Request]) -> asyncio.Future[list[Answer]]:
         loop = asyncio.get_running_loop()
         lane = self._lane(requests[0])
         answers: asyncio.Future[list[Answer]] = loop.create_future()
+        if self._closed:
+            answers.cancel()
+            return answers
         lane.queue.append((requests, answers))
         self._schedule(lane, loop)
         return answers
@@ -111,8 +122,8 @@ class Batcher:
         while lane.busy < self._slots and (calls := self._fill(lane)):
             lane.busy += 1
             task = loop.create_task(self._deliver(lane, calls))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._calls[task] = calls
+            task.add_done_callback(self._calls.pop)
 
     def _fill(self, lane: _Lane) -> list[_Call]:
         calls: list[_Call] = []
@@ -143,8 +154,7 @@ class Batcher:
                 _tell(requests, answers, loop.time() - begun)
             _hand_over(calls, answers)
         except asyncio.CancelledError:
-            for _, waiting in calls:
-                waiting.cancel()
+            _cancel(calls)
             raise
         except Exception as error:  # every caller of this batch must hear of it, whatever it is
             _hand_over(calls, [error] * len(requests))
@@ -189,6 +199,11 @@ class Batcher:
             _missing(request, outer) if inner is None else _completed(inner, outer)
             for request, inner in zip(requests, answers, strict=True)
         ]
+
+
+def _cancel(calls: Iterable[_Call]) -> None:
+    for _, waiting in calls:
+        waiting.cancel()
 
 
 def _hand_over(calls: Sequence[_Call], answers: Sequence[Answer]) -> None:

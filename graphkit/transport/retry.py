@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
@@ -172,8 +173,7 @@ class Retry:
         try:
             await ended(works)
         finally:
-            for place in list(crowd.held):
-                self._release(crowd, place)
+            self._release(crowd, *crowd.held)
         return crowd.answers
 
     async def _alone(self, crowd: _Crowd, place: int) -> None:
@@ -183,19 +183,25 @@ class Retry:
             crowd.answers[place] = error
 
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
-        requests, answers = crowd.requests, crowd.answers
-        given = await self._asked([requests[place] for place in places])
-        again = []
-        for place, answer in zip(places, given, strict=True):
-            answers[place] = answer
-            if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(requests[place])
-            elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
-                again.append(self._again(crowd, place, answer))
-                continue
-            self._release(crowd, place)
-        if again:
-            await ended(again)
+        try:
+            given = await self._asked([crowd.requests[place] for place in places])
+            heard = zip(places, given, strict=True)
+            again = [self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)]
+            if again:
+                await ended(again)
+        finally:
+            # Whoever stands behind one that was cancelled must not wait for ever.
+            self._release(crowd, *places)
+
+    def _is_open(self, answer: Answer, crowd: _Crowd, place: int) -> TypeGuard[Heard]:
+        """Is this not the end of it? If it is, the target is free."""
+        crowd.answers[place] = answer
+        if isinstance(answer, Response) and answer.status < 400:
+            self._allowance.earn(crowd.requests[place])
+        elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+            return True
+        self._release(crowd, place)
+        return False
 
     async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
         try:
@@ -208,12 +214,14 @@ class Retry:
             crowd.answers[place] = await self._persist(crowd.requests[place], crowd.held[place], answer)
         except Exception as error:  # as above
             crowd.answers[place] = error
-        self._release(crowd, place)
+        finally:
+            self._release(crowd, place)
 
-    def _release(self, crowd: _Crowd, place: int) -> None:
-        """As soon as nothing more is to be sent for it; whoever is next to its target goes."""
-        if target := crowd.held.pop(place, ""):
-            self._turns.give_back(target)
+    def _release(self, crowd: _Crowd, *places: int) -> None:
+        """As soon as nothing more is to be sent for them; whoever is next to their targets goes."""
+        for place in places:
+            if target := crowd.held.pop(place, ""):
+                self._turns.give_back(target)
 
     async def _persist(self, request: Request, target: str, answer: Heard) -> Response:
         effort = _Effort(request, target, workload(request.path), answer)

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphkit import clock
-from graphkit.errors import GraphkitError
-from graphkit.protocol.budget import WriteBudget
+from graphkit.errors import Blocked, ConnectionFailed, GraphkitError, Stopped
+from graphkit.protocol.budget import WriteBudget, effect_of
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
 from graphkit.protocol.message import Idempotency, Request, Response, singly
@@ -28,7 +28,7 @@ PLENTY = WriteBudget(creates=500, updates=500, removals=500, deletions=500, memb
 CONFLICT = {"error": {"code": "Directory_ConcurrencyViolation"}}
 
 ANSWERS = {
-    "done": (200, {}, {"id": "x"}),
+    "done": (200, {}, None),
     "gone": (404, {}, {"error": {"code": "NotFound"}}),
     "busy": (429, {}, None),
     "busy for two seconds": (429, {"Retry-After": "2"}, None),
@@ -40,9 +40,10 @@ ANSWERS = {
     "locked": (423, {}, None),
     "not attempted": (424, {}, None),
     "old token": (401, {}, None),
-    "crowded": (200, {"x-ms-throttle-limit-percentage": "1.2"}, {"id": "x"}),
-    "cheap": (200, {"x-ms-resource-unit": "0"}, {"id": "x"}),
-    "dear": (200, {"x-ms-resource-unit": "7"}, {"id": "x"}),
+    "crowded": (200, {"x-ms-throttle-limit-percentage": "1.2"}, None),
+    "cheap": (200, {"x-ms-resource-unit": "0"}, None),
+    "dear": (200, {"x-ms-resource-unit": "7"}, None),
+    "closed": (429, {"Retry-After": "7000"}, None),
     "lost": None,
     "told twice": None,
 }
@@ -82,7 +83,7 @@ class Service:
         await self._pass(begun, [name])
         if ANSWERS[word] is None:
             raise httpx.ReadError("reset", request=request)
-        status, headers, body = ANSWERS[word]
+        status, headers, body = self._answer(word, name)
         return httpx.Response(status, headers=headers, json=body)
 
     async def _envelope(self, items) -> httpx.Response:
@@ -100,7 +101,7 @@ class Service:
             word = self._do(name)
             if word == "lost":
                 continue
-            status, headers, body = ANSWERS[word] or ANSWERS["done"]
+            status, headers, body = self._answer(word, name)
             answers.append({"id": item["id"], "status": status, "headers": headers, "body": body})
             if word == "told twice":
                 answers.append(answers[-1])
@@ -110,6 +111,10 @@ class Service:
         if whole == "nonsense":
             return httpx.Response(200, json={"value": []})
         return httpx.Response(200, json={"responses": answers[::-1]})
+
+    def _answer(self, word: str, name: str):
+        status, headers, body = ANSWERS[word] or ANSWERS["done"]
+        return status, headers, {"id": name} if status == 200 else body
 
     def _do(self, name: str) -> str:
         script = self.scripts[name]
@@ -143,7 +148,9 @@ def requests_of(draw_ops) -> list[Request]:
     return [
         Request(
             method=method,
-            path=f"{path}?name=r{number}" if path[0] == "/" else f"https://graph.microsoft.com/v1.0/users?name=r{number}",
+            path=f"{path}?name=r{number}"
+            if path[0] == "/"
+            else f"https://graph.microsoft.com/v1.0/users?name=r{number}",
             body=(b'"' + b"x" * size + b'"') if method not in ("GET", "HEAD", "DELETE") else None,
             version=version,
             idempotency=Idempotency.READ if method in ("GET", "HEAD") else idempotency,
@@ -164,15 +171,20 @@ PATHS = [
     "/sites/s",
     "https://",
 ]
-OPERATION = st.tuples(
-    st.sampled_from(["GET", "PATCH", "PATCH", "POST", "PUT", "DELETE"]),
-    st.sampled_from(PATHS),
-    st.sampled_from([2, 2, 2, 1_800_000]),
-    st.sampled_from(["v1.0", "v1.0", "beta"]),
-    st.sampled_from([Idempotency.CONVERGENT, Idempotency.KEYED, Idempotency.ONCE]),
-    st.sampled_from([False, True, True]),
-    st.one_of(st.just([]), st.lists(st.sampled_from(list(ANSWERS)), max_size=4)),
-)
+
+
+def operation(words):
+    return st.tuples(
+        st.sampled_from(["GET", "PATCH", "PATCH", "POST", "PUT", "DELETE"]),
+        st.sampled_from(PATHS),
+        st.sampled_from([2, 2, 2, 1_800_000]),
+        st.sampled_from(["v1.0", "v1.0", "beta"]),
+        st.sampled_from([Idempotency.CONVERGENT, Idempotency.KEYED, Idempotency.ONCE]),
+        st.sampled_from([False, True, True]),
+        st.one_of(st.just([]), st.lists(st.sampled_from(words), max_size=4)),
+    )
+
+
 SETTINGS = st.fixed_dictionaries(
     {
         "slots": st.integers(1, 3),
@@ -203,7 +215,8 @@ def held(chain):
     return {key for key, target in targets.items() if target is None or target.busy or target.waiting}
 
 
-ROUNDS = st.lists(st.lists(OPERATION, max_size=25), min_size=1, max_size=3)
+def rounds_of(words):
+    return st.lists(st.lists(operation(words), max_size=25), min_size=1, max_size=3)
 
 
 def played(rounds, how, giving, *, envelopes=()):
@@ -248,6 +261,20 @@ async def one_by_one(chain, parts):
     return [answer for part in parts for answer in await singly(chain, part)]
 
 
+def check_answers(requests, answers):
+    """One each, by whom it was asked for."""
+    for request, answer in zip(requests, answers, strict=True):
+        assert isinstance(answer, Response | GraphkitError), repr(answer)
+        if isinstance(answer, Response) and answer.ok:
+            assert answer.json() == {"id": name_of(request)}
+
+
+def check_once(requests, service):
+    for request in requests:
+        if request.idempotency in (Idempotency.ONCE, Idempotency.KEYED) and request.method != "GET":
+            assert service.executed[name_of(request)] <= 1
+
+
 def check_order(requests, service):
     """Writes to one object began in the order given, and none beside another unless both are commutative."""
     writes = [request for request in requests if request.method != "GET" and service.targets[name_of(request)]]
@@ -256,15 +283,15 @@ def check_order(requests, service):
         if service.targets[name_of(later)] != target or (earlier.commutative and later.commutative):
             continue
         first, second = service.sent[name_of(earlier)], service.sent[name_of(later)]
-        assert first[-1][1] <= second[0][0], f"{name_of(later)} did not wait for {name_of(earlier)}"
+        assert not second or not first or first[-1][1] <= second[0][0], f"{name_of(later)} did not wait for {name_of(earlier)}"
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(ROUNDS, SETTINGS)
+@given(rounds_of([word for word in ANSWERS if word != "closed"]), SETTINGS)
 def test_given_at_once_everything_ends_as_if_given_one_by_one(rounds, how):
     requests, alone_service, alone, alone_budget = played(rounds, how, one_by_one)
     _, service, together, budget = played(rounds, how, at_once)
-    assert all(isinstance(answer, Response | GraphkitError) for answer in together)
+    check_answers(requests, together)
     assert [kind_of(answer) for answer in together] == [kind_of(answer) for answer in alone]
     assert service.executed == alone_service.executed
     assert {name: len(times) for name, times in service.sent.items()} == {
@@ -273,6 +300,50 @@ def test_given_at_once_everything_ends_as_if_given_one_by_one(rounds, how):
     assert budget == alone_budget
     for seen in (service, alone_service):
         check_order(requests, seen)
-        for request in requests:
-            if request.idempotency in (Idempotency.ONCE, Idempotency.KEYED):
-                assert seen.executed[name_of(request)] <= 1
+        check_once(requests, seen)
+
+
+WHOLE = [*ENVELOPES, "not reached", "cut", "nonsense", "", ""]
+UPSETS = st.lists(
+    st.tuples(st.sampled_from(["give up", "close", "deadline", "wait"]), st.floats(0, 8), st.integers(0, 2)), max_size=3
+)
+
+
+def left_over(requests, answers):
+    """Of the budget: what is proved not to have been executed is given back."""
+    budget = replace(PLENTY)
+    for request, answer in zip(requests, answers, strict=True):
+        refused = isinstance(answer, Response) and 400 <= answer.status < 500
+        if request.method != "GET" and not refused and not isinstance(answer, Blocked | ConnectionFailed | Stopped):
+            budget.spend(effect_of(request))
+    return budget
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rounds_of(list(ANSWERS)), SETTINGS, st.lists(st.sampled_from(WHOLE), max_size=8), UPSETS, st.booleans())
+def test_whatever_comes_in_between_everything_ends_and_nobody_holds_anything(rounds, how, envelopes, upsets, in_turn):
+    async def upset(chain, parts):
+        tasks = []
+        for part in parts:
+            tasks.append(asyncio.create_task(chain.batch(part)))
+            if in_turn:
+                await asyncio.sleep(0.3)
+        for what, after, which in upsets:
+            await asyncio.sleep(after)
+            if what == "give up":
+                tasks[which % len(tasks)].cancel()
+            elif what == "deadline":
+                chain.deadline = clock.VirtualClock().monotonic() + 5
+            elif what == "close":
+                await chain.aclose()
+        done, pending = await asyncio.wait(tasks, timeout=1e6)
+        assert not pending
+        return [None if task.cancelled() else task.result() for task in tasks]
+
+    requests, service, parts, budget = played(rounds, how, upset, envelopes=envelopes)
+    check_once(requests, service)
+    if None not in parts:
+        answers = [answer for part in parts for answer in part]
+        check_answers(requests, answers)
+        assert budget == left_over(requests, answers)
+        check_order(requests, service)
