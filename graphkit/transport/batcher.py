@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,8 +66,9 @@ class Batcher:
         self._slots = slots
         self._late = late
         self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], Sequence[_Call]] = {}
         self._envelopes = True
+        self._closed = False
 
     async def send(self, request: Request) -> Response:
         (answer,) = await self._queued((request,))
@@ -86,19 +87,25 @@ class Batcher:
             lane.apart = _recalled(lane.apart, meant)
 
     async def aclose(self) -> None:
-        """Cancel what is under way and what waits; nothing leaves any more."""
-        self._slots = 0
+        """Whoever waits is cancelled, whether it is under way, about to be or in a queue; nothing more is sent."""
+        self._closed = True
         for lane in self._lanes.values():
-            for _, answer in (*lane.queue, *lane.apart):
-                answer.cancel()
-        for call in self._calls:
-            call.cancel()
+            _cancel((*lane.queue, *lane.apart))
+            lane.queue.clear()
+            lane.apart.clear()
+        for task, calls in self._calls.items():
+            # Not left to the task, which may have been cancelled before its first step.
+            _cancel(calls)
+            task.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
 
     def _queued(self, requests: Sequence[Request]) -> asyncio.Future[list[Answer]]:
         loop = asyncio.get_running_loop()
         lane = self._lane(requests[0])
         answers: asyncio.Future[list[Answer]] = loop.create_future()
+        if self._closed:
+            answers.cancel()
+            return answers
         lane.queue.append((requests, answers))
         self._schedule(lane, loop)
         return answers
@@ -122,8 +129,8 @@ class Batcher:
         while lane.busy < self._slots and (calls := self._fill(lane)):
             lane.busy += 1
             task = loop.create_task(self._deliver(lane, calls))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
+            self._calls[task] = calls
+            task.add_done_callback(self._calls.pop)
 
     def _fill(self, lane: _Lane) -> list[_Call]:
         if not self._envelopes:
@@ -158,8 +165,7 @@ class Batcher:
         try:
             answers = await self._answers(lane, requests)
         except asyncio.CancelledError:
-            for _, waiting in calls:
-                waiting.cancel()
+            _cancel(calls)
             raise
         except _EnvelopeRefused:
             lane.apart.extend(apart for call in calls for apart in _taken_apart(call))
@@ -218,21 +224,28 @@ def _recalled(queue: deque[_Call], meant: Callable[[Request], bool]) -> deque[_C
 def _taken_apart(call: _Call) -> list[_Call]:
     """Each request of a call with a place of its own; the caller is answered once all of them are."""
     requests, answers = call
+    if answers.done():
+        return []
     if len(requests) == 1:
         return [call]
     loop = asyncio.get_running_loop()
     places: list[asyncio.Future[list[Answer]]] = [loop.create_future() for _ in requests]
-    whole = asyncio.gather(*places)
+    whole = asyncio.gather(*places, return_exceptions=True)
 
     def answer(_: object) -> None:
-        if whole.cancelled():
+        if whole.cancelled() or any(place.cancelled() for place in places):
             answers.cancel()
         elif not answers.done():
-            answers.set_result([answer for (answer,) in whole.result()])
+            answers.set_result([answer for place in places for answer in place.result()])
 
     whole.add_done_callback(answer)
     answers.add_done_callback(lambda _: whole.cancel())  # for a caller who has given up nothing more is sent
     return [((request,), place) for request, place in zip(requests, places, strict=True)]
+
+
+def _cancel(calls: Iterable[_Call]) -> None:
+    for _, waiting in calls:
+        waiting.cancel()
 
 
 def _hand_over(calls: Sequence[_Call], answers: Sequence[Answer]) -> None:

@@ -63,6 +63,9 @@ class Fleet:
 
     async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
         """All by the identity that can take the first of them soonest; by another what that one cannot take today."""
+        reads = list(map(is_read, requests))
+        if any(reads) and not all(reads) and len(self._ships) > 1:
+            return await singly(self, requests)  # rare, and whoever reads is the first
         number = self._soonest(self._candidates(requests[0]), requests[0])
         ship = self._ships[number]
         ship.under_way += len(requests)

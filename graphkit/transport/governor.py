@@ -6,7 +6,6 @@ What a request costs is the table's to say (:mod:`graphkit.protocol.quota`), who
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from graphkit.errors import DeadlineReached, Stopped
 from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, BatchStage, Request, Response, singly
+from graphkit.protocol.message import Answer, BatchStage, Request, Response, ended, singly
 from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
@@ -63,6 +62,13 @@ def _sum(costs: Sequence[_Costs]) -> Sequence[Cost]:
         for meter, amount in each.pairs:
             sums[meter] = sums.get(meter, 0.0) + amount
     return list(sums.items())
+
+
+def _at_a_time(pairs: Sequence[Cost], count: int) -> int:
+    """How many of ``count`` requests that cost ``pairs`` in all the buckets let through in one go."""
+    return min(
+        (int(count * meter.burst / amount) for meter, amount in pairs if meter.interval and amount), default=count
+    )
 
 
 class Governor:
@@ -141,18 +147,26 @@ class Governor:
             return response
 
     async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """Let through all at once, or in as large parts as the buckets take at a time."""
+        """Let through all at once, or in as large parts as the buckets take at a time.
+
+        Only who is charged alike waits together: a full bucket holds up nobody who does not need it.
+        """
         each_costs = [self._costs(request) for request in requests]
         pairs = _sum(each_costs)
-        most = min((int(len(requests) * meter.burst / amount) for meter, amount in pairs if meter.interval), default=20)
+        most = _at_a_time(pairs, len(requests))
+        if most < 2:
+            return await singly(self, requests)
         if most < len(requests):
-            return await self._in_parts(requests, most)
+            return await self._in_parts(requests, [place // most for place in range(len(requests))])
         now = self._clock.monotonic()
         try:
             if not self._admitted(pairs, now):
-                now = await self._wait(pairs, now, ahead=all(map(is_read, requests)))
-        except Stopped as error:
-            return [error] * len(requests)
+                if any(costs is not each_costs[0] for costs in each_costs):
+                    return await self._in_parts(requests, list(map(id, each_costs)))
+                now = await self._wait(pairs, now, ahead=is_read(requests[0]))
+        except Stopped:
+            # There is no room for all of them in time. For some of them there may be.
+            return await singly(self, requests)
         answers = await self._following.send_batch(requests)
         recalled = []
         for place, (costs, answer) in enumerate(zip(each_costs, answers, strict=True)):
@@ -166,11 +180,18 @@ class Governor:
                 answers[place] = answer
         return answers
 
-    async def _in_parts(self, requests: Sequence[Request], most: int) -> list[Answer]:
-        if most < 2:
-            return await singly(self, requests)
-        parts = [requests[begin : begin + most] for begin in range(0, len(requests), most)]
-        return [answer for part in await asyncio.gather(*map(self.send_batch, parts)) for answer in part]
+    async def _in_parts(self, requests: Sequence[Request], marks: Sequence[int]) -> list[Answer]:
+        """Those of one mark are one part."""
+        parts: dict[int, list[int]] = {}
+        for place, mark in enumerate(marks):
+            parts.setdefault(mark, []).append(place)
+        given = await ended(self.send_batch([requests[place] for place in places]) for places in parts.values())
+        answers = {
+            place: answer
+            for places, told in zip(parts.values(), given, strict=True)
+            for place, answer in zip(places, told, strict=True)
+        }
+        return [answers[place] for place in range(len(requests))]
 
     def _admitted(self, pairs: Sequence[Cost], now: float) -> bool:
         """Charged, if there is room at once. Nearly always there is, and no coroutine is made for that."""

@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
@@ -19,7 +20,7 @@ from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
 from graphkit.protocol import batch, outcomes, throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response
+from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response, ended
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
@@ -75,11 +76,13 @@ class _Effort:
 
 @dataclass(slots=True)
 class _Crowd:
-    """What one caller gave at once: an answer for each, and the targets whose turn is still held, by place."""
+    """What one caller gave at once: an answer for each; by place, the targets whose turn it still holds and the turns
+    for which it stands in line."""
 
     requests: Sequence[Request]
     answers: list[Answer]
     held: dict[int, str] = field(default_factory=dict)
+    lined_up: dict[int, tuple[str, asyncio.Future[None]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -158,53 +161,78 @@ class Retry:
         The answers in the order of ``requests``, and what :meth:`send` would raise in the place of one.
         """
         crowd = _Crowd(requests, [_NOBODY] * len(requests))
-        alone = []
         for place, request in enumerate(requests):
             target = self._turns.target(request)
             if target and not self._turns.taken(target, request.commutative):
-                alone.append(self._alone(crowd, place))
+                crowd.lined_up[place] = target, self._turns.line_up(target, request.commutative)
             else:
                 crowd.held[place] = target
-        together = [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
+        works = [self._alone(crowd, place) for place in crowd.lined_up]
+        works += [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
         try:
-            await asyncio.gather(*alone, *together)
+            await ended(works)
         finally:
-            for place in list(crowd.held):
-                self._release(crowd, place)
+            self._release(crowd, *crowd.held)
+            for target, turn in crowd.lined_up.values():
+                self._turns.leave(target, turn)
         return crowd.answers
 
     async def _alone(self, crowd: _Crowd, place: int) -> None:
+        request, (target, turn) = crowd.requests[place], crowd.lined_up[place]
+        await turn
+        crowd.held[place] = target
+        del crowd.lined_up[place]
         try:
-            crowd.answers[place] = await self.send(crowd.requests[place])
+            answer = await self._ask(request)
+            if self._is_open(answer, crowd, place):
+                await self._again(crowd, place, answer)
         except Exception as error:  # its caller must hear of it, and the others of theirs
             crowd.answers[place] = error
+        finally:
+            self._release(crowd, place)
 
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
-        requests, answers = crowd.requests, crowd.answers
-        given = await self._following.send_batch([requests[place] for place in places])
-        again = []
-        for place, answer in zip(places, given, strict=True):
-            answers[place] = answer
-            if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(requests[place])
-            elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
-                again.append(self._again(crowd, place, answer))
-                continue
-            self._release(crowd, place)
-        if again:
-            await asyncio.gather(*again)
+        try:
+            given = await self._asked([crowd.requests[place] for place in places])
+            heard = zip(places, given, strict=True)
+            again = [
+                self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)
+            ]
+            if again:
+                await ended(again)
+        finally:
+            # Whoever stands behind one that was cancelled must not wait for ever.
+            self._release(crowd, *places)
+
+    def _is_open(self, answer: Answer, crowd: _Crowd, place: int) -> TypeGuard[Heard]:
+        """Is this not the end of it? If it is, the target is free."""
+        crowd.answers[place] = answer
+        if isinstance(answer, Response) and answer.status < 400:
+            self._allowance.earn(crowd.requests[place])
+        elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+            return True
+        self._release(crowd, place)
+        return False
+
+    async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        try:
+            return await self._following.send_batch(requests)
+        except Exception as error:  # as above
+            return [error] * len(requests)
 
     async def _again(self, crowd: _Crowd, place: int, answer: Heard) -> None:
         try:
             crowd.answers[place] = await self._persist(crowd.requests[place], crowd.held[place], answer)
         except Exception as error:  # as above
             crowd.answers[place] = error
-        self._release(crowd, place)
+        finally:
+            self._release(crowd, place)
 
-    def _release(self, crowd: _Crowd, place: int) -> None:
-        """As soon as nothing more is to be sent for it; whoever is next to its target goes."""
-        if target := crowd.held.pop(place, ""):
-            self._turns.give_back(target)
+    def _release(self, crowd: _Crowd, *places: int) -> None:
+        """As soon as nothing more is to be sent for them; whoever is next to their targets goes."""
+        for place in places:
+            if target := crowd.held.pop(place, ""):
+                self._turns.give_back(target)
 
     async def _persist(self, request: Request, target: str, answer: Heard) -> Response:
         effort = _Effort(request, target, workload(request.path), answer)

@@ -60,19 +60,31 @@ class Turns:
     async def take(self, key: str, commutative: bool) -> None:
         if self.taken(key, commutative):
             return
+        turn = self.line_up(key, commutative)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self.leave(key, turn)
+            raise
+
+    def line_up(self, key: str, commutative: bool) -> asyncio.Future[None]:
+        """A place behind all who wait already; it is done when the turn has come."""
         target = self._counted(key)
         turn = asyncio.get_running_loop().create_future()
         if target.waiting is None:
             target.waiting = deque()
         target.waiting.append((turn, commutative))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(key)
-            else:
-                self._next(key, target)
-            raise
+        return turn
+
+    def leave(self, key: str, turn: asyncio.Future[None]) -> None:
+        """Give up a place in the line, or the turn if it has come in the meantime."""
+        if turn.done() and not turn.cancelled():
+            self.give_back(key)
+            return
+        turn.cancel()
+        # When many give up at once, the first of them has cleared away for all.
+        if target := self._targets.get(key):
+            self._next(key, target)
 
     def give_back(self, key: str) -> None:
         target = self._targets[key]
@@ -106,6 +118,5 @@ class Turns:
                 turn.set_result(None)
             else:
                 return
-        # When many give up at once, the first of them has cleared away for all.
-        if target.busy == 0 and target.limit == TOGETHER and self._targets.get(key) is target:
+        if target.busy == 0 and target.limit == TOGETHER:
             del self._targets[key]
