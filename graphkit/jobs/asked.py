@@ -11,7 +11,7 @@ from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import open_source
+from graphkit.inputs.source import STDIN, open_source
 from graphkit.recipe import Inputs
 
 
@@ -49,11 +49,15 @@ class Asked:
         """The inputs, ready to be read; what cannot be opened goes to ``problems``, what is wrong with the registry
         too."""
         opened = (
-            open_source(given, problems, input_format=self.input_format, stdin=self.stdin) for given in self.inputs
+            open_source(given, problems, input_format=self._format_of(given), stdin=self.stdin) for given in self.inputs
         )
         sources = [source for source in opened if source is not None]
         local_map = open_source(self.map_file, problems) if self.map_file else None
         return Inputs(sources, problems, local_map=local_map, values=self.values, orgs=self._orgs(problems))
+
+    def _format_of(self, given: str) -> str | None:
+        """``--input-format`` is that of standard input where that is given, for it has no suffix; else of all files."""
+        return self.input_format if given == STDIN or STDIN not in self.inputs else None
 
     def _orgs(self, problems: Problems) -> Orgs:
         source = open_source(self.orgs_file, problems) if self.orgs_file else None

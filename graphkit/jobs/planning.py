@@ -114,9 +114,12 @@ async def plan(
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
     wanted = 0
+    inputs.unasked.keep = run.stage_inputs
     for wish in recipe.desired(inputs, options):
         wanted += 1
+        inputs.unasked.wished(wish.origin)
         yield wish
+    inputs.unasked.flush()
     if not (wanted or inputs.problems.found):
         _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
@@ -124,7 +127,8 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
     # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
-    run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
+    opened = inputs.problems.opened
+    run.set_header(inputs={name: source.sha256() for name, source in opened.items()}, files=list(opened))
 
 
 def _remark_on_nothing(inputs: Inputs, org: str) -> None:

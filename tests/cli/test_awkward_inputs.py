@@ -1,0 +1,160 @@
+"""What spreadsheets, shells and HR systems make of a list: read as it was meant, or refused in words that help."""
+
+import csv
+import json
+
+import pytest
+
+HEADER = "employee_id,first_name,last_name,org,start_date"
+ROWS = ("90001,Alex,Example,RX1,2026-01-05", "90002,Kim,Sample,RX1,05/01/2026")
+PEOPLE = "\n".join((HEADER, *ROWS, ""))
+OBJECTS = [dict(zip(HEADER.split(","), each.split(","), strict=True)) for each in ROWS]
+PAGE = "usage_location: GB\ndomain: contoso.example\n"
+YAML_LIST = "# from HR\n---\n" + "".join(f"- {json.dumps(each)}\n" for each in OBJECTS)
+MAP = """\
+rows: staff.csv
+columns: {employee_id: Nr, first_name: Vorname, last_name: Nachname, org: Haus, start_date: Beginn}
+"""
+GERMAN = "Nr;Vorname;Nachname;Haus;Beginn\n90001;Zoë;Müller;RX1;05/01/2026\n"
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.yaml"
+    path.write_text(PAGE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def validate(graphkit, tmp_path, page):
+    """``validate(content, name)``: a people file with the page beside it, as (exit code, valid, messages)."""
+
+    def run(content, name="people.csv", *more):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        result = graphkit("validate", "people.joiners", "-i", path, "-i", page, "-o", "json", *more)
+        answer = result.json
+        return result.code, answer["valid"], [each["message"] for each in answer["errors"]]
+
+    return run
+
+
+# -- one list, in every form ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("people.csv", PEOPLE),
+        ("people.csv", PEOPLE.replace(",", ";").encode("utf-8-sig")),
+        ("people.tsv", PEOPLE.replace(",", "\t").encode("utf-16")),
+        ("people.jsonl", "\n".join(map(json.dumps, OBJECTS))),
+        ("people.json", json.dumps(OBJECTS)),
+        ("people.json", json.dumps({"value": OBJECTS}).encode("utf-16")),
+        ("people.json", json.dumps(OBJECTS, indent=2).encode("utf-8-sig")),
+        ("people.yaml", YAML_LIST),
+    ],
+)
+def test_a_list_beside_a_page_of_rules_may_have_any_format(validate, name, content):
+    assert validate(content, name) == (0, 2, [])
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [("csv", PEOPLE), ("jsonl", "\n".join(map(json.dumps, OBJECTS))), ("json", json.dumps(OBJECTS))],
+)
+def test_a_list_on_standard_input_leaves_the_page_its_own_format(graphkit, page, form, content):
+    given = ("-i", "-", "--input-format", form, "-i", page)
+    result = graphkit("validate", "people.joiners", *given, "-o", "json", stdin=content)
+    assert (result.code, result.json["valid"]) == (0, 2), result.stdout
+
+
+def test_a_map_finds_its_files_in_a_folder_that_is_given_beside_a_page(graphkit, tmp_path, page):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "staff.csv").write_text(GERMAN, encoding="cp1252")
+    (tmp_path / "map.yaml").write_text(MAP, encoding="utf-8")
+    given = ("-i", folder, "-i", page, "--map", tmp_path / "map.yaml")
+    result = graphkit("validate", "people.joiners", *given, "-o", "json")
+    assert (result.code, result.json["valid"]) == (0, 1), result.stdout
+
+
+# -- what is refused, and how that is said -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            PEOPLE.replace("org,", "Last Name,"),
+            "'last_name' and 'Last Name' both mean last_name: remove one of them",
+        ),
+        (PEOPLE.encode("utf-16-le"), "holds NUL characters: UTF-16 without a byte order mark? save as CSV UTF-8"),
+        (f"{HEADER}\n90001,Alex\n", "has 2 cells, the header 5: is a separator or quotation mark missing?"),
+        (
+            f'{HEADER}\n90001,"Alex,Example,RX1,2026-01-05\n',
+            "unexpected end of data (a quotation mark left open or out of place?); nothing below was read",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_once_and_in_its_own_words(validate, content, message):
+    code, valid, messages = validate(content)
+    assert (code, valid) == (5, 0)
+    assert message in messages
+    assert not [each for each in messages if "holds no rows" in each]
+
+
+# -- and what comes back -------------------------------------------------------------------------------------------
+
+LEAVING = "employee_id,first_name,last_name,org,start_date,end_date"
+
+
+def read(path):
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_results_hold_every_row_of_the_list_the_idle_ones_too(simulated, tmp_path):
+    people = tmp_path / "people.csv"
+    rows = [
+        "RX100001,Alex,Stays,RX1,2020-01-06,",
+        "RX100002,Alex,Stays,RX1,2020-01-06,",
+        "RX100003,Alex,Leaves,RX1,2020-01-06,2026-01-05",
+        "RX200001,Alex,Elsewhere,RX2,2020-01-06,2026-01-05",
+    ]
+    people.write_text("\n".join((LEAVING, *rows, "")), encoding="utf-8")
+    given = ("-i", people, "--as-of", "2026-01-05", "--org", "RX1", "--accept-impact")
+    done = simulated("apply", "people.leavers", *given, "--yes", "-o", "json")
+    assert done.code == 0, done.stderr
+    results = read(done.json["results"])
+    assert [row["employee_id"] for row in results] == [row.split(",")[0] for row in rows]
+    assert [(row["gk_status"], row["gk_error_code"]) for row in results][1:] == [
+        ("skipped", "not-asked"),
+        ("done", ""),
+        ("skipped", "not-asked"),
+    ]
+
+
+def test_results_come_in_the_order_of_the_files_whatever_became_of_them(simulated, tmp_path):
+    first, second = tmp_path / "z.csv", tmp_path / "a.csv"
+    first.write_text("upn,sku,org\nrx1-0030@contoso.example,SPE_E3,RX1\n", encoding="utf-8")
+    second.write_text("upn,sku,org\nnobody,SPE_E3,RX1\nrx2-0030@contoso.example,SPE_E3,RX2\n", encoding="utf-8")
+    given = ("-i", first, "-i", second, "--org", "RX1", "--skip-invalid")
+    done = simulated("apply", "licenses.assign", *given, "--yes", "-o", "json")
+    assert [(row["upn"].split("@")[0], row["gk_error_code"]) for row in read(done.json["results"])] == [
+        ("rx1-0030", ""),
+        ("nobody", "invalid-input"),
+        ("rx2-0030", "not-asked"),
+    ]
+
+
+def test_results_can_be_given_again_as_often_as_one_likes(simulated, tmp_path):
+    path = tmp_path / "assign.csv"
+    path.write_text("upn,sku,org\nrx1-0030@contoso.example,SPE_E3,RX1\n", encoding="utf-8")
+    for _ in range(3):
+        done = simulated("apply", "licenses.assign", "-i", path, "--yes", "-o", "json")
+        assert done.code == 0, done.stderr
+        path = done.json["results"]
+    with open(path, encoding="utf-8-sig") as stream:
+        heading = stream.readline().strip().split(",")
+    assert len(heading) == len(set(heading)) == 3 + 7
