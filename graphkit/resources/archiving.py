@@ -43,7 +43,7 @@ class _Archiving(Resource):
             action=Action.NOOP if before.get("archived") is archived else Action.UPDATE,
             before=before,
             after={"team": wanted.properties["team"], "archived": archived},
-            needs=wanted.needs,
+            needs=tuple(dict.fromkeys((("team", wanted.properties["team"]), *wanted.needs))),
             note=str(wanted.rails.get("note", "")),
             origin=wanted.origin,
         )
