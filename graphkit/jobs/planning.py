@@ -46,6 +46,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
+    inputs.unasked.keep = lambda rows: places.update((row.file, row.place) for row in rows)
     for chunk in chunked(recipe.desired(inputs, asked.options)):
         for item in chunk:
             name = hashlib.blake2b(f"{item.kind} {item.key}".encode(), digest_size=16).digest()
@@ -54,6 +55,9 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
                 problems.add(item.origin.file, item.origin.place, "duplicate-key", message)
             seen.setdefault(name, item.origin.place)
             places.add((item.origin.file, item.origin.place))
+    inputs.unasked.flush()
+    if not (seen or problems.found):
+        _remark_on_nothing(inputs, asked.options.org)
     errors = tuple(dict.fromkeys(problems.found))
     bad = {(error.file, error.where) for error in errors}
     fixed = _fixed(asked, inputs) if fix else ()

@@ -158,3 +158,13 @@ def test_results_can_be_given_again_as_often_as_one_likes(simulated, tmp_path):
     with open(path, encoding="utf-8-sig") as stream:
         heading = stream.readline().strip().split(",")
     assert len(heading) == len(set(heading)) == 3 + 7
+
+
+def test_a_page_without_its_list_asks_for_nothing_and_is_refused(graphkit, page):
+    result = graphkit("validate", "people.joiners", "-i", page, "-o", "json")
+    assert (result.code, [each["code"] for each in result.json["errors"]]) == (5, ["nothing-wanted"])
+
+
+def test_a_row_that_is_not_due_is_valid_all_the_same(validate):
+    ended = "\n".join((f"{HEADER},end_date", f"{ROWS[0]},2026-02-01", f"{ROWS[1]},", ""))
+    assert validate(ended, "people.csv", "--as-of", "2026-03-01") == (0, 2, [])
