@@ -133,9 +133,14 @@ class Inputs:
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
-    def _table(self, source: Source, model: type[BaseModel]) -> Table:
+    def _table(self, source: Source, model: type[BaseModel], besides: frozenset[str] = frozenset()) -> Table:
         self.tables[source.path or Path(source.name)] = (source, model)
-        return open_table(source, self.problems, model)
+        return open_table(source, self.problems, model, besides)
+
+    def unmatched(self) -> Iterator[Origin]:
+        """Rows of shared tables that no document has asked for."""
+        for table, parted in filter(None, self._parted.values()):
+            yield from (_origin(table, row) for row in parted.left())
 
     def rows_beside(
         self,
@@ -170,7 +175,7 @@ class Inputs:
         if place not in self._parted:
             self._parted[place] = None
             beside = open_source(place[0], self.problems)
-            table = self._table(beside, model) if beside is not None else None
+            table = self._table(beside, model, columns) if beside is not None else None
             if table is not None and table.columns:
                 missing = sorted(columns - set(table.header))
                 for column in missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,11 +59,14 @@ class Table:
                 yield row
 
 
-def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Table:
+def open_table(
+    source: Source, problems: Problems, model: type[BaseModel], besides: Collection[str] = frozenset()
+) -> Table:
     """The rows of ``source`` with the columns of ``model``, known by their names or an export's headings.
 
     Headings that mean nothing to the model are ignored with one warning; required columns that are missing are
-    named all at once. If the file cannot be read as a table, the table is empty and ``problems`` says why.
+    named all at once. ``besides`` are headings that mean something to whoever asks. If the file cannot be read as a
+    table, the table is empty and ``problems`` says why.
     """
     sheet = open_sheet(source, problems)
     if sheet is None:
@@ -74,8 +77,8 @@ def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Ta
     ]
     if renamed:
         problems.warn(f"{source.name}: read {', '.join(renamed)}")
-    if match.ignored:
-        problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(match.ignored)}")
+    if ignored := [heading for heading in match.ignored if heading not in besides]:
+        problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(ignored)}")
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     return _matched(sheet, match, required, problems)
 

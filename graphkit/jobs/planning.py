@@ -124,6 +124,8 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
         inputs.unasked.wished(wish.origin)
         yield wish
     inputs.unasked.flush()
+    for rows in chunked(inputs.unmatched()):
+        run.stage_inputs(rows)
     if not (wanted or inputs.problems.found):
         _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):

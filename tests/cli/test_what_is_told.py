@@ -1,5 +1,7 @@
 """What a plan and a drift tell of an object is what differs, and who made it so."""
 
+import csv
+
 import pytest
 
 HEADER = "team_key,org,display_name,visibility,owners,archive\n"
@@ -62,3 +64,45 @@ def test_what_an_undo_has_set_back_is_not_somebody_elses_doing(simulated, teams,
     back = made.with_name("back.run")
     assert simulated("undo", run, "--yes", "--out", back, "-o", "none").code == 0
     assert drift(simulated, renamed)["group"]["history"].startswith("set back by back.run on ")
+
+
+@pytest.fixture
+def staff(tmp_path):
+    """``staff("RX1", "RX1", "RX2")``: a list of people with their organisations, shared by two pools."""
+
+    def write(*orgs):
+        rows = [f"rx1-{number:04}@contoso.example,{org}" for number, org in enumerate(orgs, start=30)]
+        (tmp_path / "staff.csv").write_text("\n".join(("upn,Trust", *rows, "")), encoding="utf-8")
+        pools = [
+            f"  - {{org: {org}, sku: SPE_E3, cap: 9, members_from: {{csv: staff.csv, match: {{Trust: {org}}}}}}}"
+            for org in ("RX1", "RX2")
+        ]
+        path = tmp_path / "pools.yaml"
+        path.write_text("\n".join(("mode: authoritative", "pools:", *pools, "")), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_who_is_removed_for_not_being_listed_is_told_by_name(simulated, staff):
+    assert simulated("apply", "licenses.pools", "-i", staff("RX1", "RX1", "RX2"), "--yes", "-o", "none").code == 0
+    plan = simulated("plan", "licenses.pools", "-i", staff("RX1", "RX2", "RX2"), "--full", "-o", "json").json
+    assert [each["note"] for each in plan["items"] if each["action"] == "remove"] == ["rx1-0031@contoso.example"]
+
+
+def test_rows_of_a_shared_list_that_no_pool_asks_for_are_in_the_results(simulated, staff):
+    done = simulated("apply", "licenses.pools", "-i", staff("RX1", "RX7", "RX2"), "--yes", "-o", "json")
+    assert [warning for warning in done.stderr.splitlines() if "ignored" in warning] == []
+    with open(done.json["results"], encoding="utf-8-sig", newline="") as stream:
+        assert [(row["Trust"], row["gk_error_code"]) for row in csv.DictReader(stream)] == [
+            ("RX1", ""),
+            ("RX7", "not-asked"),
+            ("RX2", ""),
+        ]
+
+
+def test_who_is_removed_from_a_team_for_not_being_named_is_told_by_name(simulated, tmp_path, made):
+    people = tmp_path / "people.csv"
+    people.write_text("team_key,org,upn,role\nward-7,RX1,rx1-0001@contoso.example,Owner\n", encoding="utf-8")
+    plan = simulated("plan", "teams.membership", "-i", people, "--mode", "authoritative", "--full", "-o", "json").json
+    assert [each["note"] for each in plan["items"] if each["action"] == "remove"] == ["rx1-0002@contoso.example"]

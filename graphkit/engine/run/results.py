@@ -9,7 +9,7 @@ import msgspec
 from graphkit.engine.change import Action, Change, Effect, Origin, Result, Status
 from graphkit.engine.run.records import Records
 
-NOT_ASKED = "nothing is asked for this row now: it is not due, or of another organisation"
+NOT_ASKED = "nothing is asked for this row now: it is not due, of another organisation, or matched by nothing"
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
 
 
