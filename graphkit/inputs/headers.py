@@ -51,6 +51,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 _BRACKETED = re.compile(r".*\[(\w+)\]\s*(?:required|optional)?\s*", re.IGNORECASE | re.DOTALL)
 
+_SECRET = re.compile(
+    r"pass(word|wort|phrase|code)|mot de passe|contrase[nñ]a|\b(pwd|tap|secret|temporary access pass|recovery key)\b",
+    re.I,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -89,6 +94,15 @@ def pick_header(header: Sequence[str], wanted: Collection[str]) -> Match:
     trimmed = [heading.strip() for heading in header]
     places = {name: trimmed.index(name) for name in wanted if name in trimmed}
     return Match(places, [], _repeated([heading for heading in trimmed if heading in places]))
+
+
+def secret_places(header: Sequence[str], places: Collection[int]) -> dict[int, str]:
+    """Headings of passwords and the like, by their place, but for the ``places`` that are read."""
+    return {
+        place: heading.strip()
+        for place, heading in enumerate(header)
+        if place not in places and _SECRET.search(heading.replace("_", " "))
+    }
 
 
 def _repeated(header: Sequence[str]) -> list[str]:

@@ -168,3 +168,17 @@ def test_a_page_without_its_list_asks_for_nothing_and_is_refused(graphkit, page)
 def test_a_row_that_is_not_due_is_valid_all_the_same(validate):
     ended = "\n".join((f"{HEADER},end_date", f"{ROWS[0]},2026-02-01", f"{ROWS[1]},", ""))
     assert validate(ended, "people.csv", "--as-of", "2026-03-01") == (0, 2, [])
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["Initial password [passwordProfile] Required", "Passwort", "temp_password", "TAP", "Temporary Access Pass"],
+)
+def test_passwords_that_a_list_brings_along_are_not_kept(simulated, tmp_path, heading):
+    path, run = tmp_path / "assign.csv", tmp_path / "a.run"
+    path.write_text(f"upn,sku,org,{heading}\nrx1-0030@contoso.example,SPE_E3,RX1,Not-a-secret-2026\n", encoding="utf-8")
+    done = simulated("apply", "licenses.assign", "-i", path, "--yes", "--out", run, "-o", "json")
+    assert f"neither read nor kept, for they are secret: {heading}" in done.stderr + simulated("show", run).stdout
+    (row,) = read(done.json["results"])
+    assert (row[heading], row["gk_status"]) == ("", "done")
+    assert b"Not-a-secret-2026" not in run.read_bytes()
