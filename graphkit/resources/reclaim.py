@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading
 from graphkit.engine.resource import Context, PlanView, Resource
@@ -50,7 +50,7 @@ class Reclaims(Resource):
     """
 
     kind = "license.reclaim"
-    leads_to = ("group.member", "user.license")
+    leads_to: ClassVar = {"group.member": Action.REMOVE, "user.license": Action.REMOVE}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
