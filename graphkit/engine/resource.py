@@ -132,7 +132,7 @@ class Resource:
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
     leads_to: ClassVar[Mapping[str, Action]] = {}
-    """What ``expand`` may come to, for descriptions: kinds, and what is done to them. The kind itself stays as it is."""
+    """What ``expand`` may come to, for descriptions: kinds, and what is done to them. The kind itself writes none."""
     swaps: ClassVar[bool] = False
     """One write may both give and take, all or nothing. An undo keeps such lines together, in reverse order."""
     privileged: ClassVar[str] = ""

@@ -22,7 +22,7 @@ class Asked:
     ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
     (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
     folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
-    all, unless it is for a report, which can do without.
+    all, unless it is for a report, which can do without, and for values that nothing takes.
     """
 
     recipe: str
@@ -40,6 +40,8 @@ class Asked:
     def __post_init__(self) -> None:
         if not (self.inputs or self.map_file or self.for_report):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+        if self.values and not (self.map_file or self.for_report):
+            raise UsageError("--set gives values to a map, and there is none", hint="name it with --map FILE")
 
     def problems(self) -> Problems:
         """Where whatever is wrong with these inputs goes."""

@@ -182,3 +182,19 @@ def test_passwords_that_a_list_brings_along_are_not_kept(simulated, tmp_path, he
     (row,) = read(done.json["results"])
     assert (row[heading], row["gk_status"]) == ("", "done")
     assert b"Not-a-secret-2026" not in run.read_bytes()
+
+
+def test_all_that_is_wrong_with_a_row_of_memberships_is_told_at_once(graphkit, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("team_key,team_id,upn,role\n,12,alex,\n", encoding="utf-8")
+    (error,) = graphkit("validate", "teams.membership", "-i", path, "-o", "json").json["errors"]
+    assert error["message"] == (
+        "team_id: 12 is not a GUID; upn: alex is neither a user principal name nor an id; role: say Owner or Member"
+    )
+
+
+def test_a_value_that_no_map_takes_is_refused(graphkit, tmp_path):
+    path = tmp_path / "reclaim.yaml"
+    path.write_text("idle_days: 90\nskus: [SPE_E3]\n", encoding="utf-8")
+    told = graphkit("validate", "licenses.reclaim", "-i", path, "--set", "idle_days=30")
+    assert (told.code, "--set gives values to a map" in told.stderr) == (5, True)
