@@ -52,7 +52,7 @@ class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
     ``rejected`` holds the rows that could not be read as what the recipe wants, ``unasked`` those for which it
-    wishes nothing, ``rows_read`` counts all. ``orgs`` is the registry against which fields of the type ``Org`` are
+    wishes nothing, and how many were read. ``orgs`` is the registry against which fields of the type ``Org`` are
     checked, ``tables`` what was read as a table, and as rows of which model.
     """
 
@@ -70,7 +70,6 @@ class Inputs:
         self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
         self.unasked = Unasked()
-        self.rows_read = 0
         self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
@@ -199,7 +198,7 @@ class Inputs:
             nonlocal empty
             for row, faults in table.scan():
                 empty = False
-                self.rows_read += 1
+                self.unasked.read += 1
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults

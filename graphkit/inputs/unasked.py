@@ -16,6 +16,8 @@ class Unasked:
     """
 
     def __init__(self) -> None:
+        self.read = 0
+        """Rows that were read, whatever became of them."""
         self.keep: Callable[[list[Origin]], None] = lambda _: None
         self._rows: list[Origin] = []
 

@@ -141,7 +141,7 @@ def _remark_on_nothing(inputs: Inputs, org: str) -> None:
     """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
     if org:
         inputs.problems.warn(f"nothing in the input belongs to --org {org}")
-    elif not inputs.rows_read:
+    elif not inputs.unasked.read:
         name = inputs.sources[0].name if inputs.sources else ""
         inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from zipfile import ZipFile
 
 import pytest
 
@@ -198,3 +199,66 @@ def test_a_value_that_no_map_takes_is_refused(graphkit, tmp_path):
     path.write_text("idle_days: 90\nskus: [SPE_E3]\n", encoding="utf-8")
     told = graphkit("validate", "licenses.reclaim", "-i", path, "--set", "idle_days=30")
     assert (told.code, "--set gives values to a map" in told.stderr) == (5, True)
+
+
+# -- leaving rows out, and nothing but rows ------------------------------------------------------------------------
+
+GOOD = "upn,sku,org\nrx1-0030@contoso.example,SPE_E3,RX1\n"
+
+
+def damaged(path):
+    """A workbook of which the lower half of the sheet got lost."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["upn", "sku", "org"], *([f"rx1-{n:04}@contoso.example", "SPE_E3", "RX1"] for n in range(31, 60))):
+        book.active.append(row)
+    book.save(path.with_suffix(".whole"))
+    with ZipFile(path.with_suffix(".whole")) as whole, ZipFile(path, "w") as half:
+        for part in whole.namelist():
+            text = whole.read(part)
+            half.writestr(part, text[: len(text) // 2] if "sheet1" in part else text)
+
+
+def truncated(path):
+    damaged(path)
+    path.write_bytes(path.read_bytes()[:300])
+
+
+@pytest.mark.parametrize("spoil", [damaged, truncated])
+def test_a_workbook_that_is_damaged_is_not_left_out_as_if_it_were_a_row(simulated, tmp_path, spoil):
+    bad, good = tmp_path / "bad.xlsx", tmp_path / "good.csv"
+    spoil(bad)
+    good.write_text(GOOD, encoding="utf-8")
+    plan = simulated("plan", "licenses.assign", "-i", bad, "-i", good, "--skip-invalid", "-o", "json")
+    assert (plan.code, plan.json["error"]["code"]) == (5, "invalid-input")
+    assert [each["code"] for each in plan.json["error"]["errors"]] == ["malformed-xlsx"]
+
+
+TWICE = """\
+rows: staff.csv
+join:
+  - {file: names.csv, on: {Name: upn}, as: a}
+  - {file: names.csv, on: {Name: upn}, as: a}
+columns: {upn: a.Name, sku: =SPE_E3, org: =RX1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [(TWICE, "Name\na@contoso.example\n"), (TWICE.replace("as: a}", "as: b}", 1), "Name\nx\nx\n")]
+)
+def test_a_map_that_is_wrong_does_not_leave_out_the_whole_list(simulated, tmp_path, text, names):
+    (tmp_path / "staff.csv").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "names.csv").write_text(names, encoding="utf-8")
+    (tmp_path / "map.yaml").write_text(text, encoding="utf-8")
+    plan = simulated("plan", "licenses.assign", "--map", tmp_path / "map.yaml", "--skip-invalid", "-o", "json")
+    assert plan.code == 5
+    assert "bad-map" in {each["code"] for each in plan.json["error"]["errors"]}
+
+
+def test_a_list_of_people_of_whom_none_is_due_is_an_empty_plan_and_no_error(simulated, tmp_path, page):
+    people = tmp_path / "people.csv"
+    people.write_text(PEOPLE.replace("2026-01-05", "2026-03-01").replace("05/01/2026", "01/03/2026"), encoding="utf-8")
+    given = ("-i", people, "-i", page, "--as-of", "2026-02-01")
+    plan = simulated("plan", "people.movers", *given, "-o", "json")
+    assert (plan.code, plan.json["status"]) == (0, "empty"), plan.stderr
+    assert simulated("validate", "people.movers", *given, "-o", "json").json["valid"] == 2
