@@ -23,12 +23,13 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
-from graphkit.inputs.document import JsonObject, read_document, read_json_documents
+from graphkit.inputs.document import JsonObject, begins_a_list, read_document, read_json_documents
 from graphkit.inputs.parted import Parted
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import explain, read_rows
 from graphkit.inputs.source import Source, open_source
 from graphkit.inputs.table import Faults, Row, Table, open_table
+from graphkit.inputs.unasked import Unasked
 from graphkit.reports.findings import Findings
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ SAFETY_PERMISSIONS = ("Policy.Read.All", "RoleManagement.Read.Directory")
 class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
-    ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all. ``orgs`` is
-    the registry against which fields of the type ``Org`` are checked, ``tables`` what was read as a table, and as rows
-    of which model.
+    ``rejected`` holds the rows that could not be read as what the recipe wants, ``unasked`` those for which it
+    wishes nothing, and how many were read. ``orgs`` is the registry against which fields of the type ``Org`` are
+    checked, ``tables`` what was read as a table, and as rows of which model.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Inputs:
         self.problems = problems
         self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
-        self.rows_read = 0
+        self.unasked = Unasked()
         self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
@@ -77,9 +78,15 @@ class Inputs:
     def apart(self) -> tuple[Inputs, Inputs]:
         """(tables, documents): for a recipe that takes a list and a page of rules beside it."""
         tables, documents = copy(self), copy(self)
-        tables.sources = [source for source in self.sources if source.format not in DOCUMENTS]
-        documents.sources = [source for source in self.sources if source.format in DOCUMENTS]
+        tables.sources = [source for source in self.sources if self._holds_rows(source)]
+        documents.sources = [source for source in self.sources if not self._holds_rows(source)]
         return tables, documents
+
+    def _holds_rows(self, source: Source) -> bool:
+        """A folder is where a map finds its files; a list in JSON or YAML is a table."""
+        if source.format == "folder":
+            return self._local_map is not None
+        return source.format not in DOCUMENTS or begins_a_list(source)
 
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""
@@ -125,9 +132,14 @@ class Inputs:
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
-    def _table(self, source: Source, model: type[BaseModel]) -> Table:
+    def _table(self, source: Source, model: type[BaseModel], besides: frozenset[str] = frozenset()) -> Table:
         self.tables[source.path or Path(source.name)] = (source, model)
-        return open_table(source, self.problems, model)
+        return open_table(source, self.problems, model, besides)
+
+    def unmatched(self) -> Iterator[Origin]:
+        """Rows of shared tables that no document has asked for."""
+        for table, parted in filter(None, self._parted.values()):
+            yield from (_origin(table, row) for row in parted.left())
 
     def rows_beside(
         self,
@@ -162,7 +174,7 @@ class Inputs:
         if place not in self._parted:
             self._parted[place] = None
             beside = open_source(place[0], self.problems)
-            table = self._table(beside, model) if beside is not None else None
+            table = self._table(beside, model, columns) if beside is not None else None
             if table is not None and table.columns:
                 missing = sorted(columns - set(table.header))
                 for column in missing:
@@ -173,17 +185,20 @@ class Inputs:
         return self._parted[place]
 
     def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
-        return ((_origin(table, row), item) for row, item in self._read(table, model, key))
+        for row, item in self._read(table, model, key):
+            origin = _origin(table, row)
+            self.unasked.given(origin)
+            yield origin, item
 
     def _read(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Row, M]]:
         scanned: list[Row] = []
-        empty = bool(table.columns)
+        empty, told = bool(table.columns), len(self.problems)
 
         def scan() -> Iterator[tuple[Row, Faults]]:
             nonlocal empty
             for row, faults in table.scan():
                 empty = False
-                self.rows_read += 1
+                self.unasked.read += 1
                 self._reject(table, scanned)
                 scanned.append(row)
                 yield row, faults
@@ -192,7 +207,7 @@ class Inputs:
             scanned.clear()
             yield row, item
         self._reject(table, scanned)
-        if empty:
+        if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
 

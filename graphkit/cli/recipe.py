@@ -57,7 +57,7 @@ def _shown(found: Description) -> Iterator[str]:
         yield ""
         yield "writes"
         cells = [[row.kind, row.first, str(row.per_write), row.bucket, _time(row), row.undo] for row in found.writes]
-        headings = ["kind", "a new one", "per write", "quota bucket", "1,000 take", "undo"]
+        headings = ["kind", "its write", "per write", "quota bucket", "1,000 take", "undo"]
         yield from (f"  {line}" for line in text.table(headings, cells))
         yield "  undo: R can be taken back, C within 30 days, X cannot"
     yield ""

@@ -48,7 +48,7 @@ class Planner:
         self._rails = rails
         self._resources = resources
         self._context = context
-        self._needs = PlannedNeeds(run)
+        self._needs = PlannedNeeds(run, context.object_ids)
         self._forecast = Forecast(resources)
         self._orgs_of: dict[str, str] = {}
 
@@ -199,8 +199,10 @@ async def objections(
 class PlannedNeeds:
     """What the lines of one plan need of each other. A line is asked about once all that it may need is in the run."""
 
-    def __init__(self, run: RunFile) -> None:
+    def __init__(self, run: RunFile, known: Mapping[Need, str] | None = None) -> None:
+        """``known`` are objects with their ids: what is needed must be one of them, or be wished for."""
         self._run = run
+        self._known = known
         self._planned: dict[Need, Planned] = {}
 
     def settle(self, change: Change) -> Change:
@@ -208,7 +210,7 @@ class PlannedNeeds:
         if not change.needs:
             return change
         planned = [self._planned.get(need) or self._find(need) for need in change.needs]
-        why = next((each.blocked for each in planned if each.blocked), "")
+        why = next((each.blocked for each in planned if each.blocked), "") or self._stray(change.needs, planned)
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         if all(each.writes for each in planned):
@@ -220,6 +222,13 @@ class PlannedNeeds:
         found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
         self._planned[need] = found
         return found
+
+    def _stray(self, needs: Sequence[Need], planned: Sequence[Planned]) -> str:
+        """A recipe that fills what it neither wishes for nor looks up would fail only when that is sent."""
+        for need, each in zip(needs, planned, strict=True):
+            if not (self._known is None or each.writes or need in self._known or self._run.is_wanted(*need)):
+                return f"it needs the {need[0]} {need[1]}, which is neither wished for nor known here"
+        return ""
 
 
 @contextmanager

@@ -143,8 +143,8 @@ class Resource:
     """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
-    leads_to: ClassVar[tuple[str, ...]] = ()
-    """Kinds of which ``expand`` wishes something away, for descriptions: the kind itself only stands in the plan."""
+    leads_to: ClassVar[Mapping[str, Action]] = {}
+    """What ``expand`` may come to, for descriptions: kinds, and what is done to them. The kind itself writes none."""
     swaps: ClassVar[bool] = False
     """One write may both give and take, all or nothing. An undo keeps such lines together, in reverse order."""
     tells_once: ClassVar[tuple[str, ...]] = ()

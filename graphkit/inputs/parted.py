@@ -21,6 +21,7 @@ class Parted:
 
     def __init__(self, rows: Iterable[Row], header: tuple[str, ...], columns: Iterable[str]) -> None:
         self._columns = tuple(sorted(columns))
+        self._asked: set[str] = set()
         places = [header.index(column) for column in self._columns]
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._db.close)
@@ -37,7 +38,19 @@ class Parted:
 
     def of(self, match: Mapping[str, str]) -> Iterator[Row]:
         """The rows whose cells are these, in the order of the file; ``match`` has all columns that decide."""
-        part, last = _part(match[column] for column in self._columns), -1
+        part = _part(match[column] for column in self._columns)
+        self._asked.add(part)
+        yield from self._rows(part)
+
+    def left(self) -> Iterator[Row]:
+        """The rows that nobody has asked for."""
+        parts = [part for (part,) in self._db.execute("SELECT DISTINCT part FROM row")]
+        for part in parts:
+            if part not in self._asked:
+                yield from self._rows(part)
+
+    def _rows(self, part: str) -> Iterator[Row]:
+        last = -1
         while True:
             # In pieces: an open cursor would hold up whoever asks meanwhile.
             found = self._db.execute(

@@ -46,6 +46,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
+    inputs.unasked.keep = lambda rows: places.update((row.file, row.place) for row in rows)
     for chunk in chunked(recipe.desired(inputs, asked.options)):
         for item in chunk:
             name = hashlib.blake2b(f"{item.kind} {item.key}".encode(), digest_size=16).digest()
@@ -54,6 +55,9 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
                 problems.add(item.origin.file, item.origin.place, "duplicate-key", message)
             seen.setdefault(name, item.origin.place)
             places.add((item.origin.file, item.origin.place))
+    inputs.unasked.flush()
+    if not (seen or problems.found):
+        _remark_on_nothing(inputs, asked.options.org)
     errors = tuple(dict.fromkeys(problems.found))
     bad = {(error.file, error.where) for error in errors}
     fixed = _fixed(asked, inputs) if fix else ()
@@ -115,9 +119,14 @@ async def plan(
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
     wanted = 0
+    inputs.unasked.keep = run.stage_inputs
     for wish in recipe.desired(inputs, options):
         wanted += 1
+        inputs.unasked.wished(wish.origin)
         yield wish
+    inputs.unasked.flush()
+    for rows in chunked(inputs.unmatched()):
+        run.stage_inputs(rows)
     if not (wanted or inputs.problems.found):
         _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
@@ -125,14 +134,15 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
     # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
-    run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
+    opened = inputs.problems.opened
+    run.set_header(inputs={name: source.sha256() for name, source in opened.items()}, files=list(opened))
 
 
 def _remark_on_nothing(inputs: Inputs, org: str) -> None:
     """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
     if org:
         inputs.problems.warn(f"nothing in the input belongs to --org {org}")
-    elif not inputs.rows_read:
+    elif not inputs.unasked.read:
         name = inputs.sources[0].name if inputs.sources else ""
         inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
 

@@ -42,7 +42,7 @@ class Person(InputModel):
     department: str = Field(default="", max_length=64, description="department; the page may give it groups and teams")
     manager_employee_id: EmployeeId | None = Field(default=None, description="employee_id of the manager")
     start_date: Day = Field(description="first day of work")
-    end_date: Day | None = Field(default=None, description="last day of work")
+    end_date: Day | None = Field(default=None, description="first day without access")
     moved_on: Day | None = Field(default=None, description="day of the last move, from which old groups are kept on")
     leave_status: str = Field(default="", description="maternity, sick ...; read by other recipes")
     licence_profile: str = Field(default="", description="a profile of the page, or one SKU by part number")

@@ -152,8 +152,8 @@ def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_p
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
         run.stage_inputs([Origin("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
-        rows = [(row.origin.place, row.result.status) for row in run.input_results(tables=True)]
-    assert rows == [(2, "already"), (3, "skipped"), (4, "already"), (5, "already")]
+        rows = [(row.origin.place, row.result.code) for row in run.input_results(tables=True)]
+    assert rows == [(2, "not-asked"), (3, "invalid-input"), (4, "not-asked"), (5, "not-asked")]
 
 
 # -- the journal -----------------------------------------------------------------------------------------------------

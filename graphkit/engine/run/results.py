@@ -9,6 +9,7 @@ import msgspec
 from graphkit.engine.change import Action, Change, Effect, Origin, Result, Status
 from graphkit.engine.run.records import Records
 
+NOT_ASKED = "nothing is asked for this row now: it is not due, of another organisation, or matched by nothing"
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
 
 
@@ -23,10 +24,9 @@ class Results(Records):
     def input_columns(self) -> list[str]:
         """The columns of all tables that were given, in their order; empty if only documents were."""
         columns: dict[str, None] = {}
-        for (file,) in self._db.execute(
-            "SELECT file FROM input WHERE typeof(place) = 'integer' AND data != '{}' GROUP BY file ORDER BY min(id)"
-        ).fetchall():
-            row = self._db.execute("SELECT data FROM input WHERE file = ? AND data != '{}' LIMIT 1", (file,)).fetchone()
+        query = "SELECT data FROM input WHERE file = ? AND typeof(place) = 'integer' AND data != '{}' LIMIT 1"
+        for file in self._files():
+            row = self._db.execute(query, (file,)).fetchone() or ("{}",)
             columns.update(dict.fromkeys(msgspec.json.decode(row[0])))
         return list(columns)
 
@@ -34,8 +34,7 @@ class Results(Records):
         """Every row of the tables (or every entry of the documents) in its order, with the sum of what became of it."""
         # Rows that were refused are kept after the others, so their number says where they belong.
         which, order = ("=", "place") if tables else ("!=", "id")
-        files = self._db.execute("SELECT file FROM input GROUP BY file ORDER BY min(id)").fetchall()
-        for (file,) in files:
+        for file in self._files():
             rows = self._db.execute(
                 "SELECT id, place, data, problem FROM input"
                 f" WHERE file = ? AND typeof(place) {which} 'integer' ORDER BY {order}",
@@ -44,6 +43,12 @@ class Results(Records):
             for row, place, data, problem in rows:
                 outcomes = self._outcomes_of(row)
                 yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
+
+    def _files(self) -> list[str]:
+        """In the order in which they were given: rows that ask for nothing, or were refused, are kept out of turn."""
+        files = [file for (file,) in self._db.execute("SELECT file FROM input GROUP BY file ORDER BY min(id)")]
+        given = {file: place for place, file in enumerate(self.header_value("files") or ())}
+        return sorted(files, key=lambda file: given.get(file, len(given)))
 
     def _outcomes_of(self, row: int) -> list[tuple[str, ...]]:
         return self._db.execute(
@@ -65,7 +70,7 @@ class InputResult(msgspec.Struct, frozen=True):
         if problem:
             return cls(origin, Action.BLOCKED, Result(status=Status.SKIPPED, code="invalid-input", error=problem))
         if not rows:
-            return cls(origin, Action.NOOP, Result(status=Status.ALREADY))
+            return cls(origin, Action.NOOP, Result(status=Status.SKIPPED, code="not-asked", error=NOT_ASKED))
         worst = min(rows, key=lambda row: _WEIGHT.index(row[1]))
         main = next((row for row in rows if row[0] not in ("noop",)), rows[0])
         own = worst if worst[1] not in ("done", "already") else main
