@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import uuid
+import zlib
 
 import httpx
 import pytest
@@ -77,7 +78,14 @@ def test_a_link_is_sent_byte_for_byte(link):
 
 @pytest.mark.parametrize(
     "error",
-    [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol],
+    [
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.PoolTimeout,
+        httpx.ProxyError,
+        httpx.UnsupportedProtocol,
+        httpx.LocalProtocolError,
+    ],
 )
 def test_what_was_not_sent_is_told_from(error):
     with pytest.raises(ConnectionFailed, match=r"graph\.microsoft\.com"):
@@ -173,6 +181,24 @@ def test_a_body_that_cannot_be_had_whole_is_a_lost_answer(chunks):
 
     with pytest.raises(OutcomeUnknown):
         send(handler, max_body=1_000_000)
+    assert stream.closed
+
+
+@pytest.mark.parametrize(("megabytes", "taken"), [(60, True), (65, False)])
+def test_sixty_four_megabytes_of_an_answer_are_read_and_no_more(megabytes, taken):
+    """Compressed they are a thousandth of that."""
+    press = zlib.compressobj(9, zlib.DEFLATED, 31)
+    chunks = [press.compress(b" " * 1_000_000) for _ in range(megabytes * 1024 * 1024 // 1_000_000)]
+    stream = Streamed(*chunks, press.flush())
+
+    def handler(request):
+        return httpx.Response(200, headers={"content-encoding": "gzip", "content-type": "text/plain"}, stream=stream)
+
+    if taken:
+        assert len(send(handler).body) >= 62_000_000
+        return
+    with pytest.raises(OutcomeUnknown, match="more than"):
+        send(handler)
     assert stream.closed
 
 
