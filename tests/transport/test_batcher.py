@@ -255,7 +255,9 @@ def test_closing_cancels_whoever_waits_and_sends_nothing_more(virtual):
         await service.clock.sleep(0.1)
         await batcher.aclose()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
+        late = asyncio.create_task(batcher.send(gets(1)[0]))
         await service.clock.sleep(3000)
+        late.cancel()
         return answers
 
     assert {type(answer) for answer in virtual(main())} == {asyncio.CancelledError}
