@@ -24,7 +24,7 @@ from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
 from graphkit.transport.governor import PARK_AFTER
-from graphkit.transport.turns import Turns
+from graphkit.transport.turns import Turn, Turns
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -75,11 +75,13 @@ class _Effort:
 
 @dataclass(slots=True)
 class _Crowd:
-    """What one caller gave at once: an answer for each, and the targets whose turn is still held, by place."""
+    """What one caller gave at once: an answer for each, and by place the targets whose turn is still held, and where
+    others stand in a queue."""
 
     requests: Sequence[Request]
     answers: list[Answer]
     held: dict[int, str] = field(default_factory=dict)
+    standing: dict[int, tuple[str, Turn]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -134,9 +136,12 @@ class Retry:
         self._allowance = _Allowance()
         self.deadline = math.inf
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, turn: Turn | None = None) -> Response:
+        """``turn`` if it stands in the queue already."""
         target = self._turns.target(request)
-        if target and not self._turns.taken(target, request.commutative):
+        if turn is not None:
+            await self._turns.wait(target, turn)
+        elif target and not self._turns.taken(target, request.commutative):
             await self._turns.take(target, request.commutative)
         try:
             # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.
@@ -158,27 +163,28 @@ class Retry:
         The answers in the order of ``requests``, and what :meth:`send` would raise in the place of one.
         """
         crowd = _Crowd(requests, [_NOBODY] * len(requests))
-        alone: list[int] = []
-        behind: set[str] = set()
         for place, request in enumerate(requests):
             target = self._turns.target(request)
-            # Whom the target would admit beside the first must not overtake one between them that it does not.
-            if target and (target in behind or not self._turns.taken(target, request.commutative)):
-                behind.add(target)
-                alone.append(place)
+            if target and not self._turns.taken(target, request.commutative):
+                # At once, lest one that the target admits beside the first overtakes it.
+                crowd.standing[place] = target, self._turns.stand(target, request.commutative)
             else:
                 crowd.held[place] = target
-        works = [self._alone(crowd, place) for place in alone]
+        works = [self._alone(crowd, place) for place in crowd.standing]
         works += [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
         try:
             await ended(works)
         finally:
+            # Of works that were cancelled before they began.
             self._release(crowd, *crowd.held)
+            for target, turn in crowd.standing.values():
+                self._turns.leave(target, turn)
         return crowd.answers
 
     async def _alone(self, crowd: _Crowd, place: int) -> None:
+        _, turn = crowd.standing.pop(place)
         try:
-            crowd.answers[place] = await self.send(crowd.requests[place])
+            crowd.answers[place] = await self.send(crowd.requests[place], turn)
         except Exception as error:  # its caller must hear of it, and the others of theirs
             crowd.answers[place] = error
 
