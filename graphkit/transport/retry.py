@@ -192,7 +192,9 @@ class Retry:
         try:
             given = await self._asked([crowd.requests[place] for place in places])
             heard = zip(places, given, strict=True)
-            again = [self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)]
+            again = [
+                self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)
+            ]
             if again:
                 await ended(again)
         finally:

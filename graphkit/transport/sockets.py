@@ -39,7 +39,9 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         local = (local_address, 0) if local_address else None
         loop = asyncio.get_running_loop()
         # uvloop, on which many a web server runs us, tries one address after the other and knows no such option.
-        both: dict[str, Any] = {"happy_eyeballs_delay": _NEXT_FAMILY_S} if isinstance(loop, asyncio.BaseEventLoop) else {}
+        both: dict[str, Any] = (
+            {"happy_eyeballs_delay": _NEXT_FAMILY_S} if isinstance(loop, asyncio.BaseEventLoop) else {}
+        )
         try:
             async with asyncio.timeout(timeout):
                 transport, stream = await loop.create_connection(Stream, host, port, local_addr=local, **both)

@@ -200,3 +200,19 @@ def test_what_waits_at_an_app_that_is_closed_for_a_day_goes_by_another():
         assert len(answers) - len(parked) >= 200
 
     at_service(story)
+
+
+def test_what_is_read_among_writes_is_read_by_the_first_app():
+    """Its nextLinks will be, too, and they are good for the app that began."""
+
+    async def story(service, chain, _):
+        def page(number):
+            return Request(method="GET", path=f"/users/u{number}/memberOf")
+
+        await chain.batch([patch(number) for number in range(10)])
+        await chain.batch([each for number in range(10) for each in (patch(number), page(number))])
+        return service.apps("GET"), service.apps("PATCH")
+
+    reads, writes = at_service(story, apps=3)
+    assert set(reads) == {"app-0"}
+    assert set(writes) - {"app-0"}
