@@ -38,7 +38,7 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, *, verify: ssl.SSLContext | bool = True, proxy: str | None = None) -> None:
         self._verify = verify if isinstance(verify, ssl.SSLContext) else httpx.create_ssl_context(verify=verify)
-        self._proxy = _proxy(proxy) if proxy else None
+        self._proxy = _proxy(proxy, self._verify) if proxy else None
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
 
@@ -151,13 +151,15 @@ def _outgoing(request: httpx.Request) -> httpcore.Request:
     )
 
 
-def _proxy(address: str) -> httpcore.Proxy:
+def _proxy(address: str, verify: ssl.SSLContext) -> httpcore.Proxy:
     proxy = httpx.Proxy(address)
     url = proxy.url
     return httpcore.Proxy(
         httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
         auth=proxy.raw_auth,
         headers=proxy.headers.raw,
+        # Without one, httpcore would look for its authority among those of Mozilla only.
+        ssl_context=verify if url.scheme == "https" else None,
     )
 
 

@@ -111,6 +111,20 @@ def test_a_proxy_is_asked_for_the_host_and_never_told_the_link(run):
     assert lines == [(0, f"GET {LINK} HTTP/1.1")]
 
 
+def test_a_proxy_that_is_spoken_to_under_encryption_is_known_by_the_same_authority(run):
+    lines, authority = [], trustme.CA()
+
+    async def main():
+        async with a_proxy(tls=contexts(authority)[1]) as (proxy, heads):
+            async with talking_to(answering(lines), "httpcore", tls=authority, proxy=proxy) as (far, _):
+                for number in range(2):
+                    await far.send(get(f"/users/{number}"))
+            return len(heads)
+
+    assert run(main()) == 1
+    assert lines == [(0, "GET /v1.0/users/0 HTTP/1.1"), (0, "GET /v1.0/users/1 HTTP/1.1")]
+
+
 def test_what_failed_once_in_a_proxy_is_tried_afresh(run):
     async def main():
         async with a_proxy() as (proxy, heads):
