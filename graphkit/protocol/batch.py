@@ -171,7 +171,9 @@ def _number(answer_id: str | int, count: int) -> int | None:
     return number if number < count and str(number) == text else None
 
 
-def _response(answer: _Answer) -> Response:
+def _response(answer: _Answer) -> Response | None:
+    if not 200 <= answer.status < 600:
+        return None
     headers = {name.lower(): value for name, value in answer.headers.items()} if answer.headers else {}
     body = bytes(answer.body)
     if body == b"null":

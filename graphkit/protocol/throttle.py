@@ -50,7 +50,7 @@ def resource_units(headers: Mapping[str, str]) -> float | None:
     """``x-ms-resource-unit``: what a directory call really cost, or ``None``."""
     text = headers.get("x-ms-resource-unit")
     units = None if text is None else _number(text)
-    return units if units is not None and units >= 0 else None
+    return units if units is not None and 0 <= units < math.inf else None
 
 
 def throttle_scope(headers: Mapping[str, str]) -> ThrottleScope:

@@ -66,6 +66,8 @@ class Admission:
         if self._timer is not None:
             self._timer.cancel()
         for meter in {id(meter): meter for _, _, meter in self._agenda}.values():
+            # Another app may hold it too, and is to look after whoever still comes.
+            meter.armed_at = math.inf
             for waiter in meter.release():
                 waiter.turn.cancel()
 

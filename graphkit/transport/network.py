@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
 
 import httpcore
@@ -38,7 +38,7 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, *, verify: ssl.SSLContext | bool = True, proxy: str | None = None) -> None:
         self._verify = verify if isinstance(verify, ssl.SSLContext) else httpx.create_ssl_context(verify=verify)
-        self._proxy = _proxy(proxy) if proxy else None
+        self._proxy = _proxy(proxy, self._verify) if proxy else None
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
 
@@ -49,7 +49,7 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
         try:
             answer = await connection.handle_async_request(asked)
         except BaseException as error:
-            self._give_back(connection)
+            await self._give_back(connection)
             if kind := _KINDS.get(type(error)):
                 raise kind(str(error), request=request) from error
             raise
@@ -88,24 +88,26 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
             origin, ssl_context=self._verify, keepalive_expiry=KEPT_OPEN_S, network_backend=backend
         )
 
-    def _give_back(self, connection: _Connection) -> None:
+    async def _give_back(self, connection: _Connection) -> None:
         self._busy.discard(connection)
-        # Whatever went wrong has closed it.
         if connection.is_available():
             self._idle.append(connection)
+        else:
+            # httpcore has closed it, but not where the caller gave up before it began, or encryption failed in a proxy.
+            await connection.aclose()
 
 
 class _Proxied(httpcore.AsyncConnectionPool):
-    """One connection through a proxy, which only a pool can make in a way that respx sees. It replaces a dead one."""
+    """One connection through a proxy, which only a pool can make in a way that respx sees; as good as what it holds."""
 
     def can_handle_request(self, origin: httpcore.Origin) -> bool:
-        return True
+        return any(connection.can_handle_request(origin) for connection in self.connections)
 
     def is_available(self) -> bool:
-        return True
+        return any(connection.is_available() for connection in self.connections)
 
     def has_expired(self) -> bool:
-        return False
+        return any(connection.has_expired() for connection in self.connections)
 
 
 _Connection = httpcore.AsyncHTTPConnection | _Proxied
@@ -114,10 +116,10 @@ _Connection = httpcore.AsyncHTTPConnection | _Proxied
 class _Body(httpx.AsyncByteStream):
     """A body whose connection is free again once it is closed."""
 
-    def __init__(self, stream: Any, request: httpx.Request, closed: Callable[[], None]) -> None:
+    def __init__(self, stream: Any, request: httpx.Request, closed: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream  # httpcore calls it an iterable, and closes it without saying so
         self._request = request
-        self._closed: Callable[[], None] | None = closed
+        self._closed: Callable[[], Awaitable[None]] | None = closed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -132,27 +134,32 @@ class _Body(httpx.AsyncByteStream):
             await self._stream.aclose()
         finally:
             if closed is not None:
-                closed()
+                await closed()
 
 
 def _outgoing(request: httpx.Request) -> httpcore.Request:
     url = request.url
+    # As part of the address, not as an extension: httpcore hands those on to the CONNECT that it sends a proxy, which
+    # would be asked for the link instead of the host.
+    target = request.extensions.get("target", url.raw_path)
     return httpcore.Request(
         request.method,
-        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
         headers=request.headers.raw,
         content=request.stream,
-        extensions=request.extensions,
+        extensions={name: value for name, value in request.extensions.items() if name != "target"},
     )
 
 
-def _proxy(address: str) -> httpcore.Proxy:
+def _proxy(address: str, verify: ssl.SSLContext) -> httpcore.Proxy:
     proxy = httpx.Proxy(address)
     url = proxy.url
     return httpcore.Proxy(
         httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
         auth=proxy.raw_auth,
         headers=proxy.headers.raw,
+        # Without one, httpcore would look for its authority among those of Mozilla only.
+        ssl_context=verify if url.scheme == "https" else None,
     )
 
 

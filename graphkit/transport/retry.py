@@ -5,7 +5,6 @@ tenacity keeps the loop. It is entered only after a first answer that is not fin
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -25,7 +24,7 @@ from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
 from graphkit.transport.governor import PARK_AFTER
-from graphkit.transport.turns import Turns
+from graphkit.transport.turns import Turn, Turns
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -76,13 +75,13 @@ class _Effort:
 
 @dataclass(slots=True)
 class _Crowd:
-    """What one caller gave at once: an answer for each; by place, the targets whose turn it still holds and the turns
-    for which it stands in line."""
+    """What one caller gave at once: an answer for each, and by place the targets whose turn is still held, and where
+    others stand in a queue."""
 
     requests: Sequence[Request]
     answers: list[Answer]
     held: dict[int, str] = field(default_factory=dict)
-    lined_up: dict[int, tuple[str, asyncio.Future[None]]] = field(default_factory=dict)
+    standing: dict[int, tuple[str, Turn]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -137,9 +136,12 @@ class Retry:
         self._allowance = _Allowance()
         self.deadline = math.inf
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, turn: Turn | None = None) -> Response:
+        """``turn`` if it stands in the queue already."""
         target = self._turns.target(request)
-        if target and not self._turns.taken(target, request.commutative):
+        if turn is not None:
+            await self._turns.wait(target, turn)
+        elif target and not self._turns.taken(target, request.commutative):
             await self._turns.take(target, request.commutative)
         try:
             # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.
@@ -164,32 +166,27 @@ class Retry:
         for place, request in enumerate(requests):
             target = self._turns.target(request)
             if target and not self._turns.taken(target, request.commutative):
-                crowd.lined_up[place] = target, self._turns.line_up(target, request.commutative)
+                # At once, lest one that the target admits beside the first overtakes it.
+                crowd.standing[place] = target, self._turns.stand(target, request.commutative)
             else:
                 crowd.held[place] = target
-        works = [self._alone(crowd, place) for place in crowd.lined_up]
+        works = [self._alone(crowd, place) for place in crowd.standing]
         works += [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
         try:
             await ended(works)
         finally:
+            # Of works that were cancelled before they began.
             self._release(crowd, *crowd.held)
-            for target, turn in crowd.lined_up.values():
+            for target, turn in crowd.standing.values():
                 self._turns.leave(target, turn)
         return crowd.answers
 
     async def _alone(self, crowd: _Crowd, place: int) -> None:
-        request, (target, turn) = crowd.requests[place], crowd.lined_up[place]
-        await turn
-        crowd.held[place] = target
-        del crowd.lined_up[place]
+        _, turn = crowd.standing.pop(place)
         try:
-            answer = await self._ask(request)
-            if self._is_open(answer, crowd, place):
-                await self._again(crowd, place, answer)
+            crowd.answers[place] = await self.send(crowd.requests[place], turn)
         except Exception as error:  # its caller must hear of it, and the others of theirs
             crowd.answers[place] = error
-        finally:
-            self._release(crowd, place)
 
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
         try:

@@ -12,6 +12,7 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import httpcore
@@ -36,15 +37,19 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         local = (local_address, 0) if local_address else None
-        connect = asyncio.get_running_loop().create_connection
+        loop = asyncio.get_running_loop()
+        # uvloop, on which many a web server runs us, tries one address after the other and knows no such option.
+        both: dict[str, Any] = (
+            {"happy_eyeballs_delay": _NEXT_FAMILY_S} if isinstance(loop, asyncio.BaseEventLoop) else {}
+        )
         try:
             async with asyncio.timeout(timeout):
-                transport, stream = await connect(
-                    Stream, host, port, local_addr=local, happy_eyeballs_delay=_NEXT_FAMILY_S
-                )
+                transport, stream = await loop.create_connection(Stream, host, port, local_addr=local, **both)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"no connection within {timeout:g} s") from error
-        except OSError as error:
+            # Without a limit it is the system that has lost patience.
+            limit = f" within {timeout:g} s" if timeout is not None else ""
+            raise httpcore.ConnectTimeout(f"no connection{limit}") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: what can be no name of a host
             raise httpcore.ConnectError(str(error)) from error
         for option in socket_options or ():
             transport.get_extra_info("socket").setsockopt(*option)
@@ -74,8 +79,10 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._corked:
-            await self._flush(timeout)
-        if not self._unread and not self._ended:
+            # Who closes before all has been said may have answered before that.
+            with suppress(httpcore.WriteError):
+                await self._flush(timeout)
+        while not self._unread and not self._ended:
             await self._wait(timeout, httpcore.ReadTimeout)
         if self._unread:
             return self._take(max_bytes)
@@ -91,11 +98,17 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         # Without a farewell: whatever is closed here is idle or broken.
+        self._ended = True
         self._transport.abort()
+        self._wake()
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
+        if self._unread or self._ended:
+            # What was said in the clear would be read as if it had been said under encryption.
+            self._transport.abort()
+            raise httpcore.ConnectError("the other side spoke, or closed, before the connection was encrypted")
         try:
             transport = await self._loop.start_tls(
                 self._transport, self, ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
@@ -163,10 +176,12 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         data = b"".join(self._corked)
         self._corked.clear()
         self._corked_size = 0
+        if not self._asking and (self._unread or self._ended):
+            # It was kept open after the last answer and closed since, or says what nobody asked for, which would be
+            # taken for the answer. Whoever asks again elsewhere worsens nothing.
+            raise httpcore.ConnectError("the other side has closed the connection, or spoke before it was asked")
         if self._ended:
-            # It was kept open after the last answer and closed since: whoever asks again worsens nothing.
-            lost = httpcore.WriteError if self._asking else httpcore.ConnectError
-            raise lost("the other side has closed the connection")
+            raise httpcore.WriteError("the other side has closed the connection")
         self._asking = True
         self._transport.write(data)
         while self._full and not self._ended:

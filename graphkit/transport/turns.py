@@ -12,6 +12,9 @@ TOGETHER = 64
 """Commutative writes to one target that may be in flight together, until the service objects."""
 
 
+Turn = asyncio.Future[None]
+
+
 class _Target:
     __slots__ = ("busy", "limit", "sharing", "waiting")
 
@@ -20,7 +23,7 @@ class _Target:
         self.limit = TOGETHER
         self.sharing = False
         # Most targets are written once and nobody waits: the queue is made for the first who does.
-        self.waiting: deque[tuple[asyncio.Future[None], bool]] | None = None
+        self.waiting: deque[tuple[Turn, bool]] | None = None
 
     def admits(self, commutative: bool) -> bool:
         return self.busy == 0 or (commutative and self.sharing and self.busy < self.limit)
@@ -58,32 +61,33 @@ class Turns:
         return True
 
     async def take(self, key: str, commutative: bool) -> None:
-        if self.taken(key, commutative):
-            return
-        turn = self.line_up(key, commutative)
+        if not self.taken(key, commutative):
+            await self.wait(key, self.stand(key, commutative))
+
+    def stand(self, key: str, commutative: bool) -> Turn:
+        """Queue for a turn that is not to be had at once: before whoever comes later. Then :meth:`wait` for it, or
+        :meth:`leave`."""
+        target = self._counted(key)
+        turn: Turn = asyncio.get_running_loop().create_future()
+        if target.waiting is None:
+            target.waiting = deque()
+        target.waiting.append((turn, commutative))
+        return turn
+
+    async def wait(self, key: str, turn: Turn) -> None:
         try:
             await turn
         except asyncio.CancelledError:
             self.leave(key, turn)
             raise
 
-    def line_up(self, key: str, commutative: bool) -> asyncio.Future[None]:
-        """A place behind all who wait already; it is done when the turn has come."""
-        target = self._counted(key)
-        turn = asyncio.get_running_loop().create_future()
-        if target.waiting is None:
-            target.waiting = deque()
-        target.waiting.append((turn, commutative))
-        return turn
-
-    def leave(self, key: str, turn: asyncio.Future[None]) -> None:
-        """Give up a place in the line, or the turn if it has come in the meantime."""
+    def leave(self, key: str, turn: Turn) -> None:
+        """Nobody waits for it any more, though it may have come."""
         if turn.done() and not turn.cancelled():
             self.give_back(key)
             return
         turn.cancel()
-        # When many give up at once, the first of them has cleared away for all.
-        if target := self._targets.get(key):
+        if (target := self._targets.get(key)) is not None:
             self._next(key, target)
 
     def give_back(self, key: str) -> None:
@@ -118,5 +122,6 @@ class Turns:
                 turn.set_result(None)
             else:
                 return
-        if target.busy == 0 and target.limit == TOGETHER:
+        # When many give up at once, the first of them has cleared away for all.
+        if target.busy == 0 and target.limit == TOGETHER and self._targets.get(key) is target:
             del self._targets[key]

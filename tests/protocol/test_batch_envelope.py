@@ -120,3 +120,8 @@ def test_binary_and_text_bodies_are_unwrapped():
 )
 def test_links_and_large_bodies_go_alone(request_, expected):
     assert batchable(request_) is expected
+
+
+@pytest.mark.parametrize("status", [0, -1, 100, 199, 600, 20400])
+def test_a_status_that_http_has_not_is_no_answer(status):
+    assert decode(answered({"id": "0", "status": status}, {"id": "1", "status": 204}), 2)[0] is None

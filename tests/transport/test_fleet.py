@@ -15,8 +15,11 @@ from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
 from graphkit.protocol.message import Idempotency, Request
+from graphkit.protocol.quota import table
 from graphkit.sandbox import SandboxTransport, Seed, SimulatedTenant
+from graphkit.transport.admission import Admission
 from graphkit.transport.chain import build_chain
+from graphkit.transport.meter import Meter
 
 
 class App:
@@ -246,3 +249,38 @@ def test_the_limits_of_a_person_count_for_every_app():
         assert service.clock.monotonic() >= 5  # one a second for a person, by each app
 
     at_service(story)
+
+
+def test_what_is_read_among_writes_is_read_by_the_first_app():
+    """Its nextLinks will be, too, and they are good for the app that began."""
+
+    async def story(service, chain, _):
+        def page(number):
+            return Request(method="GET", path=f"/users/u{number}/memberOf")
+
+        await chain.batch([patch(number) for number in range(10)])
+        await chain.batch([each for number in range(10) for each in (patch(number), page(number))])
+        return service.apps("GET"), service.apps("PATCH")
+
+    reads, writes = at_service(story, apps=3)
+    assert set(reads) == {"app-0"}
+    assert set(writes) - {"app-0"}
+
+
+def test_when_one_app_is_closed_another_looks_after_the_counter_that_they_share():
+    async def main():
+        ticking = clock.VirtualClock()
+        meter = Meter("policies", table()["identity_protection_ca.tenant"], 1.0)
+        first, second = Admission(ticking, park_after=600), Admission(ticking, park_after=600)
+        costs = [(meter, 1.0)]
+        meter.take(1.0, 0.0)
+        waiting = asyncio.create_task(first.wait(meter, costs, 0.0, ahead=False))
+        await asyncio.sleep(0)
+        await first.aclose()
+        await asyncio.wait([waiting])
+        await asyncio.wait_for(second.wait(meter, costs, 0.0, ahead=False), 60)
+        return waiting.cancelled(), ticking.monotonic()
+
+    cancelled, at = clock.run(main(), virtual=True)
+    assert cancelled
+    assert at == pytest.approx(1.1)

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 
 from graphkit import clock
-from graphkit.errors import Blocked, OutcomeUnknown, UntrustedDestination
+from graphkit.errors import Blocked, DeadlineReached, OutcomeUnknown, Parked, UntrustedDestination
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.message import Effect, Idempotency, Request, Response
+from graphkit.transport.retry import Retry
 
 
 def patch(number, path="/users/u{}", **how):
@@ -142,3 +143,121 @@ def test_a_sentry_is_asked_about_every_write(virtual, connected, far_end):
     assert sorted(asked) == ["/users/u0", "/users/u1", "/users/u2"]
     assert [type(answer) for answer in answers] == [Response, Blocked, Response]
     assert [arrival.path for arrival in end.arrivals] == ["/users/u0", "/users/u2"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3], ids=["in three calls", "in two", "in one"])
+def test_a_write_that_may_share_its_object_overtakes_none_that_may_not(virtual, connected, far_end, cut):
+    """Added, replaced, added: the second add is for what the object will be then."""
+    end = far_end(lambda arrival: (204, {}, None))
+    _, client = connected(end)
+    adds = [patch(number, "/groups/g", body=b'{"order": %d}' % number, commutative=True) for number in range(3)]
+    adds[1].commutative = False
+    calls = [adds[begin : begin + cut] for begin in range(0, 3, cut)]
+
+    async def main():
+        return await asyncio.gather(*map(client.batch, calls))
+
+    virtual(main())
+    assert [arrival.body["order"] for arrival in end.arrivals] == [0, 1, 2]
+    assert all(later.time >= earlier.time + 0.2 for earlier, later in pairwise(end.arrivals))
+
+
+@pytest.mark.parametrize("units", ["0", "inf", "3"])
+def test_the_service_may_say_what_it_likes_of_what_a_call_cost(virtual, connected, far_end, units):
+    end = far_end(lambda arrival: (200, {"x-ms-resource-unit": units}, {}))
+    _, client = connected(end)
+
+    async def main():
+        return [await client.batch([get(number) for number in range(25)]) for _ in range(3)]
+
+    assert {answer.status for answers in virtual(main()) for answer in answers} == {200}
+
+
+def get(number, path="/users/u{}"):
+    return Request(method="GET", path=path.format(number))
+
+
+def closing_writes(seconds):
+    """A service that refuses the first write, and with it all others for so long."""
+
+    def answer(arrival):
+        if arrival.method == "GET" or arrival.time > 100:
+            return 200, {}, {"id": arrival.path}
+        named = {"x-ms-throttle-scope": "Tenant_Application/Write/app/tenant"}
+        return 429, {"Retry-After": str(seconds), **named}, None
+
+    return answer
+
+
+def test_a_bucket_that_is_closed_for_long_parks_none_that_is_not_charged_to_it(virtual, connected, far_end):
+    _, client = connected(far_end(closing_writes(7200)))
+
+    async def main():
+        first = await client.batch([patch(0)])
+        return first + await client.batch([get(1), patch(2), get(3)])
+
+    assert [type(answer) for answer in virtual(main())] == [Parked, Response, Parked, Response]
+
+
+def test_a_bucket_that_is_stopped_holds_up_none_that_is_not_charged_to_it(virtual, connected, far_end):
+    end = far_end(closing_writes(300))
+    _, client = connected(end)
+
+    async def main():
+        first = asyncio.create_task(client.batch([patch(0)]))
+        await clock.VirtualClock().sleep(1)
+        return [*await client.batch([get(1), patch(2), get(3)]), *await first]
+
+    assert {answer.status for answer in virtual(main())} == {200}
+    assert all(arrival.time < 5 for arrival in end.arrivals if arrival.method == "GET")
+
+
+def test_before_a_deadline_as_many_go_as_there_is_room_for(virtual, connected, far_end):
+    """Not only as many as are whole batches."""
+    end = far_end()
+    chain, client = connected(end, quota_share=1.0)  # sixty at once, then twenty a second
+    chain.deadline = 0.5
+    answers = virtual(client.batch([patch(number) for number in range(100)]))
+    kinds = [type(answer) for answer in answers]
+    assert set(kinds) == {Response, DeadlineReached}
+    assert 68 <= kinds.count(Response) == len(end.arrivals) <= 72
+    assert max(arrival.time for arrival in end.arrivals) <= 0.5
+
+
+def test_closing_ends_every_wait_and_nothing_that_had_to_wait_is_sent(virtual, connected, far_end):
+    """In the queue of a quota, of an object, of a place on the wire, and at the moment of leaving."""
+    end = far_end()
+    chain, client = connected(end, slots=1, quota_share=0.1)
+    requests = [patch(number % 90, version=("v1.0", "beta")[number % 2]) for number in range(100)]
+
+    async def main(steps):
+        given = asyncio.create_task(client.batch(requests))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        sent = len(end.arrivals)
+        await chain.aclose()
+        await asyncio.wait([given], timeout=600)
+        assert given.done()
+        assert len(end.arrivals) == sent
+        return given
+
+    for steps in range(12):
+        chain, client = connected(end, slots=1, quota_share=0.1)
+        assert virtual(main(steps)).cancelled()
+
+
+def test_a_fault_of_ours_is_told_to_everybody_and_leaves_every_object_free(virtual, script):
+    class Faulty(script):
+        async def send_batch(self, requests):
+            if requests[0].version == "beta":
+                raise ZeroDivisionError
+            return await super().send_batch(requests)
+
+    async def main():
+        retry = Retry(Faulty(Response(204, {}), latency=1), clock.VirtualClock())
+        first = await retry.batch([patch(1, version="beta"), patch(2), patch(3, version="beta"), patch(2)])
+        return first, await retry.batch([patch(number) for number in range(1, 4)])
+
+    first, second = virtual(main())
+    assert [type(answer) for answer in first] == [ZeroDivisionError, Response, ZeroDivisionError, Response]
+    assert [answer.status for answer in second] == [204] * 3

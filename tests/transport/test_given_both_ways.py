@@ -22,6 +22,7 @@ from graphkit.protocol.identity import Token
 from graphkit.protocol.message import Idempotency, Request, Response, singly
 from graphkit.protocol.routes import parse
 from graphkit.transport.chain import build_chain
+from graphkit.transport.tally import Grant
 
 EXAMPLES = int(os.environ.get("GRAPHKIT_EXAMPLES", "50"))
 PLENTY = WriteBudget(creates=500, updates=500, removals=500, deletions=500, members=500)
@@ -144,6 +145,24 @@ class App:
         return Token("t", 1e12)
 
 
+class Places:
+    """A tally of which every ``denied``-th asking is in vain."""
+
+    def __init__(self, denied):
+        self.free, self.asked, self.denied = {}, 0, denied
+
+    def reserve(self, name, amount, interval, now):
+        self.asked += 1
+        if self.denied and self.asked % self.denied == 0:
+            return Grant(0.0, now + 0.5)
+        start = max(now, self.free.get(name, now))
+        self.free[name] = start + amount * interval
+        return Grant(amount, start)
+
+    def stop(self, name, until, free, now):
+        self.free[name] = max(free, self.free.get(name, free))
+
+
 def requests_of(draw_ops) -> list[Request]:
     return [
         Request(
@@ -191,6 +210,7 @@ SETTINGS = st.fixed_dictionaries(
         "quota_share": st.sampled_from([0.05, 0.7, 1.0]),
         "apps": st.integers(1, 2),
         "seed": st.integers(0, 3),
+        "tally": st.sampled_from([None, 0, 3]),
     }
 )
 
@@ -230,6 +250,7 @@ def played(rounds, how, giving, *, envelopes=()):
     )
     apps = [App(f"app-{number}") for number in range(how["apps"])]
     how = {key: value for key, value in how.items() if key != "apps"}
+    how["tally"] = Places(how["tally"]) if how["tally"] is not None else None
     rest = iter(requests)
     parts = [[next(rest) for _ in each] for each in rounds]
 

@@ -321,8 +321,11 @@ def test_the_server_is_known_by_its_certificate(kind):
 
 
 @asynccontextmanager
-async def a_proxy(refusing=False):
-    """It joins its caller with whomever is asked for; or refuses, as one that wants a password does."""
+async def a_proxy(refusing=False, tls=None):
+    """It joins its caller with whomever is asked for; or refuses, as one that wants a password does.
+
+    With ``tls``, a server's context, it is spoken to under encryption.
+    """
     heads, joined = [], []
 
     async def pump(reader, writer):
@@ -345,9 +348,9 @@ async def a_proxy(refusing=False):
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         joined.extend(asyncio.create_task(pump(*ways)) for ways in ((reader, there[1]), (there[0], writer)))
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://someone:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+        yield f"http{'s' if tls else ''}://someone:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
     finally:
         server.close()
         await asyncio.gather(*joined, return_exceptions=True)
