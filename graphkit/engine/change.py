@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -67,7 +67,7 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-class Origin(msgspec.Struct, frozen=True, eq=False):
+class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
     """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
 
     Two are the same whatever their ``values``.
@@ -84,8 +84,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False):
         return hash((self.file, self.place))
 
 
-@dataclass(slots=True, kw_only=True)
-class Desired:
+class Desired(msgspec.Struct, kw_only=True, array_like=True):
     """One object as the input wants it.
 
     ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
@@ -97,9 +96,9 @@ class Desired:
     kind: str
     key: str
     origin: Origin
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = {}
     needs: tuple[tuple[str, str], ...] = ()
-    rails: dict[str, Any] = field(default_factory=dict)
+    rails: dict[str, Any] = {}
     blocked: str = ""
     absent: bool = False
 
@@ -130,8 +129,7 @@ def unknown(why: str) -> Reading:
     return Reading(why=why or "it could not be read")
 
 
-@dataclass(slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, kw_only=True):
     """One intended transition of one object, as the plan keeps it.
 
     ``before`` and ``after`` hold what is compared and written, ids included; ``note`` is for the reader. ``seq`` is the
@@ -165,22 +163,12 @@ class Change:
             )
         )
 
-    @classmethod
-    def parse(cls, line: str, seq: int) -> Change:
+    @staticmethod
+    def parse(line: str, seq: int) -> Change:
         """The inverse of :meth:`line`."""
-        raw = _LINE.decode(line)
-        return cls(
-            kind=raw.kind,
-            key=raw.key,
-            action=raw.action,
-            before=raw.before,
-            after=raw.after,
-            needs=raw.needs,
-            note=raw.note,
-            undo=raw.undo,
-            origin=Origin(*raw.origin),
-            seq=seq,
-        )
+        change = _CHANGE.decode(line)
+        change.seq = seq
+        return change
 
 
 class _Line(msgspec.Struct):
@@ -197,7 +185,7 @@ class _Line(msgspec.Struct):
     undo: Undo
 
 
-_LINE = msgspec.json.Decoder(_Line)
+_CHANGE = msgspec.json.Decoder(Change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.forecast import Forecast, weighed
@@ -67,15 +68,16 @@ class Planner:
         self, wishes: Iterable[Desired], problems: list[InputProblem], quota_share: float, apps: int
     ) -> None:
         for chunk in chunked(wishes):
-            problems += self._run.stage(self._fenced(chunk))
+            self._run.stage(self._fenced(chunk))
         for kind in self._kinds():
             async for further in self._resources[kind].expand(self._run):
-                problems += self._run.stage(self._fenced(further))
+                self._run.stage(self._fenced(further))
         kinds = self._kinds()
         for kind in kinds:
             await self._resources[kind].gather(self._run)
         for kind in kinds:
             problems += await self._resolve(kind)
+        problems += self._run.twice()
         self._drop_invalid(problems)
         for kind in kinds:
             await self._compare(kind)
@@ -112,9 +114,8 @@ class Planner:
 
     async def _resolve(self, kind: str) -> list[InputProblem]:
         problems = []
-        for chunk in self._run.wanted_chunks(kind):
+        for chunk in self._run.resolving(kind):
             problems += await self._resources[kind].resolve(chunk)
-            self._run.restage(chunk)
         return problems
 
     def _drop_invalid(self, problems: Sequence[InputProblem]) -> None:

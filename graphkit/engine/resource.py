@@ -17,8 +17,10 @@ The life of an object, in the order in which the engine calls:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from msgspec.structs import replace
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock

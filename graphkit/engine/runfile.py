@@ -140,8 +140,7 @@ class RunFile(Wishes, Results):
         with self.transaction():
             self.put_header(**header)
             self._db.execute("CREATE INDEX change_input ON change(input)")  # sooner would cost each line more
-        self._db.execute("PRAGMA temp.journal_mode=OFF")  # else all that goes would be kept in memory first
-        self._db.execute("DELETE FROM wanted")
+        self.drop_all()
         self._db.execute("PRAGMA synchronous=FULL")
         self.set_header(digest=self.digest())
         self._seal.forget_binding()

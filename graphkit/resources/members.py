@@ -10,10 +10,11 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Verdict, present, unknown
 from graphkit.engine.forecast import Alternative

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present
 from graphkit.engine.forecast import Alternative

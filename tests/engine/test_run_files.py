@@ -112,11 +112,48 @@ def test_a_run_file_is_never_overwritten(plan):
         RunFile.create(plan, HEADER)
 
 
-def test_a_key_that_is_wanted_twice_names_both_rows(tmp_path):
-    wishes = [Desired(kind="group", key="k", origin=Origin("s.csv", place)) for place in (2, 7)]
+def wish(key, place, **more):
+    return Desired(kind="group", key=key, origin=Origin("s.csv", place, {"name": key}), **more)
+
+
+def test_keys_that_are_wanted_twice_name_both_rows_and_the_first_is_kept(tmp_path):
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
-        problems = run.stage(wishes)
-    assert problems == [InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in row 2")]
+        run.stage([wish("k", 2), wish("j", 3), wish("k", 7)])
+        run.stage([Desired(kind="group", key="k", origin=Origin("p.yaml", "groups[1]")), wish("l", 8)])
+        (chunk,) = run.resolving("group")
+        assert [(each.key, each.origin.place) for each in chunk] == [("j", 3), ("k", 2), ("l", 8)]
+        assert run.twice() == [
+            InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in row 2"),
+            InputProblem("p.yaml", "groups[1]", "duplicate-key", "k is there twice, first in s.csv row 2"),
+        ]
+        assert [each.values.get("name") for each in run.inputs()] == ["k", "j", "k", "l", None]
+
+
+def test_a_key_is_wanted_twice_too_where_a_chunk_ends_between_the_two(tmp_path):
+    keys = [f"{number:05}" for number in range(2_500)]
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish(key, place) for place, key in enumerate(reversed(keys), 2)])
+        run.stage([wish(key, place) for place, key in ((3_000, "00999"), (3_001, "00999"), (3_002, "02499"))])
+        found = [each.key for chunk in run.resolving("group") for each in chunk]
+        assert found == keys
+        assert [problem.where for problem in run.twice()] == [3_000, 3_001, 3_002]
+
+
+def test_what_is_put_into_wishes_is_kept_and_what_a_refused_row_asks_for_is_not(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish("a", 2), wish("b", 3), wish("c", 4)])
+        for chunk in run.resolving("group"):
+            for each in chunk:
+                each.properties["id"] = f"id of {each.key}"
+        run.drop_wanted(InputProblem("s.csv", 3, "bad", "no such group"))
+        assert [(each.key, each.properties) for each in run.wanted("group")] == [
+            ("a", {"id": "id of a"}),
+            ("c", {"id": "id of c"}),
+        ]
+        assert run.wanted_count("group") == 2
+        run.drop_wanted(InputProblem("s.csv", 2, "bad", "no such group"))
+        run.drop_wanted(InputProblem("s.csv", 4, "bad", "no such group"))
+        assert run.wanted_kinds() == []
 
 
 def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):

@@ -6,29 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from graphkit.engine.change import Action, Change
-from graphkit.engine.run.store import CHUNK, Store
+from graphkit.engine.run.inputs import InputRows
+from graphkit.engine.run.store import CHUNK
 
 _ACTIONS = {action.value: action for action in Action}
 
 
-class Lines(Store):
+class Lines(InputRows):
     """What is planned."""
 
     def add_changes(self, changes: Iterable[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
         with self.transaction():
             self._db.executemany(
-                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?,"
-                " (SELECT id FROM input WHERE file = ? AND place = ?))",
+                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
                 (
-                    (
-                        change.kind,
-                        change.key,
-                        change.action.value,
-                        change.line(),
-                        change.origin.file,
-                        change.origin.place,
-                    )
+                    (change.kind, change.key, change.action.value, change.line(), self._input_id(change.origin))
                     for change in changes
                 ),
             )

@@ -1,0 +1,68 @@
+"""The input rows behind a plan, kept so that the results can be laid beside them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from graphkit.engine.change import Origin
+from graphkit.engine.run.store import Store
+from graphkit.errors import InputProblem
+
+_PER_FILE = 1 << 32
+_PATHS = 1 << 31
+"""From here on the numbers of a file are those of paths within a document; below are rows."""
+
+
+class InputRows(Store):
+    """Rows of tables, and places in documents. Each has a number that says which it is, so that none is looked for.
+
+    They are kept by the process that made the run file.
+    """
+
+    def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
+        super().__init__(path, db, write=write)
+        self._files: dict[str, int] = {}
+        self._paths: dict[tuple[int, str], int] = {}
+
+    def stage_inputs(self, origins: Iterable[Origin]) -> None:
+        """Keep input rows that ask for nothing themselves, so that the results have a line for each."""
+        with self.transaction():
+            self._keep_inputs(origins)
+
+    def inputs(self) -> Iterator[Origin]:
+        """Every input row, with its cells."""
+        for file, place, data in self._db.execute("SELECT file, place, data FROM input ORDER BY id"):
+            yield Origin(file, place, msgspec.json.decode(data) if data else {})
+
+    def mark_problem(self, problem: InputProblem) -> None:
+        """Note why an input row was left out; it ends as skipped."""
+        origin = Origin(problem.file, problem.where)
+        self._keep_inputs([origin])
+        self._db.execute(
+            "UPDATE input SET problem = coalesce(problem || '; ', '') || ? WHERE id = ?",
+            (problem.message, self._input_id(origin)),
+        )
+
+    def left_out(self) -> int:
+        """How many input rows were refused and go on without."""
+        return int(self._db.execute("SELECT count(*) FROM input WHERE problem IS NOT NULL").fetchone()[0])
+
+    def _keep_inputs(self, origins: Iterable[Origin]) -> None:
+        # In the order of the columns, so that the results can be laid beside the input.
+        self._db.executemany(
+            "INSERT OR IGNORE INTO input(id, file, place, data) VALUES (?, ?, ?, ?)",
+            (
+                (self._input_id(origin), origin.file, origin.place, msgspec.json.encode(origin.values).decode())
+                for origin in origins
+            ),
+        )
+
+    def _input_id(self, origin: Origin) -> int:
+        file, place = self._files.setdefault(origin.file, len(self._files)), origin.place
+        if isinstance(place, str):
+            place = _PATHS + self._paths.setdefault((file, place), len(self._paths))
+        return file * _PER_FILE + place
