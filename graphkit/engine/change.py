@@ -218,4 +218,7 @@ EFFECTIVE = Verdict(Effect.YES)
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no white space (RFC 8785; floating-point numbers do not occur in plans)."""
-    return msgspec.json.encode(value, order="deterministic").decode()
+    return _CANONICAL.encode(value).decode()
+
+
+_CANONICAL = msgspec.json.Encoder(order="deterministic")

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -30,13 +30,6 @@ def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-class Planned(NamedTuple):
-    """What a plan does to an object that others need: is it written, or why is it not."""
-
-    writes: bool
-    blocked: str
 
 
 class Planner:
@@ -202,25 +195,31 @@ class PlannedNeeds:
 
     def __init__(self, run: RunFile) -> None:
         self._run = run
-        self._planned: dict[Need, Planned] = {}
+        self._written: set[Need] = set()
+        self._left: dict[Need, str] = {}
+        """Needs that the plan does not write, and why; empty where there is nothing to do."""
 
     def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        if not change.needs:
+        if self._written.issuperset(change.needs):
             return change
-        planned = [self._planned.get(need) or self._find(need) for need in change.needs]
-        why = next((each.blocked for each in planned if each.blocked), "")
+        left = {need: why for need in change.needs if (why := self._why_left(need)) is not None}
+        why = next(filter(None, left.values()), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
-        if all(each.writes for each in planned):
+        if not left:
             return change
-        live = (need for need, each in zip(change.needs, planned, strict=True) if each.writes)
-        return replace(change, needs=tuple(live))
+        return replace(change, needs=tuple(need for need in change.needs if need not in left))
 
-    def _find(self, need: Need) -> Planned:
-        found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
-        self._planned[need] = found
-        return found
+    def _why_left(self, need: Need) -> str | None:
+        """None if the plan writes it."""
+        if need not in self._written and need not in self._left:
+            blocked = self._run.why_blocked(*need)
+            if self._run.find_change(*need) and not blocked:
+                self._written.add(need)
+            else:
+                self._left[need] = blocked
+        return self._left.get(need)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ The life of an object, in the order in which the engine calls:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -78,6 +79,8 @@ class PlanView(Protocol):
     def changes(self, kind: str = "") -> Iterator[Change]: ...
 
     def actions(self, kind: str) -> Iterator[tuple[str, Action]]: ...
+
+    def counts_within(self, kind: str, container: str) -> Counter[Action]: ...
 
 
 @dataclass(slots=True)
