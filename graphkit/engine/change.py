@@ -25,9 +25,10 @@ class Action(StrEnum):
     NOOP = "noop"
     BLOCKED = "blocked"
 
-    @property
-    def writes(self) -> bool:
-        return self not in (Action.NOOP, Action.BLOCKED)
+    writes: bool
+
+    def __init__(self, name: str) -> None:
+        self.writes = name not in ("noop", "blocked")
 
 
 class Status(StrEnum):

@@ -138,14 +138,13 @@ class Planner:
         for turn in range(resource.turns()):
             for chunk in self._run.wanted_chunks(kind):
                 items = resource.in_turn(chunk, turn)
-                readings = await resource.read(items)
-                pairs = zip(items, readings, strict=True)
-                await self._add(resource, (line for pair in pairs for line in self._differences(resource, *pair)))
+                found = zip(items, await resource.read(items), strict=True)
+                await self._add(resource, [line for pair in found for line in self._differences(resource, *pair)])
         for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
             await self._add(resource, some)
 
     async def _add(self, resource: Resource, changes: Iterable[Change]) -> None:
-        lines = await judged(self._rails, resource, [self._needs.settle(change) for change in changes])
+        lines = await judged(self._rails, resource, list(map(self._needs.settle, changes)))
         self._run.add_changes(lines)
         self._forecast.add(lines)
 
