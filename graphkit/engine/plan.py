@@ -24,6 +24,8 @@ from graphkit.errors import InputErrors, InputProblem
 T = TypeVar("T")
 Need = tuple[str, str]
 """Kind and key."""
+SOME_CHUNKS = 50_000
+"""New objects after which garbage is looked for; a chunk of wishes has some 5,000."""
 
 
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
@@ -223,11 +225,14 @@ class PlannedNeeds:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What is loaded by now stays: the garbage collector need not walk through it again every few thousand rows."""
+    """What is loaded by now stays, and a chunk goes as a whole: the garbage collector need not walk through either."""
+    usual = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(SOME_CHUNKS, *usual[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*usual)
         gc.unfreeze()
 
 

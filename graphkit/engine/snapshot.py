@@ -21,6 +21,7 @@ class Snapshot:
         weakref.finalize(self, self._db.close)
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("PRAGMA journal_mode=OFF")
+        self._db.execute("PRAGMA cache_size=-8000")
         self._db.execute("CREATE TABLE seen(kind TEXT, key TEXT, value BLOB, PRIMARY KEY(kind, key)) WITHOUT ROWID")
         self._complete: set[tuple[str, str]] = set()
 

@@ -229,18 +229,23 @@ class Members(Resource):
         skus = Skus(self.context)
         await skus.load()
 
-        gives = {key: list(_given(group, skus)) for key, group in groups.items()}
+        gives = {key: given for key, group in groups.items() if (given := list(_given(group, skus)))}
 
         def taken() -> Iterator[tuple[str, str, Origin]]:
-            for wanted in view.wanted(self.kind):
-                key, holds = wanted.properties["group"], wanted.rails.get("holds", ())
-                for sku in () if wanted.absent else gives.get(key, ()):
+            for wanted in view.wanted(self.kind) if gives else ():
+                group, holds = wanted.properties["group"], wanted.rails.get("holds", ())
+                for sku in () if wanted.absent else gives.get(group, ()):
                     if sku.sku_id not in holds:
-                        yield str(groups[key].rails.get("org", "")), sku.part_number, wanted.origin
+                        yield group, sku.part_number, wanted.origin
 
-        reasons = skus.shortages(lambda: ((sku, origin) for _, sku, origin in taken()))
+        of_groups = Counter((group, sku) for group, sku, _ in taken())
+        needed: Counter[str] = Counter()
+        more: Counter[tuple[str, str]] = Counter()
+        for (group, sku), count in of_groups.items():
+            needed[sku] += count
+            more[str(groups[group].rails.get("org", "")), sku] += count
+        reasons = skus.shortages(needed, lambda: ((sku, origin) for _, sku, origin in taken()))
         if self.context.orgs:
-            more = Counter((org, sku) for org, sku, _ in taken())
             reasons += await over_org_caps(self.context, skus, more)
         return reasons
 
