@@ -117,7 +117,7 @@ class Planner:
         if not problems:
             return
         if not self._context.options.skip_invalid or any(problem.hides_others for problem in problems):
-            raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
+            raise InputErrors(sorted(dict.fromkeys(problems), key=in_input_order))
         with self._run.transaction():
             for problem in problems:
                 self._run.mark_problem(problem)
@@ -236,7 +236,7 @@ def _undisturbed() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:
+def in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:
     """By place; several at one place by code, so that the list is the same in every process."""
     number, path = (problem.where, "") if isinstance(problem.where, int) else (0, problem.where)
     return problem.file, number, path, problem.code

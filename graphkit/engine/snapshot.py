@@ -40,7 +40,7 @@ class Snapshot:
             some = keys[start : start + 500]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT key, value FROM seen WHERE kind = ? AND key IN ({marks})", (kind, *some))
-            found.update((key, msgspec.json.decode(value)) for key, value in rows)
+            found |= {key: msgspec.json.decode(value) for key, value in rows}
         return found
 
     def each(self, kind: str, prefix: str = "") -> Iterable[tuple[str, Any]]:

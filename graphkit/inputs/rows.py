@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from graphkit.inputs.problems import Problems
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 SHOWN_VALUE = 60
-TOGETHER = 100
-"""Rows of a chunk: few enough to stay in the processor's cache from one step to the next."""
 
 
 class Judged(NamedTuple, Generic[M]):
@@ -59,8 +56,7 @@ def judge_rows(
     bounded: seen keys live as digests in a temporary database. ``context`` is what the fields' validators may ask.
     """
     seen = SeenKeys() if key else None
-    scanned = table.scan()
-    while chunk := list(islice(scanned, TOGETHER)):
+    for chunk in table.scan():
         found = list(zip(chunk, _validated([row.given for row, _ in chunk], model, context), strict=True))
         sound = [(row, item) for (row, faults), item in found if not faults and isinstance(item, model)]
         again = seen.again([(key(item), row.number) for row, item in sound]) if key and seen else {}

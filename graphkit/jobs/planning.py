@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.change import Desired
 from graphkit.engine.ledger import Ledger
-from graphkit.engine.plan import Planner, chunked
+from graphkit.engine.plan import Planner, chunked, in_input_order
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.sizes import Sizes
@@ -54,7 +54,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
                 problems.add(item.origin.file, item.origin.place, "duplicate-key", message)
             seen.setdefault(name, item.origin.place)
             places.add((item.origin.file, item.origin.place))
-    errors = tuple(dict.fromkeys(problems.found))
+    errors = tuple(sorted(dict.fromkeys(problems.found), key=in_input_order))
     bad = {(error.file, error.where) for error in errors}
     fixed = _fixed(asked, inputs) if fix else ()
     return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings), fixed=fixed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ class LicenseSets:
                 twice.append((item, min(places, key=in_order)))
             place = (origin.file, origin.place)
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
-        self._snapshot.put(STAGED, sets.items())
+        self._snapshot.put(STAGED, sorted(sets.items(), key=itemgetter(0)))
         return twice
 
     def turns(self, items: Sequence[Desired]) -> list[int]:

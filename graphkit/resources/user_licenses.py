@@ -26,6 +26,7 @@ from graphkit.resources.reading import read_each
 from graphkit.resources.seats import Freed, over_org_caps
 from graphkit.resources.skus import Skus
 from graphkit.resources.user_locations import WANTED as LOCATED
+from graphkit.resources.user_locations import UserLocations
 from graphkit.resources.users import Users
 
 SELECT = "id,assignedLicenses,licenseAssignmentStates"
@@ -57,12 +58,14 @@ class UserLicenses(Resource):
         self._skus = Skus(context)
         self._sets = LicenseSets(context, self._skus)
         self._freed = Freed()
+        self._locates = False
         self._takes = False
         self._turn = TAKES
         self._capped: dict[str, tuple[str, str]] = {}
         """Organisation and SKU of lines that count against a cap, by key."""
 
     async def gather(self, view: PlanView) -> None:
+        self._locates = bool(view.wanted_count(UserLocations.kind))
         await self._skus.load()
         await self._users.load(view.wanted_count(self.kind))
 
@@ -72,7 +75,8 @@ class UserLicenses(Resource):
             if message := self._skus.resolve(item.properties):
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
         sound = [(item, user) for item, user in found if "skuId" in item.properties]
-        located = self.context.snapshot.get(LOCATED, [item.properties["userId"] for item, _ in sound])
+        ids = [item.properties["userId"] for item, _ in sound] if self._locates else []
+        located = self.context.snapshot.get(LOCATED, ids)
         staged = []
         for item, user in sound:
             self._takes = self._takes or item.absent
@@ -264,9 +268,9 @@ def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:
     ``also`` says that there is a group besides.
     """
     mine = [state for state in holding(user) if str(state.get("skuId")).lower() == sku_id.lower()]
-    direct = [state for state in mine if not state.get("assignedByGroup")]
     if not mine:
         return None
+    direct = [state for state in mine if not state.get("assignedByGroup")]
     off = set.intersection(*(set(state.get("disabledPlans") or ()) for state in direct or mine))
     found: dict[str, Any] = {"disabledPlans": sorted(off)}
     if len(direct) < len(mine):
