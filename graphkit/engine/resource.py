@@ -207,7 +207,7 @@ class Resource:
         return touched(change, self.context, self.privileged)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        """(method, path) of the writes that one pack costs, for the forecast; ids may be any placeholder."""
+        """(method, path) of the writes that one pack costs, for the forecast; a placeholder stands for each id."""
         raise NotImplementedError(self.kind)
 
     def pack_key(self, change: Change) -> str:

@@ -124,7 +124,7 @@ class SeenKeys:
 
 
 def _digest(key: object) -> bytes:
-    return blake2b("\x1f".join(str(part).lower() for part in _parts(key)).encode(), digest_size=16).digest()
+    return blake2b("\x1f".join(map(str, _parts(key))).lower().encode(), digest_size=16).digest()
 
 
 def _parts(key: object) -> tuple[object, ...]:

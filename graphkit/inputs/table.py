@@ -112,9 +112,7 @@ def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[list[Scann
     names, places, width = tuple(match.places), tuple(match.places.values()), len(sheet.header)
     records = sheet.records()
     while chunk := list(islice(records, TOGETHER)):
-        even = [
-            (number, cells) for number, cells in chunk if len(cells) == width or _fits(sheet, number, cells, problems)
-        ]
+        even = [record for record in chunk if len(record[1]) == width or _fits(sheet, record, problems)]
         picked = [[cells[place].strip() for place in places] for _, cells in even]
         plain = are_plain(chain.from_iterable(picked))
         rows: list[Scanned] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -35,7 +34,7 @@ def holding(user: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 class LicenseSets:
-    """Staged by user id: what is held, and what is wanted (key, SKU, plans off, gone, why not, file and place)."""
+    """Staged by user: what is held, and what is wanted (key, SKU, plans off, gone, why not, file and place)."""
 
     def __init__(self, context: Context, skus: Skus) -> None:
         self._snapshot = context.snapshot
@@ -47,30 +46,33 @@ class LicenseSets:
 
         Returns the wishes for a SKU that the user's set has already, each with the first place that asks for it.
         """
-        sets: dict[str, Any] = dict(self._snapshot.get(STAGED, [item.properties["userId"] for item, _, _ in items]))
+        for item, user, _ in items:
+            # Not by id: wishes come by name, and what is staged in that order is staged sooner.
+            item.rails["set"] = str(user.get("userPrincipalName") or user["id"]).lower()
+        sets = dict(self._of([item for item, _, _ in items]))
         twice = []
         for item, user, why in items:
             properties, origin = item.properties, item.origin
-            mine = sets.setdefault(properties["userId"], {"held": _held(user), "wanted": []})
+            mine = sets.setdefault(item.rails["set"], {"held": _held(user), "wanted": []})
             if places := [Origin(*place) for _, sku, *_, place in mine["wanted"] if sku == properties["skuId"]]:
                 twice.append((item, min(places, key=in_order)))
             place = (origin.file, origin.place)
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
-        self._snapshot.put(STAGED, sorted(sets.items(), key=itemgetter(0)))
+        self._snapshot.put(STAGED, sets.items())
         return twice
 
     def turns(self, items: Sequence[Desired]) -> list[int]:
         sets = self._of(items)
-        return [_turn(sets.get(item.properties["userId"])) for item in items]
+        return [_turn(sets.get(item.rails.get("set", ""))) for item in items]
 
     def obstacles(self, items: Sequence[Desired]) -> list[str]:
         """Why these cannot be written, one text each. Who also loses something gets all of it or nothing."""
         sets = self._of(items)
         told = {user: self._told(mine) for user, mine in sets.items()}
-        return [told.get(item.properties["userId"], {}).get(item.key, "") for item in items]
+        return [told.get(item.rails["set"], {}).get(item.key, "") for item in items]
 
     def _of(self, items: Sequence[Desired]) -> Mapping[str, Any]:
-        return self._snapshot.get(STAGED, [item.properties["userId"] for item in items])
+        return self._snapshot.get(STAGED, [item.rails["set"] for item in items if "set" in item.rails])
 
     def _told(self, mine: Mapping[str, Any]) -> dict[str, str]:
         wanted = mine["wanted"]

@@ -31,6 +31,7 @@ from graphkit.resources.users import Users
 
 SELECT = "id,assignedLicenses,licenseAssignmentStates"
 IDENTITY = ("user", "userId", "sku", "skuId")
+WRITTEN = (*IDENTITY, "disabledPlans")
 __all__ = ["HOLDING", "UserLicenses"]
 
 
@@ -108,7 +109,7 @@ class UserLicenses(Resource):
         return [_reading(item, users) for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = {name: wanted.properties[name] for name in (*IDENTITY, "disabledPlans")}
+        after = {name: wanted.properties[name] for name in WRITTEN}
         line = Change(kind=self.kind, key=_key(wanted), action=Action.ADD, after=after, origin=wanted.origin)
         line.before = self.before_image(reading)
         if line.before is not None:
