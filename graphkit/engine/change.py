@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -150,19 +150,25 @@ class Change(msgspec.Struct, kw_only=True):
 
     def line(self) -> str:
         """The canonical JSON of this change: what the plan's digest covers."""
-        return canonical(
-            _Line(
-                self.action,
-                self.after,
-                self.before,
-                self.key,
-                self.kind,
-                self.needs,
-                self.note,
-                (self.origin.file, self.origin.place),
-                self.undo,
-            )
+        return canonical(self._fields())
+
+    def _fields(self) -> _Line:
+        return _Line(
+            self.action,
+            self.after,
+            self.before,
+            self.key,
+            self.kind,
+            self.needs,
+            self.note,
+            (self.origin.file, self.origin.place),
+            self.undo,
         )
+
+    @staticmethod
+    def lines(changes: Iterable[Change]) -> list[str]:
+        """:meth:`line` of each; a line feed within a text is escaped."""
+        return _CANONICAL.encode_lines([change._fields() for change in changes]).decode().split("\n")[:-1]
 
     @staticmethod
     def parse(line: str, seq: int) -> Change:

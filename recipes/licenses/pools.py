@@ -134,7 +134,7 @@ def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterat
     wanted = {heading for headings in shared for heading in headings}
     for origin, member in inputs.rows_beside(source, name, Member, headings=wanted):
         for headings, pools in shared.items():
-            for pool in pools.get(tuple(origin.values[heading].strip() for heading in headings), ()):
+            for pool in pools.get(tuple([origin.values[heading].strip() for heading in headings]), ()):
                 yield Desired(
                     kind="group.member",
                     key=f"{pool}/{member.upn.lower()}",

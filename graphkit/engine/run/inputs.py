@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from graphkit.engine.change import Origin
-from graphkit.engine.run.store import Store
+from graphkit.engine.run.store import CHUNK, Store
 from graphkit.errors import InputProblem
 
 _PER_FILE = 1 << 32
 _PATHS = 1 << 31
 """From here on the numbers of a file are those of paths within a document; below are rows."""
+_VALUES = msgspec.json.Encoder()
 
 
 class InputRows(Store):
@@ -30,8 +32,10 @@ class InputRows(Store):
 
     def stage_inputs(self, origins: Iterable[Origin]) -> None:
         """Keep input rows that ask for nothing themselves, so that the results have a line for each."""
+        iterator = iter(origins)
         with self.transaction():
-            self._keep_inputs(origins)
+            while chunk := list(islice(iterator, CHUNK)):
+                self._keep_inputs(chunk)
 
     def inputs(self) -> Iterator[Origin]:
         """Every input row, with its cells."""
@@ -51,14 +55,15 @@ class InputRows(Store):
         """How many input rows were refused and go on without."""
         return int(self._db.execute("SELECT count(*) FROM input WHERE problem IS NOT NULL").fetchone()[0])
 
-    def _keep_inputs(self, origins: Iterable[Origin]) -> None:
+    def _keep_inputs(self, origins: Sequence[Origin]) -> None:
         # In the order of the columns, so that the results can be laid beside the input.
+        texts = _VALUES.encode_lines([origin.values for origin in origins]).decode().split("\n")[:-1]
         self._db.executemany(
             "INSERT OR IGNORE INTO input(id, file, place, data) VALUES (?, ?, ?, ?)",
-            (
-                (self._input_id(origin), origin.file, origin.place, msgspec.json.encode(origin.values).decode())
-                for origin in origins
-            ),
+            [
+                (self._input_id(origin), origin.file, origin.place, text)
+                for origin, text in zip(origins, texts, strict=True)
+            ],
         )
 
     def _input_id(self, origin: Origin) -> int:

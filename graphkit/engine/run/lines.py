@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphkit.engine.change import Action, Change
@@ -19,16 +19,16 @@ class Lines(InputRows):
     _counted: dict[str, dict[str, int]] | None = None
     """Counts by kind and action, until a line is added."""
 
-    def add_changes(self, changes: Iterable[Change]) -> None:
+    def add_changes(self, changes: Sequence[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
         self._counted = None
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
-                (
-                    (change.kind, change.key, change.action.value, change.line(), self._input_id(change.origin))
-                    for change in changes
-                ),
+                [
+                    (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
+                    for change, line in zip(changes, Change.lines(changes), strict=True)
+                ],
             )
 
     def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:

@@ -21,6 +21,7 @@ CREATE TEMP TABLE resolved_{0}(number INTEGER PRIMARY KEY, wishes BLOB);
 """Of each kind, first the wishes as they come, then chunks of them by key. They are needed until the plan is sealed and
 no longer: in a nameless file that goes with the connection."""
 
+_ENCODER = msgspec.json.Encoder()
 _WISH = msgspec.json.Decoder(Desired)
 _WISHES = msgspec.json.Decoder(list[Desired])
 
@@ -40,14 +41,17 @@ class Wishes(InputRows):
     def stage(self, items: Sequence[Desired]) -> None:
         """Keep a chunk of wishes and the input rows behind them."""
         by_kind: defaultdict[str, list[Desired]] = defaultdict(list)
-        for item in items:
-            by_kind[item.kind].append(item)
         with self.transaction():
-            self._keep_inputs(item.origin for item in items)
+            self._keep_inputs([item.origin for item in items])
+            for item in items:
+                item.origin = Origin(item.origin.file, item.origin.place)  # its values are kept with the input
+                by_kind[item.kind].append(item)
             for kind, some in by_kind.items():
+                # Line by line: a line feed within a text is escaped.
+                wishes = _ENCODER.encode_lines(some).split(b"\n")[:-1]
                 self._db.executemany(
                     f"INSERT INTO staged_{self._table(kind)}(key, wish) VALUES (?, ?)",
-                    ((item.key, _pack(item)) for item in some),
+                    [(item.key, wish) for item, wish in zip(some, wishes, strict=True)],
                 )
                 self._counts[kind] += len(some)
 
@@ -64,7 +68,7 @@ class Wishes(InputRows):
             yield chunk
             with self.transaction():
                 query = f"INSERT INTO resolved_{self._table(kind)}(wishes) VALUES (?)"
-                self._db.execute(query, (msgspec.json.encode(chunk),))
+                self._db.execute(query, (_ENCODER.encode(chunk),))
         self._resolved.add(kind)
 
     def twice(self) -> list[InputProblem]:
@@ -130,8 +134,3 @@ class Wishes(InputRows):
             where = place if last.origin.file == item.origin.file else f"{last.origin.file} {place}"
             message = f"{item.key} is there twice, first in {where}"
             self._twice[InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)] = None
-
-
-def _pack(item: Desired) -> bytes:
-    item.origin = Origin(item.origin.file, item.origin.place)  # its values are kept with the input
-    return msgspec.json.encode(item)
