@@ -156,6 +156,32 @@ def test_what_is_put_into_wishes_is_kept_and_what_a_refused_row_asks_for_is_not(
         assert run.wanted_kinds() == []
 
 
+def test_lines_are_counted_within_a_container_and_not_within_one_whose_name_begins_like_it(tmp_path):
+    keys = ("a/1", "a/2", "a/b/3", "ab/4", "a0/5", "a")
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.add_changes([Change(kind="k", key=key, action=Action.ADD) for key in keys])
+        assert run.counts()["add"] == 6
+        run.add_changes([Change(kind="k", key="a/6", action=Action.REMOVE)])
+        assert run.counts()["remove"] == 1
+        assert run.counts_within("k", "a") == {Action.ADD: 2, Action.REMOVE: 1}
+        assert run.counts_within("k", "a/b") == {Action.ADD: 1}
+        assert run.counts_within("other", "a") == {}
+
+
+def test_texts_with_line_feeds_are_kept_as_they_are(tmp_path):
+    """Lines, wishes and cells are encoded many at a time, one to a line."""
+    text = "one\ntwo\r\n\u2028three"
+    item = Desired(kind="k", key=text, origin=Origin("s.csv", 2, {text: text}), properties={"name": text})
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([item, wish("z", 3)])
+        assert [each.properties for each in run.wanted("k")] == [{"name": text}]
+        assert [each.values for each in run.inputs()] == [{text: text}, {"name": "z"}]
+        change = Change(kind="k", key=text, action=Action.ADD, after={"name": text}, origin=Origin("s.csv", 2))
+        run.add_changes([change, Change(kind="k", key="z", action=Action.ADD, origin=Origin("s.csv", 3))])
+        assert [each.key for each in run.changes()] == [text, "z"]
+        assert Change.lines([change]) == [change.line()]
+
+
 def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
     with RunFile.open(plan, write=True) as run:
         run.intend([(1, 1, 0.0), (2, 2, 0.0)])

@@ -167,6 +167,20 @@ def test_a_list_that_fills_many_pools_is_read_once_and_what_is_wrong_with_it_tol
     assert len(members) == 300
 
 
+def test_a_heading_that_pools_match_and_the_list_does_not_have_is_told_once(tmp_path):
+    (tmp_path / "staff.csv").write_text("upn,org\na@contoso.example,RX1\n", encoding="utf-8")
+    entries = [
+        f"  - {{org: RX{n}, sku: EMS, cap: 9, members_from: {{csv: staff.csv, match: {{site: {n}}}}}}}" for n in "12"
+    ]
+    (tmp_path / "pools.yaml").write_text("\n".join(["pools:", *entries]) + "\n", encoding="utf-8")
+    problems = Problems()
+    inputs = recipe.Inputs([open_source(str(tmp_path / "pools.yaml"), problems)], problems)
+    wishes = list(recipe.find_recipe("licenses.pools").desired(inputs, PlanOptions()))
+    assert {wish.kind for wish in wishes} == {"group", "group.license"}
+    assert [problem.code for problem in problems.found] == ["missing-column"]
+    assert problems.found[0].message.startswith("missing column: site, which ")
+
+
 def killed_at(fault, simulated, tenant, run_file):
     """Apply in a process of its own, which dies at ``fault``; the tenant then forgets the fault."""
     opened = tenant.look()
