@@ -96,12 +96,15 @@ class Wishes(InputRows):
             yield from chunk
 
     def wanted_count(self, kind: str) -> int:
-        """How many wishes there are of a kind; what is wanted twice counts twice until it is resolved."""
+        """How many wishes there are of a kind; what is wanted twice may count twice."""
         return sum(1 for _ in self.wanted(kind)) if self._dropped else self._counts[kind]
 
     def wanted_chunks(self, kind: str) -> Iterator[list[Desired]]:
-        for chunk in self._resolved_chunks(kind) if kind in self._resolved else self._staged_chunks(kind):
-            yield [item for item in chunk if item.origin not in self._dropped] if self._dropped else chunk
+        chunks = self._resolved_chunks(kind) if kind in self._resolved else self._staged_chunks(kind)
+        for chunk in chunks:
+            kept = [item for item in chunk if item.origin not in self._dropped] if self._dropped else chunk
+            if kept:
+                yield kept
 
     def _resolved_chunks(self, kind: str) -> Iterator[list[Desired]]:
         query = f"SELECT number, wishes FROM resolved_{self._kinds[kind]} WHERE number > ? LIMIT 1"
@@ -120,8 +123,9 @@ class Wishes(InputRows):
             chunk = [_WISH.decode(wish) for _, wish in found]
             if len({key for key, _ in found}) < len(found) or (last and last.key == chunk[0].key):
                 chunk = list(self._first_of_each(chunk, last))
-            last = chunk[-1] if chunk else last
-            yield chunk
+            if chunk:
+                last = chunk[-1]
+                yield chunk
 
     def _first_of_each(self, chunk: Iterable[Desired], last: Desired | None) -> Iterator[Desired]:
         """The others are noted as wanted twice."""
