@@ -13,7 +13,11 @@ _POSIX = os.name == "posix"
 
 def make_folder(path: Path) -> None:
     """The folder and those above it that are missing; what is made is its owner's alone."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_dir():
+        return
+    if path != path.parent:
+        make_folder(path.parent)  # mkdir(parents=True) would leave these open to others
+    path.mkdir(exist_ok=True, mode=0o700)
 
 
 def open_private(path: Path, *, append: bool = False) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -23,11 +23,12 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
-from graphkit.inputs.document import JsonObject, read_document, read_json_documents
+from graphkit.inputs.document import JsonObject, begins_a_list, read_document, read_json_documents
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import explain, judge_rows
 from graphkit.inputs.source import Source, open_source
 from graphkit.inputs.table import Row, Table, open_table
+from graphkit.inputs.unasked import Unasked
 from graphkit.reports.findings import Findings
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ SAFETY_PERMISSIONS = ("Policy.Read.All", "RoleManagement.Read.Directory")
 class Inputs:
     """What was given with ``-i``, as a recipe reads it. Whatever is wrong goes to ``problems``; nothing is raised.
 
-    ``rejected`` holds the rows that could not be read as what the recipe wants, ``rows_read`` counts all. ``orgs`` is
-    the registry against which fields of the type ``Org`` are checked, ``tables`` what was read as a table, and as rows
-    of which model.
+    ``rejected`` holds the rows that could not be read as what the recipe wants, ``unasked`` those for which it
+    wishes nothing, and how many were read. ``orgs`` is the registry against which fields of the type ``Org`` are
+    checked, ``tables`` what was read as a table, and as rows of which model.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Inputs:
         self.problems = problems
         self.orgs = orgs or Orgs()
         self.rejected: list[Origin] = []
-        self.rows_read = 0
+        self.unasked = Unasked()
         self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
@@ -75,9 +76,15 @@ class Inputs:
     def apart(self) -> tuple[Inputs, Inputs]:
         """(tables, documents): for a recipe that takes a list and a page of rules beside it."""
         tables, documents = copy(self), copy(self)
-        tables.sources = [source for source in self.sources if source.format not in DOCUMENTS]
-        documents.sources = [source for source in self.sources if source.format in DOCUMENTS]
+        tables.sources = [source for source in self.sources if self._holds_rows(source)]
+        documents.sources = [source for source in self.sources if not self._holds_rows(source)]
         return tables, documents
+
+    def _holds_rows(self, source: Source) -> bool:
+        """A folder is where a map finds its files; a list in JSON or YAML is a table."""
+        if source.format == "folder":
+            return self._local_map is not None
+        return source.format not in DOCUMENTS or begins_a_list(source)
 
     def documents(self, model: type[M]) -> Iterator[tuple[Source, M]]:
         """Each YAML or JSON input against ``model``."""
@@ -123,19 +130,19 @@ class Inputs:
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
-    def _table(self, source: Source, model: type[BaseModel]) -> Table:
+    def _table(self, source: Source, model: type[BaseModel], besides: Collection[str] = ()) -> Table:
         self.tables[source.path or Path(source.name)] = (source, model)
-        return open_table(source, self.problems, model)
+        return open_table(source, self.problems, model, besides)
 
     def rows_beside(
-        self, source: Source, name: str, model: type[M], *, headings: Iterable[str] = ()
+        self, source: Source, name: str, model: type[M], *, headings: Collection[str] = ()
     ) -> Iterator[tuple[Origin, M]]:
         """The valid rows of a table that a document names; its path is relative to the document.
 
         Of ``headings``, by which the document tells rows apart (``Origin.values``), each must be there.
         """
         beside = open_source(source.beside(name), self.problems)
-        table = self._table(beside, model) if beside is not None else None
+        table = self._table(beside, model, headings) if beside is not None else None
         if table is None:
             return
         missing = sorted(set(headings) - set(table.header)) if table.columns else []
@@ -146,15 +153,17 @@ class Inputs:
             yield from self._rows(table, model, None)
 
     def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
-        empty = bool(table.columns)
+        empty, told = bool(table.columns), len(self.problems)
         for valid, rejected in judge_rows(table, model, self.problems, key=key, context=self._known):
-            empty = False
-            self.rows_read += len(valid) + len(rejected)
+            empty = empty and not (valid or rejected)
+            self.unasked.read += len(valid) + len(rejected)
             if rejected and len(self.rejected) < KEPT_PROBLEMS:  # bounded, like the problems themselves
                 self.rejected += [_origin(table, row) for row in rejected]
             for row, item in valid:
-                yield _origin(table, row), item
-        if empty:
+                origin = _origin(table, row)
+                self.unasked.given(origin)
+                yield origin, item
+        if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
 
@@ -190,6 +199,8 @@ class Recipe:
     trial: PlanOptions | None = field(default_factory=PlanOptions)
     """What the starter file needs to be planned (``allow_beta`` ...), for the trials of ``recipe test``. None: what the
     recipe does depends on what it finds, which no starter file can arrange."""
+    permissions_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further permissions that are needed only if the plan holds such a kind."""
     builds_on: str = ""
     """The recipe whose starter file makes what this one's is about."""
     essential: bool = False
@@ -212,6 +223,12 @@ class Report:
     models: tuple[type[BaseModel], ...] = ()
     template: str = ""
     essential: bool = False
+
+
+def if_asked_for(found: Recipe | Report) -> tuple[str, ...]:
+    """The permissions that only some inputs need, each once."""
+    given = found.permissions_for.values() if isinstance(found, Recipe) else ()
+    return tuple(dict.fromkeys(name for names in given for name in names))
 
 
 def base_permissions(break_glass: Sequence[str]) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ SECRET_NAMES = frozenset(
         "secrettext",
         "setcookie",
         "sig",
+        "temporaryaccesspass",
         "xidentityheader",
     }
 )
@@ -45,7 +46,7 @@ _USER_INFO = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*@")
 # name=value, name: value and "name": "value", also within escaped JSON.
 _NAMED = re.compile(
     r"""(?P<name>\b(?:access_?token|refresh_?token|id_?token|client_?secret|client_?assertion|secret_?text|assertion
-        |(?:\w+_)?password|passwd|pwd|private_?key|device_?code|code_?verifier|(?:proxy-)?authorization|set-cookie
+        |(?:\w+_)?password|passwd|pwd|private_?key|device_?code|code_?verifier|temporary_?access_?pass|(?:proxy-)?authorization|set-cookie
         |x-identity-header|sig|AZURE_CLIENT_SECRET|GRAPHKIT_ACCESS_TOKEN))
         (?P<between>\\?["']?\s*[:=]\s*)
         (?: (?P<quote>\\?["'])(?P<quoted>.*?)(?P=quote) | (?P<bare>[^\s"'&,;}\])<]+) )""",

@@ -245,23 +245,32 @@ class GraphCassette:
     def _listen(self) -> None:
         import httpx
 
+        from graphkit.transport.network import HttpcoreTransport
+
+        # Those of clients of httpx's own, and of graphkit's.
+        self._hear(httpx.AsyncHTTPTransport)
+        self._hear(HttpcoreTransport)
+
+    def _hear(self, kind: type[httpx.AsyncBaseTransport]) -> None:
+        import httpx
+
         from graphkit.clock import RealClock
         from graphkit.recording import RecordingTransport
 
         recorder, now = self.recorder, RealClock().now
-        send = httpx.AsyncHTTPTransport.handle_async_request
+        send = kind.handle_async_request
 
         class Onward(httpx.AsyncBaseTransport):
-            def __init__(self, inner: httpx.AsyncHTTPTransport) -> None:
+            def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
                 self._inner = inner
 
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 return await send(self._inner, request)
 
-        async def heard(inner: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        async def heard(inner: httpx.AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
             return await RecordingTransport(Onward(inner), recorder, now).handle_async_request(request)
 
-        self._patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", heard)
+        self._patch.setattr(kind, "handle_async_request", heard)
 
     def check(self) -> None:
         """Fails unless everything asked for was recorded, and every recorded write was asked for. A recording is

@@ -26,6 +26,7 @@ KEY = "-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----"
         "-----BEGIN RSA PRIVATE KEY-----\ncanary cut off",
         "X-IDENTITY-HEADER: canary",
         "secretText='canary'",
+        '{"temporaryAccessPass": "canary+3"}',
     ],
 )
 def test_a_secret_is_taken_out_of_text(text):

@@ -12,11 +12,12 @@ from msgspec import structs
 
 from graphkit import recipe as recipes
 from graphkit.cli.scaffold import scaffold
-from graphkit.engine.change import Action
+from graphkit.engine.change import Action, Desired
 from graphkit.recipe import Recipe, everything, find, find_recipe
 from graphkit.resources.user_licenses import UserLicenses
 from graphkit.trials import run_trials, scratch
 from graphkit.trials.permissions import Undeclared, judge_permissions
+from recipes.licenses.assign import License
 
 
 @pytest.fixture
@@ -56,6 +57,37 @@ def test_an_undeclared_permission_is_noticed(folder, other):
     assert (
         "needs LicenseAssignment.ReadWrite.All, which is not declared" in told["needs the permissions that it declares"]
     )
+
+
+def wishing(kind, key, **properties):
+    """A function of inputs that asks for this one object, whatever the starter file says."""
+
+    def desired(inputs, options):
+        origin = next(origin for origin, _ in inputs.rows(License))
+        yield Desired(kind=kind, key=key, origin=origin, properties=properties)
+
+    return desired
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "properties", "needed"),
+    [
+        ("group.member", "rx1-nobody/rx1-0001", {"group": "rx1-nobody", "user": "rx1-0001@contoso.example"}, "group"),
+        ("team.archived", "rx1-nobody", {"team": "rx1-nobody"}, "team"),
+    ],
+)
+def test_a_wish_inside_something_that_nobody_knows_is_blocked_and_says_so(folder, other, kind, key, properties, needed):
+    told = failures(other(desired=wishing(kind, key, **properties)), folder)
+    (why,) = told.values()
+    assert f"it needs the {needed} rx1-nobody, which is neither wished for nor known here" in why
+
+
+def test_channels_may_go_into_teams_that_are_there(folder, other):
+    ours = {"permissions": ("Channel.Create", "Channel.ReadBasic.All"), "builds_on": "teams.provision"}
+    wish = wishing("channel", "rx1-ward-7/Night", team="rx1-ward-7", displayName="Night")
+    assert failures(other(desired=wish, **ours), folder) == {}
+    (why,) = failures(other(desired=wish, **{**ours, "builds_on": ""}), folder / "without").values()
+    assert "there is no team rx1-ward-7" in why
 
 
 def test_a_declared_permission_that_nothing_needs_is_told():

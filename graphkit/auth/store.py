@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphkit.errors import AuthError
+from graphkit.private import make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def open_store(folder: Path, *, insecure: bool = False, encrypted: Callable[[str
     """
     from msal_extensions import FilePersistence, build_encrypted_persistence
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     plain = folder / "sign-in.json"
     try:
         persistence = (encrypted or build_encrypted_persistence)(str(folder / "sign-in.bin"))

@@ -16,6 +16,7 @@ from graphkit.cli.interrupt import braking
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, apply_options, asked_for, plan_options
 from graphkit.cli.running import command_line, opened, write_report
+from graphkit.cli.text import quoted
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import Blocked, GraphkitError, UsageError, WrongTenant
 from graphkit.jobs import Brake, Summary, summarise
@@ -24,7 +25,7 @@ from graphkit.reports import text
 from graphkit.session import Session
 
 LIMITS = ("max_changes", "max_removals", "max_deletes")
-APPLYING = ("yes", "deadline", "results", "html", "canary", "max_failures", "wait", *LIMITS)
+APPLYING = ("yes", "deadline", "results", "html", "canary", "max_failures", "wait", "tap_out", *LIMITS)
 """Options that a saved plan takes."""
 
 
@@ -46,8 +47,21 @@ def command(invocation: Invocation, /, run_or_recipe: str, **given: Any) -> int:
             jobs.check_limits(run, manner_of(given).limits)
     if summary.status == "blocked":
         raise Blocked(summary.blocked, hint="change the input or the limits named, and plan again")
+    check_tap_out(summary, given)
     ask_for(summary, yes=given["yes"])
     return carry_out(invocation, summary.run, given)
+
+
+def check_tap_out(summary: Summary, given: dict[str, Any], *, resume: bool = False) -> None:
+    """Before anybody is asked anything. Raises ``UsageError``."""
+    taken = [Path(given[name]) for name in ("results", "html") if given[name]]
+    with RunFile.open(summary.run) as run:
+        jobs.check_handout(run, tap_out_of(given), resume=resume, taken=taken)
+
+
+def tap_out_of(given: dict[str, Any]) -> Path | None:
+    """``undo`` has no such option: it issues nothing."""
+    return Path(given["tap_out"]) if given.get("tap_out") else None
 
 
 def _plan(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Summary:
@@ -91,11 +105,11 @@ def carry_out(invocation: Invocation, path: Path, given: dict[str, Any], *, resu
                 lambda session: _apply(invocation, session, path, given, brake, resume=resume)
             )
     except BaseException:
-        _remember_how_to_go_on(invocation, path, given["html"])
+        _remember_how_to_go_on(invocation, path, given)
         raise
     write_report(path, given["html"])
     with opened(path) as run:
-        invocation.output.emit(summary.apply_json(), lambda: _ended(summary, run.results()))
+        invocation.output.emit(summary.apply_json(), lambda: _ended(summary, run.results(), tap_out_of(given)))
     return summary.apply_exit_code
 
 
@@ -122,6 +136,7 @@ async def _apply(
             observer=meter.update,
             manner=manner_of(given),
             brake=brake,
+            tap_out=tap_out_of(given),
         )
 
 
@@ -137,7 +152,7 @@ def manner_of(given: dict[str, Any]) -> jobs.Manner:
     )
 
 
-def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None) -> None:
+def _remember_how_to_go_on(invocation: Invocation, path: Path, given: dict[str, Any]) -> None:
     """If the run was begun, what is known of it belongs beside the error, and the way on too."""
     try:
         with opened(path) as run:
@@ -146,12 +161,15 @@ def _remember_how_to_go_on(invocation: Invocation, path: Path, html: str | None)
         return  # the error at hand says more than that the file cannot be read
     if summary.status == "interrupted":
         invocation.facts = summary.apply_json()
-        invocation.go_on = command_line(invocation, "resume", path)
+        told = f" --tap-out {quoted(tap_out)}" if (tap_out := tap_out_of(given)) else ""
+        invocation.go_on = command_line(invocation, "resume", path) + told
         invocation.say(text.counted(summary.outcomes))
-        write_report(path, html)
+        write_report(path, given["html"])
 
 
-def _ended(summary: Summary, lines: text.Lines) -> Iterator[str]:
+def _ended(summary: Summary, lines: text.Lines, tap_out: Path | None) -> Iterator[str]:
     yield from text.outcome_lines(summary.apply_json(), lines)
     yield f"run file: {text.printable(str(summary.run))}"
     yield f"results:  {text.printable(str(summary.results))}"
+    if tap_out and tap_out.exists():
+        yield f"passes:   {text.printable(str(tap_out))} (nowhere else: hand them over, then delete it)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from graphkit.cli.invocation import Invocation, tell
 from graphkit.cli.options import Group
 from graphkit.reports import text
 from graphkit.session import Session, cloud_of
+
+if TYPE_CHECKING:
+    from graphkit.settings import Settings
 
 
 @click.group("auth", cls=Group)
@@ -62,7 +65,7 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...], for_identit
     """What each RECIPE needs, against what the token gives."""
     wanted = [recipe.find(name) for name in recipes]
     if for_identity:
-        facts = to_grant(wanted, cloud_of(invocation.settings.target).graph_root)
+        facts = to_grant(wanted, invocation.settings)
         invocation.output.emit(facts, lambda: _told(facts))
         return
 
@@ -73,14 +76,19 @@ def permissions(invocation: Invocation, /, recipes: tuple[str, ...], for_identit
     invocation.output.emit(rows, lambda: _shown(rows))
 
 
-def to_grant(wanted: Sequence[recipe.Recipe | recipe.Report], graph_root: str) -> dict[str, Any]:
-    """The app roles that the recipes need between them, no more, and the commands that grant them to an identity."""
-    names = {*recipe.BASE_PERMISSIONS, *(name for each in wanted for name in each.permissions)}
-    roles = app_roles(names)
+def to_grant(wanted: Sequence[recipe.Recipe | recipe.Report], settings: Settings) -> dict[str, Any]:
+    """The app roles that the recipes need between them, no more, and the commands that grant them to an identity.
+
+    Those that only some inputs need are named and not granted.
+    """
+    base = recipe.base_permissions(settings.break_glass)
+    names = {*base, *(name for each in wanted for name in each.permissions)}
+    roles, graph_root = app_roles(names), cloud_of(settings.target).graph_root
     return {
         "recipes": [each.name for each in wanted],
         "resource": GRAPH_APP_ID,
         "roles": [role._asdict() for role in roles],
+        "ifAskedFor": sorted({name for each in wanted for name in recipe.if_asked_for(each)} - names),
         "takeOver": sorted(TAKE_OVER & names),
         "azureCli": azure_cli(roles, graph_root),
         "powershell": powershell(roles),
@@ -91,6 +99,8 @@ def _told(facts: dict[str, Any]) -> Iterator[str]:
     yield f"app roles of Microsoft Graph ({facts['resource']}) for {', '.join(facts['recipes'])}:"
     for role in facts["roles"]:
         yield f"  {role['id']}  {role['name']}"
+    if facts["ifAskedFor"]:
+        yield f"  only if the input asks for what needs them, and not below: {', '.join(facts['ifAskedFor'])}"
     if facts["takeOver"]:
         yield f"  ! {', '.join(facts['takeOver'])}: whoever holds this identity can take over the tenant"
     for title, lines in (("with the Azure CLI", facts["azureCli"]), ("with PowerShell", facts["powershell"])):
@@ -100,15 +110,17 @@ def _told(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def compared(session: Session, wanted: recipe.Recipe | recipe.Report) -> dict[str, Any]:
-    """One recipe's permissions, granted, missing and in excess."""
+    """One recipe's permissions, granted, missing and in excess. What only some inputs need is neither."""
     required = sorted({*recipe.base_permissions(session.settings.break_glass), *wanted.permissions})
-    found = session.permissions(required)
+    optional = sorted({*recipe.if_asked_for(wanted)} - {*required})
+    found = session.permissions([*required, *optional])
     return {
         "recipe": wanted.name,
         "known": found.known,
         "required": required,
+        "ifAskedFor": optional,
         "granted": list(found.granted),
-        "missing": list(found.missing),
+        "missing": [name for name in found.missing if name not in optional],
         "excess": list(found.excess),
         "take_over": list(found.take_over),
     }
@@ -118,6 +130,8 @@ def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         yield row["recipe"]
         yield f"  required: {', '.join(row['required'])}"
+        if row["ifAskedFor"]:
+            yield f"  only if the input asks for what needs them: {', '.join(row['ifAskedFor'])}"
         if not row["known"]:
             yield "  the token does not say what it permits; missing permissions will show as refused requests"
             continue

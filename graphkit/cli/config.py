@@ -70,7 +70,7 @@ def path(invocation: Invocation, /) -> None:
     """The files that settings are read from, the first goes before the next; and whether they are there."""
     rows = [{"file": str(each), "there": each.is_file()} for each in config_paths(invocation.given.get("config"))]
     rows.insert(0, {"file": str(Path.cwd() / ".env"), "there": (Path.cwd() / ".env").is_file()})
-    invocation.output.emit(rows, lambda: text.table(["file", "there"], [list(row.values()) for row in rows]))
+    invocation.output.emit(rows, lambda: _shown(rows))
 
 
 def find(name: str) -> Setting:

@@ -175,7 +175,7 @@ def _permissions(session: Session) -> Iterator[Check]:
     if not all(row["known"] for row in rows):
         yield Check("permissions", WARN, "the token does not say what it permits", "refused requests will tell")
         return
-    yield _beyond_need(session, {name for row in rows for name in row["required"]})
+    yield _beyond_need(session, {name for row in rows for name in (*row["required"], *row["ifAskedFor"])})
     for row in rows:
         missing = ", ".join(row["missing"])
         advice = f"graphkit auth permissions {row['recipe']}" if missing else ""

@@ -17,7 +17,7 @@ from graphkit.cli.options import Group
 from graphkit.client import service_error
 from graphkit.errors import GraphkitError, UsageError
 from graphkit.protocol.budget import effect_of, is_read
-from graphkit.protocol.message import Idempotency, Request, Response
+from graphkit.protocol.message import Answer, Idempotency, Request, Response
 from graphkit.session import Session, cloud_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,7 +129,7 @@ def batch(invocation: Invocation, /, path: str, yes: bool) -> int:
     requests = [request for _, request in named]
     _ask_about(invocation, requests, yes=yes)
 
-    async def send(session: Session) -> list[Response | BaseException]:
+    async def send(session: Session) -> list[Answer]:
         _allow(session, requests)
         return await session.client.batch(requests)
 
@@ -258,10 +258,10 @@ def _read_batch(invocation: Invocation, path: str) -> list[tuple[str, Request]]:
         ) from error
 
 
-def _answered(name: str, answer: Response | BaseException) -> dict[str, Any]:
+def _answered(name: str, answer: Answer) -> dict[str, Any]:
     if isinstance(answer, GraphkitError):
         return {"id": name, "status": 0, "error": answer.to_json()}
-    if isinstance(answer, BaseException):
+    if isinstance(answer, Exception):
         raise answer
     try:
         body = answer.json()

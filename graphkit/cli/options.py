@@ -161,6 +161,11 @@ _APPLYING: tuple[Decorator, ...] = (
     click.option("--html", metavar="FILE", help="Write a report for the browser, too."),
 )  # fmt: skip
 
+_TELLING: tuple[Decorator, ...] = (
+    click.option("--tap-out", metavar="FILE",
+                 help="A file for the temporary access passes that the plan issues: new, or begun by this run."),
+)  # fmt: skip
+
 _LOWER: tuple[Decorator, ...] = tuple(
     click.option(name, type=click.IntRange(0), metavar="N", help="Go on only if the plan keeps to this lower limit.")
     for name in ("--max-changes", "--max-removals", "--max-deletes")
@@ -190,12 +195,12 @@ def undo_options(function: F) -> F:
 
 def apply_options(function: F) -> F:
     """How a plan is carried out."""
-    return _with_all(function, _APPLYING)
+    return _with_all(function, _APPLYING, _TELLING)
 
 
 def resume_options(function: F) -> F:
     """How a run that was begun is carried on."""
-    return _with_all(function, _APPLYING, _LOWER)
+    return _with_all(function, _APPLYING, _TELLING, _LOWER)
 
 
 def report_options(function: F) -> F:

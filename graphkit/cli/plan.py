@@ -59,4 +59,5 @@ def next_step(invocation: Invocation, summary: jobs.Summary) -> Iterator[str]:
     """Where the plan is, and the command that carries it out."""
     yield f"run file: {text.printable(str(summary.run))}"
     if summary.status == "ready":
-        yield f"to apply: {text.printable(command_line(invocation, 'apply', summary.run))}"
+        told = " --tap-out FILE" if jobs.handed_out(summary.kinds) else ""
+        yield f"to apply: {text.printable(command_line(invocation, 'apply', summary.run))}{told}"

@@ -57,7 +57,7 @@ def _shown(found: Description) -> Iterator[str]:
         yield ""
         yield "writes"
         cells = [[row.kind, row.first, str(row.per_write), row.bucket, _time(row), row.undo] for row in found.writes]
-        headings = ["kind", "a new one", "per write", "quota bucket", "1,000 take", "undo"]
+        headings = ["kind", "its write", "per write", "quota bucket", "1,000 take", "undo"]
         yield from (f"  {line}" for line in text.table(headings, cells))
         yield "  undo: R can be taken back, C within 30 days, X cannot"
     yield ""
@@ -65,6 +65,8 @@ def _shown(found: Description) -> Iterator[str]:
     yield from (f"  {rail}" for rail in found.rails)
     yield ""
     yield f"permissions: {', '.join((*recipes.BASE_PERMISSIONS, *found.permissions))}"
+    if found.if_asked:
+        yield f"  only if the input asks for what needs them: {', '.join(found.if_asked)}"
     if found.template:
         yield f"start with:  graphkit recipe template {found.name} DIR"
 

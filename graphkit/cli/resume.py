@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from graphkit.cli.apply import carry_out, manner_of
+from graphkit.cli.apply import carry_out, check_tap_out, manner_of
 from graphkit.cli.consent import ask_for, require_answerable
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, resume_options
@@ -26,5 +26,6 @@ def command(invocation: Invocation, /, run: str, **given: Any) -> int:
     with opened(path) as file:
         summary = summarise(file)
         check_limits(file, manner_of(given).limits)
+    check_tap_out(summary, given, resume=True)
     ask_for(summary, yes=given["yes"])
     return carry_out(invocation, path, given, resume=True)

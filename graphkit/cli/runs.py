@@ -71,11 +71,11 @@ def diff(invocation: Invocation, /, first: str, second: str) -> int:
 
 @command.command("purge")
 @click.option("--older-than", type=Duration(), required=True, metavar="TIME", help="Age of the run, such as 90d.")
-@click.option("--unfinished", is_flag=True, help="Those, too, that could still be resumed.")
+@click.option("--unfinished", is_flag=True, help="Those, too, that stopped midway.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal.")
 @click.pass_obj
 def purge(invocation: Invocation, /, older_than: float, unfinished: bool, yes: bool) -> None:
-    """Delete old runs with their results: they hold personal data. What could still be resumed is kept."""
+    """Delete old runs with their results: they hold personal data. A run that stopped midway is kept."""
     require_answerable(yes=yes)
     folder = invocation.settings.runs_dir
     limit = RealClock().now() - older_than
@@ -83,7 +83,9 @@ def purge(invocation: Invocation, /, older_than: float, unfinished: bool, yes: b
     if old and not yes:
         ask(f"Delete {len(old):,} run file{'' if len(old) == 1 else 's'} with their results?", hint=f"kept: {folder}")
     rows = [row for path in old for row in _purged(path)]
-    invocation.output.emit(rows, lambda: text.table(["file", "state"], [list(row.values()) for row in rows]))
+    invocation.output.emit(
+        rows, lambda: text.table(["file", "state"], [[Path(row["file"]).name, row["state"]] for row in rows])
+    )
 
 
 def _may_go(path: Path, limit: float, *, unfinished: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group
 from graphkit.clock import StillClock
 from graphkit.errors import UsageError
+from graphkit.reports import text
 from graphkit.sandbox import (
     Entry,
     Seed,
@@ -227,10 +228,10 @@ def _kept(path: Path) -> Iterator[SimulatedTenant]:
 def _units(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
     """``SPE_E3=60`` ...: a product, and the units bought."""
     found = {}
-    for text in given:
-        name, _equals, number = text.partition("=")
+    for each in given:
+        name, _equals, number = each.partition("=")
         if not number.isdecimal():
-            raise UsageError(f"--sku {text}: NAME=UNITS, as in SPE_E3=60")
+            raise UsageError(f"--sku {each}: NAME=UNITS, as in SPE_E3=60")
         found[name] = int(number)
     return found
 
@@ -323,20 +324,24 @@ def _refuse_further_options() -> None:
 def list_endpoints(invocation: Invocation, /) -> None:
     """Everything that is modelled: method, path, version, the permissions that allow it, and the page it follows.
 
-    Of each list of permissions one is needed, and the first is the least.
+    Of each list of permissions one is needed, and the first is the least; the table for people shows that one.
     """
-    invocation.output.emit(
-        [
-            {
-                "method": route.method,
-                "path": route.template,
-                "version": "beta" if route.beta_only else "v1.0, beta",
-                "permissions": [list(need) for need in route.needs],
-                "source": route.source,
-            }
-            for route in sorted(ROUTES, key=lambda route: (route.template.lower(), route.method))
-        ],
-    )
+    rows = [
+        {
+            "method": route.method,
+            "path": route.template,
+            "version": "beta" if route.beta_only else "v1.0, beta",
+            "permissions": [list(need) for need in route.needs],
+            "source": route.source,
+        }
+        for route in sorted(ROUTES, key=lambda route: (route.template.lower(), route.method))
+    ]
+    invocation.output.emit(rows, lambda: _endpoints(rows))
+
+
+def _endpoints(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    shown = [{**row, "permissions": ", ".join(need[0] for need in row["permissions"])} for row in rows]
+    return text.table(list(shown[0]), [list(row.values()) for row in shown], widest=200)
 
 
 @command.group("faults", cls=Group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,17 @@ from graphkit.clock import Clock
 from graphkit.errors import UsageError
 from graphkit.protocol import odata
 from graphkit.protocol.clouds import Cloud
-from graphkit.protocol.message import Downloading, Effect, Idempotency, Request, Response, Stage
+from graphkit.protocol.message import (
+    Answer,
+    Batching,
+    Downloading,
+    Effect,
+    Idempotency,
+    Request,
+    Response,
+    Stage,
+    singly,
+)
 from graphkit.protocol.routes import parse
 
 if TYPE_CHECKING:
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, str | int | bool]
 Page = list[dict[str, Any]]
-Answers = list[Response | BaseException]
 
 
 class WriteOptions(TypedDict, total=False):
@@ -84,9 +92,11 @@ class GraphClient:
         """The final answer to one request, whatever its status."""
         return self._chain.send(request)
 
-    async def batch(self, requests: Sequence[Request]) -> Answers:
+    async def batch(self, requests: Sequence[Request]) -> list[Answer]:
         """All of them at once, in any order on the wire; answers or exceptions in the order of ``requests``."""
-        return await asyncio.gather(*(self._chain.send(request) for request in requests), return_exceptions=True)
+        if isinstance(self._chain, Batching):
+            return await self._chain.batch(requests)
+        return await singly(self._chain, requests)
 
     async def get(
         self,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from graphkit.errors import ResyncRequired, UsageError
+from graphkit.private import make_folder
 from graphkit.protocol.odata import query
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     if path is None:
         return _with_tables(sqlite3.connect("", isolation_level=None, check_same_thread=False))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
         return _locked(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0))
     except sqlite3.OperationalError as error:

@@ -20,6 +20,7 @@ import msgspec
 
 from graphkit.engine.lock import FileLock, holder, since
 from graphkit.errors import InUse
+from graphkit.private import make_folder
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ def claimed(folder: Path, tenant: str, kinds: Collection[str], *, org: str, run:
     if not kinds:
         yield
         return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     own = Claim(os.getpid(), str(run), sorted(kinds), org)
     name = f"{hashlib.sha256(tenant.encode()).hexdigest()[:16]}-"
     mine = folder / f"{name}{own.process}-{hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:8]}.claim"

@@ -44,7 +44,7 @@ class Planner:
         self._rails = rails
         self._resources = resources
         self._context = context
-        self._needs = PlannedNeeds(run)
+        self._needs = PlannedNeeds(run, context.object_ids)
         self._forecast = Forecast(resources)
         self._orgs_of: dict[str, str] = {}
 
@@ -194,8 +194,10 @@ async def objections(
 class PlannedNeeds:
     """What the lines of one plan need of each other. A line is asked about once all that it may need is in the run."""
 
-    def __init__(self, run: RunFile) -> None:
+    def __init__(self, run: RunFile, known: Mapping[Need, str] | None = None) -> None:
+        """``known`` are objects with their ids: what is needed must be one of them, or be wished for."""
         self._run = run
+        self._known = known
         self._written: set[Need] = set()
         self._left: dict[Need, str] = {}
         """Needs that the plan does not write, and why; empty where there is nothing to do."""
@@ -205,7 +207,7 @@ class PlannedNeeds:
         if self._written.issuperset(change.needs):
             return change
         left = {need: why for need in change.needs if (why := self._why_left(need)) is not None}
-        why = next(filter(None, left.values()), "")
+        why = next(filter(None, left.values()), "") or next(filter(None, map(self._why_stray, left)), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
         if not left:
@@ -221,6 +223,12 @@ class PlannedNeeds:
             else:
                 self._left[need] = blocked
         return self._left.get(need)
+
+    def _why_stray(self, need: Need) -> str:
+        """A recipe that fills what it neither wishes for nor looks up would fail only when that is sent."""
+        if self._known is None or need in self._known or self._run.is_wanted(*need):
+            return ""
+        return f"it needs the {need[0]} {need[1]}, which is neither wished for nor known here"
 
 
 @contextmanager

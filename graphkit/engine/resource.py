@@ -17,7 +17,7 @@ The life of an object, in the order in which the engine calls:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -83,6 +83,16 @@ class PlanView(Protocol):
     def counts_within(self, kind: str, container: str) -> Counter[Action]: ...
 
 
+class Handout(Protocol):
+    """Where what the service tells once goes, which must not be in a run: a file for its owner alone."""
+
+    def holds(self, object_id: str) -> bool:
+        """Was what belongs to this object written there?"""
+
+    def add(self, cells: Mapping[str, str]) -> None:
+        """One row, by :attr:`Resource.tells_once`; on the disk when this returns. Raises ``Stopped`` if it is not."""
+
+
 @dataclass(slots=True)
 class Context:
     """What every resource works with.
@@ -91,7 +101,8 @@ class Context:
     made to the time when it did: replicas may not show them yet. ``ours`` holds the ids of what earlier runs made or
     took over, of the kinds that are ``recorded``. ``orgs`` is the registry of organisations, empty if none is set.
     ``domain`` is the tenant's default domain, empty where it is not known. ``sizes`` remembers how long lists were.
-    ``remarks`` are sentences for whoever reads the plan.
+    ``remarks`` are sentences for whoever reads the plan. ``handout`` is there while a run is applied that is told
+    something once.
     """
 
     client: GraphClient
@@ -105,6 +116,7 @@ class Context:
     orgs: Orgs = field(default_factory=Orgs)
     domain: str = ""
     sizes: Sizes = field(default_factory=Sizes)
+    handout: Handout | None = None
 
     def object_id(self, kind: str, key: str) -> str:
         """The id of an object that exists by now. ``KeyError`` would be a defect in ``needs``."""
@@ -136,10 +148,13 @@ class Resource:
     """Whether what the service accepts is effective at once; if not, ``effective`` tells when it is."""
     recorded: ClassVar[bool] = False
     """The kind has no place for a marker, so that its ids are kept on this machine to know our own again."""
-    leads_to: ClassVar[tuple[str, ...]] = ()
-    """Kinds of which ``expand`` wishes something away, for descriptions: the kind itself only stands in the plan."""
+    leads_to: ClassVar[Mapping[str, Action]] = {}
+    """What ``expand`` may come to, for descriptions: kinds, and what is done to them. The kind itself writes none."""
     swaps: ClassVar[bool] = False
     """One write may both give and take, all or nothing. An undo keeps such lines together, in reverse order."""
+    tells_once: ClassVar[tuple[str, ...]] = ()
+    """Columns of what the service tells of a new object in its answer, and never again: for ``Context.handout``, which
+    whoever applies the run has to name. ``id`` is one of them."""
     privileged: ClassVar[str] = ""
     """Why every write of this kind needs ``--allow-privileged``: "gives an application a credential"."""
 

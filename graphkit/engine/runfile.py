@@ -19,7 +19,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,15 +67,21 @@ class RunFile(Wishes, Results):
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> RunFile:
-        """A new file, readable by its owner only. Refuses to overwrite."""
+        """A new file, readable by its owner only. Refuses to overwrite; leaves nothing behind if it cannot be begun."""
         create_private(path)
-        db = _connect(path)
-        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version={FORMAT}")
-        db.execute("PRAGMA synchronous=OFF")  # until it is sealed
-        db.executescript(_TABLES)
-        run = cls(path, db, FileLock.beside(path), write=True)
-        run.set_header(format=FORMAT, id=str(uuid4()), status="planning", **header)
+        with ExitStack() as undoing:
+            undoing.callback(path.unlink, missing_ok=True)
+            db = _connect(path)
+            undoing.callback(db.close)
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={FORMAT}")
+            db.execute("PRAGMA synchronous=OFF")  # until it is sealed
+            db.executescript(_TABLES)
+            lock = FileLock.beside(path)
+            undoing.callback(lock.release)
+            run = cls(path, db, lock, write=True)
+            run.set_header(format=FORMAT, id=str(uuid4()), status="planning", **header)
+            undoing.pop_all()
         return run
 
     @classmethod

@@ -40,7 +40,7 @@ from graphkit.functions import slicing
 from graphkit.functions.deployment import Deployment
 from graphkit.functions.queue import Message
 from graphkit.functions.store import STALE_S, Approval, Run
-from graphkit.jobs import Summary
+from graphkit.jobs import Summary, handed_out
 from graphkit.log import event
 
 SCHEDULE = "schedule"
@@ -148,6 +148,8 @@ class _Slice:
             self._end("finished", exit_code=0, **known)
         elif summary.status == "blocked":
             self._end("blocked", exit_code=BLOCKED, **known)
+        elif count := handed_out(summary.kinds):
+            self._end("blocked", exit_code=BLOCKED, error=_untold(count).to_json(), **known)
         else:
             if request.drift and self._settings.functions_drift_enforce and self._settings.functions_apply:
                 self._approve_at_once(summary.digest)
@@ -219,6 +221,15 @@ class _Slice:
     def _save(self, **changes: Any) -> None:
         self._state = replace(self._state, updated=self._deployment.now(), **changes)
         self._run.set_state(self._state)
+
+
+def _untold(count: int) -> UsageError:
+    """A pass is told once, to whoever applies: an app has no file that is for one person alone."""
+    return UsageError(
+        f"the plan issues {count:,} temporary access pass{'' if count == 1 else 'es'}, which this app does not do: "
+        "it has nowhere to tell them",
+        hint="leave access_passes out of the page, or plan and apply at the command line",
+    )
 
 
 def _passes(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="BaseModel")
 
 Path = list[str | int]
+HEAD = 64 * 1024
+"""Bytes from which is told what a document is; comments may stand before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,16 @@ def parse_document(source: Source, problems: Problems) -> Any:
     """The plain value of a YAML or JSON file, or None with one problem that gives line and column."""
     text = _read(source, problems)
     return None if text is None else _parse(source, text, problems)
+
+
+def begins_a_list(source: Source) -> bool:
+    """Is a YAML or JSON file a list (or Graph's ``{"value": []}``), as far as its beginning tells?"""
+    with source.open() as stream:
+        head = stream.read(HEAD)
+    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="ignore")
+    lines = (line.strip() for line in text.splitlines())
+    first = "\n".join(line for line in lines if line and not line.startswith(("#", "---", "%")))
+    return re.match(r'\[|-\s|\{\s*"value"\s*:\s*\[', first) is not None
 
 
 def read_document(

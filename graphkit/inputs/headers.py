@@ -51,6 +51,11 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 _BRACKETED = re.compile(r".*\[(\w+)\]\s*(?:required|optional)?\s*", re.IGNORECASE | re.DOTALL)
 
+_SECRET = re.compile(
+    r"pass(word|wort|phrase|code)|mot de passe|contrase[nñ]a|\b(pwd|tap|secret|temporary access pass|recovery key)\b",
+    re.I,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -65,8 +70,8 @@ class Match:
 
 def match_header(header: Sequence[str], known: Collection[str]) -> Match:
     """Find the ``known`` columns in ``header``: by their own name first, then by an alias, never by guessing."""
-    match = Match({}, [], _repeated(header))
     normal = [_normalise(heading) for heading in header]
+    match = Match({}, [], [*_repeated(header), *_spelt_otherwise(header, normal, known)])
     match.places.update((name, index) for index, name in enumerate(normal) if name in known)
     exact = set(match.places)
     for index, name in enumerate(normal):
@@ -91,10 +96,32 @@ def pick_header(header: Sequence[str], wanted: Collection[str]) -> Match:
     return Match(places, [], _repeated([heading for heading in trimmed if heading in places]))
 
 
+def secret_places(header: Sequence[str], places: Collection[int]) -> dict[int, str]:
+    """Headings of passwords and the like, by their place, but for the ``places`` that are read."""
+    return {
+        place: heading.strip()
+        for place, heading in enumerate(header)
+        if place not in places and _SECRET.search(heading.replace("_", " "))
+    }
+
+
 def _repeated(header: Sequence[str]) -> list[str]:
     normal = [heading.strip().lower() for heading in header]
     twice = dict.fromkeys(name for name in normal if name and normal.count(name) > 1)
     return [f"the heading {name!r} occurs {normal.count(name)} times" for name in twice]
+
+
+def _spelt_otherwise(header: Sequence[str], normal: Sequence[str], known: Collection[str]) -> list[str]:
+    """``Last Name`` beside ``last_name``: one column twice, of which nobody knows which is meant."""
+    found: dict[str, list[str]] = {}
+    for heading, name in zip(header, normal, strict=True):
+        if name in known and heading.strip().lower() not in map(str.lower, found.setdefault(name, [])):
+            found[name].append(heading.strip())
+    return [
+        f"{' and '.join(map(repr, headings))} both mean {name}: remove one of them"
+        for name, headings in found.items()
+        if len(headings) > 1
+    ]
 
 
 def _normalise(heading: str) -> str:

@@ -99,6 +99,8 @@ def open_mapped_table(
         if file := _find(join.file, source, given, problems):
             joined.load(index, open_raw_table(file, problems, wanted[join.alias]), wanted[join.alias], problems)
     if rows is None or len(problems) > before:
+        if not any(problem.hides_others for problem in problems.found):
+            problems.add(source.name, "", "bad-map", "nothing is read through this map until that is put right")
         return _nothing(source, problems)
 
     plan = [(column, expression, joined.needed(expression)) for column, expression in expressions.items()]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from graphkit.inputs.cells import are_plain, clean
-from graphkit.inputs.headers import Match, match_header, pick_header
+from graphkit.inputs.headers import Match, match_header, pick_header, secret_places
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.sheet import Record, Sheet, open_sheet
 from graphkit.inputs.source import Source
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """One row: ``values`` by canonical column, trimmed; ``cells`` as they stand in the file, for the results."""
+    """One row: ``values`` by canonical column, trimmed; ``cells`` as they stand in the file, for the results.
+
+    Cells that look like secrets by their heading, and have no meaning here, are empty: they are not to be kept.
+    """
 
     file: str
     number: int
@@ -64,11 +67,14 @@ class Table:
                 yield row
 
 
-def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Table:
+def open_table(
+    source: Source, problems: Problems, model: type[BaseModel], besides: Collection[str] = frozenset()
+) -> Table:
     """The rows of ``source`` with the columns of ``model``, known by their names or an export's headings.
 
     Headings that mean nothing to the model are ignored with one warning; required columns that are missing are
-    named all at once. If the file cannot be read as a table, the table is empty and ``problems`` says why.
+    named all at once. ``besides`` are headings that mean something to whoever asks. If the file cannot be read as a
+    table, the table is empty and ``problems`` says why.
     """
     sheet = open_sheet(source, problems)
     if sheet is None:
@@ -79,8 +85,9 @@ def open_table(source: Source, problems: Problems, model: type[BaseModel]) -> Ta
     ]
     if renamed:
         problems.warn(f"{source.name}: read {', '.join(renamed)}")
-    if match.ignored:
-        problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(match.ignored)}")
+    secret = secret_places(sheet.header, match.places.values()).values()
+    if ignored := [heading for heading in match.ignored if heading not in {*besides, *secret}]:
+        problems.warn(f"{source.name}: columns without a meaning here are ignored: {', '.join(ignored)}")
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     return _matched(sheet, match, required, problems)
 
@@ -105,14 +112,19 @@ def _matched(sheet: Sheet, match: Match, required: list[str], problems: Problems
     if missing or match.problems:
         return _empty(sheet.file, problems)
     mapping = {column: header[place] for column, place in match.places.items()}
+    if secret := secret_places(header, match.places.values()):
+        problems.warn(f"{sheet.file}: neither read nor kept, for they are secret: {', '.join(secret.values())}")
     return Table(sheet.file, tuple(mapping), mapping, header, problems, lambda: _scan(sheet, match, problems))
 
 
 def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[list[Scanned]]:
     names, places, width = tuple(match.places), tuple(match.places.values()), len(sheet.header)
+    secret = tuple(secret_places(sheet.header, places))
     records = sheet.records()
     while chunk := list(islice(records, TOGETHER)):
         even = [record for record in chunk if len(record[1]) == width or _fits(sheet, record, problems)]
+        if secret:
+            _blank(even, secret)
         picked = [[cells[place].strip() for place in places] for _, cells in even]
         plain = are_plain(chain.from_iterable(picked))
         rows: list[Scanned] = []
@@ -123,6 +135,12 @@ def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[list[Scann
             elif any(values) or any(map(str.strip, cells)):
                 rows.append((Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), SOUND))
         yield rows
+
+
+def _blank(records: list[Record], places: tuple[int, ...]) -> None:
+    for _, cells in records:
+        for place in places:
+            cells[place] = ""
 
 
 def _fits(sheet: Sheet, record: Record, problems: Problems) -> bool:

@@ -18,6 +18,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 CHUNK = 1024 * 1024
+UNMARKED = "holds NUL characters: UTF-16 without a byte order mark?"
 
 _Read = Callable[[int], bytes]
 
@@ -41,6 +42,9 @@ def sniff_encoding(source: Source, problems: Problems) -> str | None:
         marked = _marked(head)
         if marked:
             return marked
+        if b"\0" in head:
+            problems.add(source.name, "", "encoding", f"{UNMARKED} save as CSV UTF-8")
+            return None
         bad_at = _first_bad_utf8(stream.read, head)
         if bad_at is None:
             return "utf-8"
@@ -72,7 +76,7 @@ def read_text(source: Source) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise Malformed(f"line {line} is not {encoding.upper()}: save the file as UTF-8") from error
     if "\0" in text:
-        raise Malformed("holds NUL characters: UTF-16 without a byte order mark? save the file as UTF-8")
+        raise Malformed(f"{UNMARKED} save the file as UTF-8")
     return text
 
 

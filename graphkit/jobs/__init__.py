@@ -8,6 +8,8 @@ from graphkit.jobs.asked import Asked as Asked
 from graphkit.jobs.drifting import Drift as Drift
 from graphkit.jobs.drifting import drift as drift
 from graphkit.jobs.exporting import export as export
+from graphkit.jobs.handout import check_handout as check_handout
+from graphkit.jobs.handout import handed_out as handed_out
 from graphkit.jobs.manner import Limits as Limits
 from graphkit.jobs.manner import Manner as Manner
 from graphkit.jobs.manner import check_limits as check_limits

@@ -19,10 +19,11 @@ from graphkit.engine.effect import settle_effects
 from graphkit.engine.lease import Lease
 from graphkit.engine.ledger import Ledger
 from graphkit.engine.rails import broken_rails
-from graphkit.engine.resource import Context, total_effect
+from graphkit.engine.resource import Context, Handout, total_effect
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.errors import Blocked, GraphkitError, RunFileError
+from graphkit.jobs.handout import check_handout, handing_out
 from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
@@ -53,6 +54,7 @@ async def apply(
     worker: str = "",
     manner: Manner = USUAL,
     brake: Brake | None = None,
+    tap_out: Path | None = None,
 ) -> Summary:
     """Carry out a saved plan, or go on with one that was begun. Writes ``results`` (default: beside the run file).
 
@@ -60,11 +62,13 @@ async def apply(
     each slice on its failures. ``deadline`` is a time of ``session.clock``; the run stops in time for it. ``worker``
     names this process where other hosts can reach the run file too: it then takes the run over from whoever works on
     it (:mod:`graphkit.engine.lease`) instead of locking it on this machine. ``manner`` adds caution; who pulls
-    ``brake`` stops the run in an orderly way.
+    ``brake`` stops the run in an orderly way. ``tap_out`` is the file for temporary access passes, which must not be
+    there unless a resume goes on with it (:mod:`graphkit.jobs.handout`); a plan that issues some needs it.
 
     Raises ``RunFileError`` if the plan is damaged, expired, consumed or not begun, ``InUse`` if a process of this
     machine works on it or on the same objects, ``LeaseLost`` if another worker took it over, ``WrongTenant`` if the
-    session is for another tenant or app, ``Blocked`` if a rail stopped the plan or it does not keep to a lower limit,
+    session is for another tenant or app, ``UsageError`` if ``tap_out`` is missing or cannot be it, ``Blocked`` if a
+    rail stopped the plan or it does not keep to a lower limit,
     and what stopped the run early (``Stopped``, ``AuthError``, ``ConnectionFailed``): then ``resume`` goes on.
     """
     with RunFile.open(path, write=True, shared=bool(worker)) as run:
@@ -79,16 +83,20 @@ async def apply(
         check_base(session, recipe)
         session.call_itself(path.stem)
         written = results or path.with_suffix(".results.csv")
-        with _alone(session, run, header, worker) as others_may_send:
+        check_handout(run, tap_out, resume=resume, taken=(written,))
+        with (
+            _alone(session, run, header, worker) as others_may_send,
+            handing_out(run, tap_out, resume=resume) as handout,
+        ):
             run.set_header(status="applying", canary=manner.canary)
             if resume and retry:
                 run.retry_failed()
             try:
                 with nothing_sent_after(session, deadline) as last:
-                    await _apply(session, run, manner, brake or Brake(), last, observer, others_may_send)
+                    await _apply(session, run, manner, brake or Brake(), last, observer, others_may_send, handout)
             except BaseException as error:
                 if isinstance(error, GraphkitError):
-                    error.hint = error.hint or f"graphkit resume {path}"
+                    error.hint = error.hint or f"graphkit resume {path}{f' --tap-out {tap_out}' if tap_out else ''}"
                 # What stopped the run is to be told, even if the disk takes nothing more.
                 with suppress(RunFileError, OSError):
                     _close_books(run, written)
@@ -131,6 +139,7 @@ async def _apply(
     last: float,
     observer: Callable[[Progress], None],
     others_may_send: bool,
+    handout: Handout | None,
 ) -> None:
     options = planned_options(run)
     if reasons := broken_rails(run, options):  # counted anew from the lines, whatever the header says
@@ -138,6 +147,7 @@ async def _apply(
     snapshot = Snapshot()
     try:
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
+        context.handout = handout
         _allow(session, run)
         session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)

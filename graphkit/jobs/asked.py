@@ -11,7 +11,7 @@ from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.source import open_source
+from graphkit.inputs.source import STDIN, open_source
 from graphkit.recipe import Inputs
 
 
@@ -22,7 +22,7 @@ class Asked:
     ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
     (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
     folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
-    all, unless it is for a report, which can do without.
+    all, unless it is for a report, which can do without, and for values that nothing takes.
     """
 
     recipe: str
@@ -40,6 +40,8 @@ class Asked:
     def __post_init__(self) -> None:
         if not (self.inputs or self.map_file or self.for_report):
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
+        if self.values and not (self.map_file or self.for_report):
+            raise UsageError("--set gives values to a map, and there is none", hint="name it with --map FILE")
 
     def problems(self) -> Problems:
         """Where whatever is wrong with these inputs goes."""
@@ -49,11 +51,15 @@ class Asked:
         """The inputs, ready to be read; what cannot be opened goes to ``problems``, what is wrong with the registry
         too."""
         opened = (
-            open_source(given, problems, input_format=self.input_format, stdin=self.stdin) for given in self.inputs
+            open_source(given, problems, input_format=self._format_of(given), stdin=self.stdin) for given in self.inputs
         )
         sources = [source for source in opened if source is not None]
         local_map = open_source(self.map_file, problems) if self.map_file else None
         return Inputs(sources, problems, local_map=local_map, values=self.values, orgs=self._orgs(problems))
+
+    def _format_of(self, given: str) -> str | None:
+        """``--input-format`` is that of standard input where that is given, for it has no suffix; else of all files."""
+        return self.input_format if given == STDIN or STDIN not in self.inputs else None
 
     def _orgs(self, problems: Problems) -> Orgs:
         source = open_source(self.orgs_file, problems) if self.orgs_file else None

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from graphkit.client import GraphClient
 from graphkit.clock import RealClock
-from graphkit.engine.change import Action, Change, Desired
+from graphkit.engine.change import Action, Change, Desired, Undo
 from graphkit.engine.resource import Context, PlanOptions, Resource
 from graphkit.engine.snapshot import Snapshot
 from graphkit.inputs.described import Described, describe, is_table
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
 from graphkit.protocol import quota
-from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, template_of
+from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, if_asked_for, template_of
 from graphkit.resources import ResourceTable, resource_class
 
 RAILS = (
@@ -52,11 +52,13 @@ class Writes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """A recipe or report in words. ``inputs`` is (what it is, its fields) for each model."""
+    """A recipe or report in words. ``inputs`` is (what it is, its fields) for each model, ``if_asked`` the permissions
+    that only some inputs need."""
 
     name: str
     summary: str
     permissions: tuple[str, ...]
+    if_asked: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[Described, ...]], ...]
     writes: tuple[Writes, ...]
     rails: tuple[str, ...]
@@ -67,6 +69,7 @@ class Description:
             "name": self.name,
             "summary": self.summary,
             "permissions": [*BASE_PERMISSIONS, *self.permissions],
+            "permissionsIfAskedFor": list(self.if_asked),
             "input": [{"title": title, "fields": [asdict(each) for each in rows]} for title, rows in self.inputs],
             "writes": [asdict(each) for each in self.writes],
             "rails": list(self.rails),
@@ -80,6 +83,7 @@ def description_of(found: Recipe | Report) -> Description:
         name=found.name,
         summary=found.summary,
         permissions=found.permissions,
+        if_asked=if_asked_for(found),
         inputs=tuple((_title(found, place), tuple(describe(model))) for place, model in enumerate(found.models)),
         writes=tuple(_writes(found)) if isinstance(found, Recipe) else (),
         rails=(*RAILS, *found.rails) if isinstance(found, Recipe) else ("nothing is written",),
@@ -114,16 +118,16 @@ def _writes(recipe: Recipe) -> Iterator[Writes]:
         resources = ResourceTable(context)
         wishes = sample_of(recipe)
         for kind in sorted(wishes, key=lambda kind: (resources[kind].rank, kind)):
-            cost = _cost(resources[kind], wishes[kind])
+            cost = _cost(resources[kind], *wishes[kind])
             if cost.first:  # what only stands in the plan is never written
                 yield cost
     finally:
         snapshot.close()
 
 
-def sample_of(recipe: Recipe) -> dict[str, Desired]:
-    """The first wish of each kind that the starter file asks for."""
-    found: dict[str, Desired] = {}
+def sample_of(recipe: Recipe) -> dict[str, tuple[Desired, Action]]:
+    """The first wish of each kind that the starter file asks for, and what is done for it."""
+    found: dict[str, tuple[Desired, Action]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, text in template_of(recipe):
             (Path(folder) / name).write_text(text, encoding="utf-8")
@@ -131,19 +135,25 @@ def sample_of(recipe: Recipe) -> dict[str, Desired]:
         opened = [open_source(Path(folder) / name, problems) for name in (recipe.template, *recipe.given_with)]
         inputs = Inputs([source for source in opened if source], problems)
         for wish in recipe.desired(inputs, EVERYTHING_ALLOWED):
-            found.setdefault(wish.kind, wish)
-            for kind in resource_class(wish.kind).leads_to:
-                # What only the tenant can spell out; that it is wished away is all that is known of it here.
-                found.setdefault(kind, Desired(kind=kind, key="", origin=wish.origin, absent=True))
+            found.setdefault(wish.kind, (wish, _done_for(wish)))
+            for kind, action in resource_class(wish.kind).leads_to.items():
+                # What only the tenant can spell out: no more is known of it here.
+                found.setdefault(kind, (Desired(kind=kind, key="", origin=wish.origin), action))
         problems.raise_if_any()
     return found
 
 
-def _cost(resource: Resource, wish: Desired) -> Writes:
-    made = Change(kind=wish.kind, key=wish.key, action=Action.CREATE, after=wish.properties, origin=wish.origin)
+def _done_for(wish: Desired) -> Action:
     if wish.absent:
-        made = Change(kind=wish.kind, key=wish.key, action=Action.REMOVE, before=wish.properties, origin=wish.origin)
-    size = resource.pack_size(made) if wish.absent else resource.pack_limit
+        return Action.REMOVE
+    return Action.UPDATE if wish.rails.get("must_exist") else Action.CREATE
+
+
+def _cost(resource: Resource, wish: Desired, action: Action) -> Writes:
+    taking = action in (Action.REMOVE, Action.DELETE)
+    made = Change(kind=wish.kind, key=wish.key, action=action, origin=wish.origin)
+    made = replace(made, before=wish.properties) if taking else replace(made, after=wish.properties)
+    size = resource.pack_size(made) if taking else resource.pack_limit
     routes = list(resource.routes(made))
     bucket, single = _slowest(routes, 1000)
     return Writes(
@@ -153,7 +163,8 @@ def _cost(resource: Resource, wish: Desired) -> Writes:
         bucket=bucket,
         seconds_full=_slowest(routes, math.ceil(1000 / size))[1],
         seconds_single=single,
-        undo=str(resource.undo),
+        # The recycle bin is for what was made or deleted.
+        undo=str(Undo.REVERSIBLE if action is Action.UPDATE and resource.undo is Undo.WINDOW else resource.undo),
     )
 
 

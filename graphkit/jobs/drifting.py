@@ -114,6 +114,7 @@ class _Event(NamedTuple):
     at: float
     action: str
     run: str
+    undoes: bool = False
 
 
 def _histories(runs_dir: Path, tenant: str, own: Path, changes: Sequence[Change]) -> dict[_Name, _Event]:
@@ -125,12 +126,13 @@ def _histories(runs_dir: Path, tenant: str, own: Path, changes: Sequence[Change]
             continue
         try:
             with RunFile.open(path) as run:
-                if run.header().get("tenant") != tenant:
+                header = run.header()
+                if header.get("tenant") != tenant:
                     continue
                 for kind, key, action, at in run.written():
                     name = _Name(kind, key)
                     if name in wanted and at >= found.get(name, _Event(0.0, "", "")).at:
-                        found[name] = _Event(at, action, path.name)
+                        found[name] = _Event(at, action, path.name, "undoes" in header)
         except (GraphkitError, OSError):
             continue
     return found
@@ -146,4 +148,6 @@ def _history(change: Change, last: _Event | None) -> str:
         return f"made by {last.run} on {day}, and taken away since by somebody else"
     if adds:
         return f"taken away by {last.run} on {day}"
-    return f"last written by {last.run} on {day}, and changed since"
+    if last.undoes:
+        return f"set back by {last.run} on {day}"
+    return f"last written by {last.run} on {day}; since then it was changed, or the input was"

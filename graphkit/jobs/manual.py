@@ -37,7 +37,7 @@ def _block(found: Description) -> Iterator[str]:
         yield "Writes, with what a thousand take at the usual share of the quota:"
         yield ""
         yield from _table(
-            ["kind", "a new one", "changes a write", "quota bucket", "1,000 take", "undo"],
+            ["kind", "its write", "changes a write", "quota bucket", "1,000 take", "undo"],
             [
                 [_code(w.kind), _code(w.first), str(w.per_write), _code(w.bucket), _time(w), w.undo]
                 for w in found.writes
@@ -47,7 +47,8 @@ def _block(found: Description) -> Iterator[str]:
     yield ""
     yield from (f"- {rail}" for rail in found.rails)
     yield ""
-    yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}."
+    asked = f"; only if the input asks for what needs them: {', '.join(found.if_asked)}" if found.if_asked else ""
+    yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}{asked}."
     yield ""
 
 

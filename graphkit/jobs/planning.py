@@ -46,6 +46,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
     inputs = asked.open(problems)
     seen: dict[bytes, int | str] = {}
     places: set[tuple[str, int | str]] = set()
+    inputs.unasked.keep = lambda rows: places.update((row.file, row.place) for row in rows)
     for chunk in chunked(recipe.desired(inputs, asked.options)):
         for item in chunk:
             name = hashlib.blake2b(f"{item.kind} {item.key}".encode(), digest_size=16).digest()
@@ -54,6 +55,9 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
                 problems.add(item.origin.file, item.origin.place, "duplicate-key", message)
             seen.setdefault(name, item.origin.place)
             places.add((item.origin.file, item.origin.place))
+    inputs.unasked.flush()
+    if not (seen or problems.found):
+        _remark_on_nothing(inputs, asked.options.org)
     errors = tuple(sorted(dict.fromkeys(problems.found), key=in_input_order))
     bad = {(error.file, error.where) for error in errors}
     fixed = _fixed(asked, inputs) if fix else ()
@@ -101,6 +105,7 @@ async def plan(
             say(f"planning {recipe.name} for {session.tenant.shown}")
             with nothing_sent_after(session, deadline):
                 await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+            warnings += lacking_for(session, recipe, run)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:
                 session.recorder.add_inputs(problems.opened.values())
@@ -114,9 +119,13 @@ async def plan(
 def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
     wanted = 0
+    inputs.unasked.keep = run.stage_inputs
+    run.given = inputs.problems.opened
     for wish in recipe.desired(inputs, options):
         wanted += 1
+        inputs.unasked.wished(wish.origin)
         yield wish
+    inputs.unasked.flush()
     if not (wanted or inputs.problems.found):
         _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
@@ -131,7 +140,7 @@ def _remark_on_nothing(inputs: Inputs, org: str) -> None:
     """A document without entries is an empty list, and refused; rows may be of others, or not be due yet."""
     if org:
         inputs.problems.warn(f"nothing in the input belongs to --org {org}")
-    elif not inputs.rows_read:
+    elif not inputs.unasked.read:
         name = inputs.sources[0].name if inputs.sources else ""
         inputs.problems.add(name, "", "nothing-wanted", "asks for nothing: an empty list is refused")
 
@@ -175,6 +184,14 @@ def check_permissions(session: Session, recipe: Recipe | Report) -> list[str]:
         )
     refused = "what needs it" if isinstance(recipe, Report) else "writes that need it"
     return [f"{name} was not granted; {refused} will be refused" for name in _named(session, recipe)]
+
+
+def lacking_for(session: Session, recipe: Recipe, run: RunFile) -> list[str]:
+    """Warnings about what only some kinds of object need, where the plan holds them."""
+    needed = {name: kind for kind in run.counts_by_kind() for name in recipe.permissions_for.get(kind, ())}
+    return [
+        f"{name} was not granted; what needs it ({needed[name]}) will be refused" for name in session.lacking(needed)
+    ]
 
 
 def _named(session: Session, recipe: Recipe | Report) -> list[str]:

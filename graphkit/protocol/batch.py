@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from graphkit.protocol.message import Request, Response
+from graphkit.protocol.routes import workload
 
 MAX_ITEMS = 20
 MAX_BYTES = 3_500_000
@@ -69,6 +70,27 @@ _answer_decoder = msgspec.json.Decoder(_LooseAnswer, strict=False)
 def batchable(request: Request) -> bool:
     """Can it travel in an envelope? Links that must stay byte for byte, and large bodies, go alone."""
     return request.path[0] == "/" and (request.body is None or len(request.body) <= MAX_BYTES)
+
+
+def fold(requests: Sequence[Request], places: Iterable[int]) -> list[list[int]]:
+    """Which of the ``places`` in ``requests`` travel together: up to 20 of one API version and workload, in order."""
+    folded: list[list[int]] = []
+    latest: dict[tuple[str, str], list[int]] = {}
+    sizes: dict[tuple[str, str], int] = {}
+    for place in places:
+        request = requests[place]
+        if not batchable(request):
+            folded.append([place])
+            continue
+        lane = (request.version, workload(request.path))
+        size = len(request.body or b"")
+        if lane not in latest or len(latest[lane]) == MAX_ITEMS or sizes[lane] + size > MAX_BYTES:
+            latest[lane] = []
+            sizes[lane] = 0
+            folded.append(latest[lane])
+        latest[lane].append(place)
+        sizes[lane] += size
+    return folded
 
 
 def encode(requests: Sequence[Request]) -> bytes:

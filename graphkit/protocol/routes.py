@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-# How many segments lead to the collection, where it is not the first segment; and below which two it is one more.
-_DEPTH = dict.fromkeys(
-    (
+# Where the collection is not the first segment but the second; and below which two it is the third.
+_DEEP = frozenset(
+    {
         "admin", "appcatalogs", "auditlogs", "communications", "copilot", "deviceappmanagement", "devicemanagement",
         "directory", "education", "identity", "identitygovernance", "identityprotection", "policies", "reports",
         "rolemanagement", "security", "tenantrelationships",
-    ),
-    1,
+    }
 )  # fmt: skip
 _DEEPER = frozenset(
     {
@@ -131,10 +130,12 @@ def parse(path: str) -> Route:
         parts = _segments(head)
         if not parts:
             return Route("other", "/", "", (), query, version)
-    lower = [part.lower() for part in parts]
+        lower = [part.lower() for part in parts]
+    else:
+        lower = head[1:].lower().split("/")
     if lower[0] == "me":
         parts, lower = ["users", "me", *parts[1:]], ["users", "me", *lower[1:]]
-    depth = _depth(lower)
+    depth = _depth(lower) if lower[0] in _DEEP else 0
     index, end = depth + 1, len(lower)
     while index < end:
         if lower[index] not in _NOT_IDS:
@@ -148,10 +149,7 @@ def parse(path: str) -> Route:
 
 
 def _depth(lower: list[str]) -> int:
-    depth = _DEPTH.get(lower[0], 0)
-    if depth and len(lower) > 1 and f"{lower[0]}/{lower[1]}" in _DEEPER:
-        return 2
-    return depth
+    return 2 if len(lower) > 1 and f"{lower[0]}/{lower[1]}" in _DEEPER else 1
 
 
 def _relative(path: str) -> tuple[str, str]:

@@ -27,14 +27,16 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """How many seconds the service asks to wait; ``None`` if it does not say. Never raises, never negative.
 
     Seen in the wild: integers, decimals such as 0.249 (microsoftgraph/microsoft-graph-docs issue 3877), HTTP dates,
-    0, negative and empty values. ``now`` is seconds since the epoch, for dates.
+    0, negative and empty values. A date is held against the ``Date`` of the same answer, so that a clock of ours that
+    is wrong makes no difference; where there is none, against ``now``, seconds since the epoch.
     """
     text = headers.get("retry-after")
     if text is None:
         return None
     seconds = _number(text)
     if seconds is None:
-        seconds = _seconds_until(text, now)
+        until, said = _time(text), _time(headers.get("date", ""))
+        seconds = None if until is None else until - (now if said is None else said)
     return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT)
 
 
@@ -67,7 +69,7 @@ def _number(text: str) -> float | None:
     return value
 
 
-def _seconds_until(text: str, now: float) -> float | None:
+def _time(text: str) -> float | None:
     try:
         when = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -75,6 +77,6 @@ def _seconds_until(text: str, now: float) -> float | None:
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     try:
-        return when.timestamp() - now
+        return when.timestamp()
     except (OverflowError, ValueError, OSError):
         return None

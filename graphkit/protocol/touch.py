@@ -18,6 +18,8 @@ from graphkit.protocol.message import Request
 
 POLICIES = "identity/conditionalaccess/policies"
 LOCATIONS = "identity/conditionalaccess/namedlocations"
+ISSUES_ACCESS = "issues a pass to sign in as"
+"""Whoever holds a pass is that person: for accounts that no run may harm that is as good as harm."""
 _KEYED = re.compile(r"(?P<noun>[A-Za-z0-9]+)\((?P<key>.*)\)")
 
 
@@ -94,6 +96,8 @@ def _user(request: Request, parts: Sequence[str]) -> Touch:
         return Touch(users=whom, harm="deletes", account=True)
     if tail[:1] == ["authentication"]:
         harm = "takes a sign-in method from" if request.method == "DELETE" else ""
+        if tail[1:2] == ["temporaryaccesspassmethods"] and request.method == "POST":
+            harm = ISSUES_ACCESS
         return Touch(users=whom, account=True, harm=harm)
     if last == "assignlicense":
         return Touch(users=whom, harm="takes licences from" if body.get("removeLicenses") else "")

@@ -19,7 +19,7 @@ from graphkit.recording.redaction import GUID, MAIL, PHONE, REMOVED
 
 _SECRET_FIELD = re.compile(
     r'"(?P<name>password|secretText|clientSecret|client_secret|accessToken|access_token|refreshToken|refresh_token|id_token'
-    r'|privateKey|authorization|cookie|set-cookie|proxy-authorization)"\s*:\s*"(?P<value>[^"]*)"',
+    r'|privateKey|authorization|cookie|set-cookie|proxy-authorization|temporaryAccessPass)"\s*:\s*"(?P<value>[^"]*)"',
     re.I,
 )
 _LOOKS = (

@@ -17,10 +17,11 @@ DOCUMENT = ("file", "path")
 def write_results(run: RunFile, path: Path) -> None:
     """UTF-8 with BOM, CRLF, readable by its owner only; replaces an older file at once.
 
-    Rows of tables keep their columns. Entries of documents have ``file`` and ``path`` instead, and are written only
-    where no table was given.
+    Rows of tables keep their columns, those of earlier results apart. Entries of documents have ``file`` and
+    ``path`` instead, and are written only where no table was given.
     """
-    columns = run.input_columns()
+    # Results that were corrected and given again bring columns of these names along.
+    columns = [column for column in run.input_columns() if column.lower() not in OUTCOME]
     partial = path.with_name(path.name + ".part")
     handle = open_private(partial)
     with open(handle, "w", encoding="utf-8-sig", newline="") as stream:

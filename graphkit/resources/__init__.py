@@ -62,6 +62,7 @@ RESOURCES: Mapping[str, str] = {
     "team.member": "graphkit.resources.team_members:TeamMembers",
     "team.review": "graphkit.resources.team_review:TeamReviews",
     "user": "graphkit.resources.accounts:Accounts",
+    "user.accessPass": "graphkit.resources.access_passes:AccessPasses",
     "user.deletion": "graphkit.resources.accounts:Deletions",
     "user.license": "graphkit.resources.user_licenses:UserLicenses",
     "user.licenseError": "graphkit.resources.license_errors:LicenseErrors",

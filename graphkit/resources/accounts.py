@@ -21,12 +21,14 @@ from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.protocol.touch import Touch
+from graphkit.resources.domains import verified_domains
 from graphkit.resources.people import ELSEWHERE, SYNCED, People
 from graphkit.resources.reading import read_each
 from graphkit.resources.recycling import deletion, restoring
 
-RESERVED = "person.reserved"
-"""Names that this plan gives away, to the employee id; kind of the snapshot."""
+RESERVED, NAMED = "person.reserved", "person.named"
+"""Kinds of the snapshot: names that this plan gives away, to the employee id; and the name that a new account gets, by
+employee id in lower case."""
 MOST_TRIED = 99
 PASSWORD_LENGTH = 24
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#%*+-=?@_")
@@ -47,6 +49,7 @@ class Accounts(Resource):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._people = People(context)
+        self._domains: list[str] | None = None
 
     async def gather(self, view: PlanView) -> None:
         """Names that the input gives go before those that are made here."""
@@ -64,12 +67,14 @@ class Accounts(Resource):
                 new.append(item)
         if new:
             await self._people.load_deleted()
+            self._domains = await verified_domains(self.context) if self._domains is None else self._domains
         deleted = self._people.deleted([item.key for item in new])
         for item in new:
             if item.key in deleted:
                 await self._bring_back(item, deleted[item.key])
             else:
                 await self._name(item)
+        self.context.snapshot.put(NAMED, ((item.key.lower(), item.properties["userPrincipalName"]) for item in new))
         return []
 
     async def _bring_back(self, item: Desired, deleted: Sequence[dict[str, Any]]) -> None:
@@ -87,6 +92,10 @@ class Accounts(Resource):
     async def _name(self, item: Desired) -> None:
         """The name that it gets, or why it gets none."""
         first = item.properties["userPrincipalName"]
+        domain = first.partition("@")[2].lower()
+        if self._domains and domain not in self._domains:
+            item.blocked = item.blocked or f"{domain} is not a domain of this tenant ({', '.join(self._domains)})"
+            return
         free = await self._first_free(first, item.key)
         if free == first.lower():
             return

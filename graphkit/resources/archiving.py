@@ -32,7 +32,8 @@ class _Archiving(Resource):
         asked = [team_id for team_id in ids if team_id]
         paths = [f"/teams/{segment(team_id)}?$select=id,isArchived" for team_id in asked]
         found = iter(await read_each(self.context.client, paths))
-        return [_state(next(found)) if team_id else present({"archived": False}) for team_id in ids]
+        states = [_state(next(found)) if team_id else present({"archived": False}) for team_id in ids]
+        return [_of(state, item.properties["team"]) for item, state in zip(items, states, strict=True)]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
         """What is undone is the other way round: that wish says so itself."""
@@ -43,7 +44,7 @@ class _Archiving(Resource):
             action=Action.NOOP if before.get("archived") is archived else Action.UPDATE,
             before=before,
             after={"team": wanted.properties["team"], "archived": archived},
-            needs=wanted.needs,
+            needs=tuple(dict.fromkeys((("team", wanted.properties["team"]), *wanted.needs))),
             note=str(wanted.rails.get("note", "")),
             origin=wanted.origin,
         )
@@ -86,6 +87,10 @@ class ActiveTeams(_Archiving):
     kind = "team.active"
     rank = 3
     archived = False
+
+
+def _of(state: Reading, team: str) -> Reading:
+    return present({**state.value, "team": team}) if state.value else state
 
 
 def _state(team: Reading) -> Reading:

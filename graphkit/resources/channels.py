@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present
-from graphkit.engine.resource import Context, Resource
+from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
@@ -21,6 +21,7 @@ from graphkit.resources.operations import ended
 from graphkit.resources.owners import user_link
 from graphkit.resources.reading import list_below
 from graphkit.resources.recycling import deletion
+from graphkit.resources.team_names import TeamNames
 from graphkit.resources.teams import ARCHIVED
 from graphkit.resources.users import Users
 
@@ -32,7 +33,8 @@ CLOSED = "the team is archived, and takes no channel until it is reopened"
 
 
 class Channels(Resource):
-    """``properties``: team (key of a ``team``), displayName, and membershipType if it is not standard.
+    """``properties``: team (key of a ``team``; where no team is wished for, the uniqueName or id of one that is there),
+    displayName, and membershipType if it is not standard.
 
     ``user`` (userPrincipalName) owns a private or shared channel; ``resolve`` adds userId. The key is
     ``<team>/<displayName>``. Names compare without regard to case. Channels that are not wished for are left alone.
@@ -50,10 +52,16 @@ class Channels(Resource):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._users = Users(context)
+        self._teams = TeamNames(context)
+        self._with_teams = True
+
+    async def gather(self, view: PlanView) -> None:
+        self._with_teams = view.wanted_count("team") > 0
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
+        unknown = [] if self._with_teams else await self._teams.find(items)
         _, problems = await self._users.resolve([each for each in items if "user" in each.properties], column="owners")
-        return problems
+        return [*unknown, *problems]
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         teams = [item.properties["team"] for item in items]

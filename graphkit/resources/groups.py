@@ -111,7 +111,7 @@ class Groups(Resource):
     def before_image(self, reading: Reading) -> dict[str, Any] | None:
         if reading.value is None:
             return None
-        return {name: reading.value.get(name) for name in ("id", *COMPARED, "uniqueName")}
+        return {name: reading.value.get(name) for name in ("id", *COMPARED, *FIXED)}
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         if change.action is Action.DELETE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading
 from graphkit.engine.plan import chunked
@@ -56,6 +56,14 @@ class Leavers(Resource):
     """
 
     kind = "leaver"
+    leads_to: ClassVar = {
+        "group.handover": Action.ADD,
+        "group.member": Action.REMOVE,
+        "group.owner": Action.REMOVE,
+        "user.license": Action.REMOVE,
+        "managedDevice.retirement": Action.UPDATE,
+        "user.deletion": Action.DELETE,
+    }
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Undo, present
 from graphkit.engine.plan import chunked
@@ -36,7 +36,7 @@ class LicenseScopes(Resource):
     """
 
     kind = "license.scope"
-    leads_to = ("user.license", "user.licenseError")
+    leads_to: ClassVar = {"user.license": Action.ADD, "user.licenseError": Action.UPDATE}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

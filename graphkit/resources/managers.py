@@ -66,6 +66,10 @@ class Managers(Resource):
             manager = item.properties["manager"]
             if not item.blocked and "managerId" not in item.properties and manager.lower() not in planned:
                 message = f"manager_employee_id: {manager} not found"
+                if org := self.context.options.org:
+                    # Another organisation's people may have them, who are made by a plan of their own.
+                    item.blocked = f"{message}, neither in the tenant nor among those of --org {org}"
+                    continue
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-user", message))
         return problems
 

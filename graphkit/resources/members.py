@@ -162,6 +162,10 @@ class Members(Resource):
         for group in view.wanted("group"):
             if group.rails.get("authoritative") and self.context.snapshot.is_complete(self.kind, group.key):
                 found += self._unwanted(group)
+        # They are known by id alone, and whoever reads the plan wants to know who they are.
+        names = await self._users.names([(line.before or {})["userId"] for line in found])
+        for line in found:
+            line.note = names.get((line.before or {})["userId"], "")
         return found
 
     def _unwanted(self, group: Desired) -> Iterator[Change]:

@@ -10,7 +10,7 @@ from graphkit.client import GraphClient
 from graphkit.engine.change import ABSENT, Reading, present, unknown
 from graphkit.engine.resource import Context
 from graphkit.errors import AuthError, GraphkitError, ServiceError, Stopped
-from graphkit.protocol.message import Request, Response
+from graphkit.protocol.message import Answer, Request
 from graphkit.protocol.odata import segment
 
 
@@ -54,12 +54,12 @@ async def read_list(client: GraphClient, path: str, version: str = "v1.0") -> Re
     return present({"value": items})
 
 
-def reading_of(answer: Response | BaseException) -> Reading:
+def reading_of(answer: Answer) -> Reading:
     if isinstance(answer, (AuthError, Stopped)):
         raise answer
     if isinstance(answer, GraphkitError):
         return unknown(answer.message)
-    if isinstance(answer, BaseException):
+    if isinstance(answer, Exception):
         raise answer
     if answer.status == 404:
         return ABSENT

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading
 from graphkit.engine.resource import Context, PlanView, Resource
@@ -22,7 +22,7 @@ from graphkit.resources.license_sets import holding
 from graphkit.resources.memberships import DYNAMIC
 from graphkit.resources.reading import read_each
 from graphkit.resources.service_plans import MAILBOX
-from graphkit.resources.sign_ins import idle_days, users_with_sign_ins
+from graphkit.resources.sign_ins import day_of, idle_days, users_with_sign_ins
 from graphkit.resources.skus import Skus
 
 DAY_S = 86_400.0
@@ -50,7 +50,7 @@ class Reclaims(Resource):
     """
 
     kind = "license.reclaim"
-    leads_to = ("group.member", "user.license")
+    leads_to: ClassVar = {"group.member": Action.REMOVE, "user.license": Action.REMOVE}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -115,7 +115,7 @@ class Reclaims(Resource):
                 seats.setdefault(sku, Seat(user, sku)).sources.append(state)
         if not seats or (self.context.options.org and self._org(user) != self.context.options.org):
             return
-        days = idle_days(user, self._now())
+        days = idle_days(user, day_of(self.context))
         if days is not None and days < policy.properties["idleDays"]:
             self._tell(user, f"active {days} days ago")
             return
@@ -133,7 +133,7 @@ class Reclaims(Resource):
         """Why somebody keeps what they do not use: for the count, and in words."""
         status, name = self._listed(user)[0], _name(user).lower()
         created = user.get("createdDateTime")
-        age = int(self._now() - datetime.fromisoformat(created).timestamp()) // DAY_S if created else 0
+        age = int(day_of(self.context) - datetime.fromisoformat(created).timestamp()) // DAY_S if created else 0
         if status.casefold() in {each.casefold() for each in policy.properties["exclude"]}:
             return "on leave", f"on leave ({status})"
         if pattern := next((each for each in policy.properties["keep"] if fnmatchcase(name, each.lower())), ""):
@@ -143,12 +143,6 @@ class Reclaims(Resource):
         if days is None:
             return "not known to sign in", "no successful sign-in is on record, which proves nothing"
         return "", ""
-
-    def _now(self) -> float:
-        """The day for which is planned: a plan does not depend on the hour."""
-        if day := self.context.options.as_of:
-            return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
-        return self.context.clock.now()
 
     def _tell(self, user: Mapping[str, Any], text: str) -> None:
         if _name(user).lower() in self._listed_here:
@@ -164,7 +158,7 @@ class Reclaims(Resource):
         """A wish for each source of a seat; once all are gone it is free."""
         name, sku = _name(seat.user), self._skus.name_of(seat.sku)
         mailbox = self._loses_mailbox(seat.user, wanted)
-        note = f"idle for {idle_days(seat.user, self._now())} days"
+        note = f"idle for {idle_days(seat.user, day_of(self.context))} days"
         rails = {"org": self._org(seat.user), "note": f"{note}; loses the mailbox" if mailbox else note}
         origin = self._listed(seat.user)[2] or policy.origin
         keys = []

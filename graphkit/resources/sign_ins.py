@@ -7,10 +7,11 @@ since December 2023. Reading it takes AuditLog.Read.All and Entra ID P1.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from graphkit.client import GraphClient
+from graphkit.engine.resource import Context
 from graphkit.errors import ServiceError
 
 SIGN_INS = "signInActivity"
@@ -25,6 +26,12 @@ def idle_days(user: Mapping[str, Any], now: float) -> int | None:
     if not last:
         return None
     return max(0, int(now - datetime.fromisoformat(last).timestamp()) // 86_400)
+
+
+def day_of(context: Context) -> float:
+    """When the day began for which is planned or reported (``--as-of``, else today): the hour makes no difference."""
+    day = context.options.as_of or datetime.fromtimestamp(context.clock.now(), UTC).date().isoformat()
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
 
 
 async def users_with_sign_ins(

@@ -134,7 +134,11 @@ class TeamMembers(Resource):
         if self.context.options.mode == "authoritative":
             joining = (item for item in view.wanted(self.kind) if not item.absent)
             teams = {item.properties["team"]: item for item in joining}
-            leaving += [change for item in teams.values() for change in self._unnamed(item)]
+            unnamed = [change for item in teams.values() for change in self._unnamed(item)]
+            names = await self._users.names([(change.before or {})["userId"] for change in unnamed])
+            for change in unnamed:
+                change.note = names.get((change.before or {})["userId"], "")
+            leaving += unnamed
         for change in leaving:
             if is_owner(change.before or {}):
                 self._step_down(change)
@@ -158,7 +162,7 @@ class TeamMembers(Resource):
         owners = {f"{team}/{each}" for each in self._people.owners(team)} | set(coming)
         left = self._owners_left.setdefault(team, owners)
         if left == {pair_of(person)}:
-            change.action, change.note = Action.BLOCKED, f"{person['user']} {LAST_OWNER}"
+            change.action, change.note = Action.BLOCKED, f"{change.note or person['user']} {LAST_OWNER}"
             return
         left.discard(pair_of(person))
         change.needs = tuple((self.kind, key) for key in coming.values())

@@ -39,19 +39,22 @@ class TeamNames:
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
         """``properties["team"]`` of each: put teamId beside it, or say why there is none. ``rails["loose"]`` says that
         the name may also be a team's displayName, or lack the organisation's code."""
-        known = self._context.object_ids
-        loose = {item.properties["team"]: item.rails.get("loose", "") for item in items}
-        await self._find({name: text for name, text in loose.items() if ("team", name) not in known})
-        problems = []
+        problems = await self.find(items)
         for item in items:
             name = item.properties["team"]
-            if reason := self._reasons.get(name):
-                problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-team", reason))
-                continue
-            item.properties["teamId"] = known["team", name]
+            if name not in self._reasons:
+                item.properties["teamId"] = self._context.object_id("team", name)
             if name in self._rule_bound:
                 item.blocked = DYNAMIC
         return problems
+
+    async def find(self, items: Sequence[Desired]) -> list[InputProblem]:
+        """The ids alone, and why there is none."""
+        known = self._context.object_ids
+        loose = {item.properties["team"]: item.rails.get("loose", "") for item in items}
+        await self._find({name: text for name, text in loose.items() if ("team", name) not in known})
+        why = ((item.origin, self._reasons.get(item.properties["team"])) for item in items)
+        return [InputProblem(origin.file, origin.place, "unknown-team", reason) for origin, reason in why if reason]
 
     async def _find(self, names: dict[str, str]) -> None:
         ask = [name for name in names if name not in self._reasons]

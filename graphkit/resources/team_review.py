@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from graphkit.engine.change import Action, Change, Desired, Reading, present
 from graphkit.engine.plan import chunked
@@ -73,6 +73,7 @@ class TeamReviews(Resource):
     """
 
     kind = "team.review"
+    leads_to: ClassVar = {"team.member": Action.ADD, "team.archived": Action.UPDATE}
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -197,8 +198,7 @@ class TeamReviews(Resource):
         yield Change(kind=self.kind, key=wanted.key, action=Action.NOOP, note=note, origin=wanted.origin)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        """What a finding may come to: a review itself writes nothing."""
-        return [("POST", "/teams/{id}/archive")]
+        return []
 
     async def guard(self, view: PlanView) -> list[str]:
         """A report that speaks of other teams only proves nothing about ours."""

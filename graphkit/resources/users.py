@@ -87,6 +87,12 @@ class Users:
         self._context.sizes.note("the users of the tenant", count)
         self._snapshot.mark_complete(self._kind)
 
+    async def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """What users of these ids are called; who cannot be read, or is none, is left out."""
+        readings = await self.find(ids)
+        found = ((each, reading.value) for each, reading in readings.items())
+        return {each: str(user["userPrincipalName"]) for each, user in found if user and user.get("userPrincipalName")}
+
     def _path(self, key: str) -> str:
         return f"/users/{segment(key)}?$select={self._select}"
 

@@ -16,12 +16,13 @@ from fnmatch import fnmatchcase
 from graphkit.engine.change import Change
 from graphkit.engine.resource import Context, PlanView
 from graphkit.protocol.odata import segment
-from graphkit.protocol.touch import Touch
+from graphkit.protocol.touch import ISSUES_ACCESS, Touch
 from graphkit.resources.reading import read_each, read_list
 from graphkit.safety.facts import Facts, Holders, keys_of
 from graphkit.safety.lockout import Account
 
 ALLOW = "--allow-privileged allows it"
+UNTOLD = "somebody who holds a directory role may not be read (RoleManagement.Read.Directory)"
 DENIED = (
     "who holds directory roles may not be read (RoleManagement.Read.Directory): the rail that protects their accounts "
     "is off"
@@ -44,7 +45,7 @@ class Protection:
         for index, (_, touch) in enumerate(changes):
             if self._is_plain(touch):
                 continue
-            if why := await self.why_not(touch):
+            if why := await self.why_not(touch) or await self._given_blindly(touch):
                 found[index] = why
         return found
 
@@ -95,6 +96,13 @@ class Protection:
         if held:
             return f"{touch.harm} {self._shown(held)}, who holds a directory role: {ALLOW}"
         return _untold(holders, f"whether it {touch.harm} somebody who holds a directory role")
+
+    async def _given_blindly(self, touch: Touch) -> str:
+        """A way to sign in as somebody who is there is not given away on the chance that they hold no role."""
+        there = any("@" not in user for user in touch.users)
+        if touch.harm != ISSUES_ACCESS or not there or self._context.options.allow_privileged:
+            return ""
+        return f"whether it {touch.harm} {UNTOLD}: {ALLOW}" if (await self._holders()).denied else ""
 
     async def _empowered(self, touch: Touch) -> str:
         if self._context.options.allow_privileged:

@@ -138,7 +138,7 @@ class SimulatedTenant:
             raise ValueError(f"{path} is not a simulated tenant: {error}") from error
         try:
             return cls(clock, seed=seed, state=state, **options)
-        except ValueError:
+        except BaseException:
             state.close()
             raise
 

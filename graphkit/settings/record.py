@@ -220,7 +220,7 @@ class Settings:
     wire: Literal["httpcore", "aiohttp"] = field(
         default="httpcore",
         metadata=_about(
-            "What carries requests: httpcore, or aiohttp (the extra fast), which takes half the CPU.",
+            "What carries requests: httpcore, or aiohttp (the extra fast), which takes less CPU.",
             env="GRAPHKIT_WIRE",
             read=readers.one_of("httpcore", "aiohttp"),
         ),

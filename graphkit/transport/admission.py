@@ -58,10 +58,16 @@ class Admission:
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = math.inf
         self._deadline = math.inf
+        self._closed = False
 
     async def aclose(self) -> None:
+        """Whoever waits is cancelled, and whoever still comes to wait."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        for meter in {id(meter): meter for _, _, meter in self._agenda}.values():
+            for waiter in meter.release():
+                waiter.turn.cancel()
 
     def blocker(self, costs: Sequence[Cost], now: float) -> Meter | None:
         """The meter that keeps a newcomer waiting longest; ``None`` if it may go at once."""
@@ -78,6 +84,8 @@ class Admission:
             return
         if refusal := self._refusal(blocker, costs, now, ahead=ahead):
             raise refusal
+        if self._closed:
+            raise asyncio.CancelledError("nobody is let through any more")
         turn = asyncio.get_running_loop().create_future()
         blocker.waits += 1
         blocker.queue(Waiter(next(self._arrivals), costs, turn, now, ahead=ahead))

@@ -16,7 +16,7 @@ from graphkit.errors import UsageError
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import Cloud
 from graphkit.protocol.identity import TokenSource
-from graphkit.protocol.message import Request, Response, Stage
+from graphkit.protocol.message import Answer, BatchStage, Request, Response
 from graphkit.protocol.quota import Bucket
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import SLOTS, Batcher
@@ -95,6 +95,9 @@ class Chain:
         # Handed on as it is: each coroutine around a coroutine is paid for at every turn.
         return self._guard.send(request)
 
+    def batch(self, requests: Sequence[Request]) -> Coroutine[Any, Any, list[Answer]]:
+        return self._guard.batch(requests)
+
     async def download(self, link: str, into: BinaryIO) -> None:
         """The file behind a pre-authenticated link; see :class:`Downloads`."""
         if self._downloads is None:
@@ -137,7 +140,7 @@ def build_chain(
 
     def ship(source: TokenSource) -> Ship:
         auth = Auth(edge, source, clock)
-        batcher = Batcher(auth, slots=slots)
+        batcher = Batcher(auth, slots=slots, late=lambda: clock.monotonic() > governor.deadline)
         governor = Governor(
             batcher,
             clock,
@@ -154,7 +157,7 @@ def build_chain(
     ships = [ship(each) for each in (source if isinstance(source, Sequence) else (source,))]
     fleet, first = Fleet(ships), ships[0]
     several = len(ships) > 1
-    following: Stage = fleet if several else first.governor
+    following: BatchStage = fleet if several else first.governor
     renew = fleet.renew if several else first.auth.renew
     retry = Retry(following, clock, renew=renew, hooks=hooks, chance=chance, park_after=park_after)
     guard = Guard(retry, graph_root=cloud.graph_root, budget=budget)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
+from functools import lru_cache
 
 import aiohttp
 import httpx
@@ -33,16 +34,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         wait = request.extensions.get("timeout") or {}
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=wait.get("pool"), sock_connect=wait.get("connect"), sock_read=wait.get("read")
-        )
         try:
             answer = await self._open().request(
                 request.method,
                 URL(_address(request), encoded=True),
                 headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
                 data=await request.aread() or None,
-                timeout=timeout,
+                timeout=_timeout(wait.get("pool"), wait.get("connect"), wait.get("read")),
                 allow_redirects=False,
                 proxy=self._proxy,
             )
@@ -87,6 +85,11 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._answer.release()
+
+
+@lru_cache(maxsize=16)
+def _timeout(pool: float | None, connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=pool, sock_connect=connect, sock_read=read)
 
 
 def _address(request: httpx.Request) -> str:

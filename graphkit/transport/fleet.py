@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from graphkit.errors import Parked
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Request, Response
+from graphkit.protocol.message import Answer, Request, Response, singly
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import Batcher
 from graphkit.transport.governor import Governor
@@ -46,7 +46,7 @@ class Fleet:
     async def send(self, request: Request) -> Response:
         candidates = self._candidates(request)
         while True:
-            number = min(candidates, key=lambda each: self._outlook(each, request)) if candidates[1:] else candidates[0]
+            number = self._soonest(candidates, request)
             ship = self._ships[number]
             ship.under_way += 1
             try:
@@ -61,6 +61,27 @@ class Fleet:
             response.identity = number
             return response
 
+    async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """All by the identity that can take the first of them soonest; by another what that one cannot take today."""
+        reads = list(map(is_read, requests))
+        if any(reads) and not all(reads) and len(self._ships) > 1:
+            return await singly(self, requests)  # rare, and whoever reads is the first
+        number = self._soonest(self._candidates(requests[0]), requests[0])
+        ship = self._ships[number]
+        ship.under_way += len(requests)
+        try:
+            answers = await ship.governor.send_batch(requests)
+        finally:
+            ship.under_way -= len(requests)
+        for answer in answers:
+            if isinstance(answer, Response):
+                answer.identity = number
+        parked = [place for place, answer in enumerate(answers) if isinstance(answer, Parked)]
+        if parked and len(self._ships) > 1:
+            for place, answer in zip(parked, await singly(self, [requests[place] for place in parked]), strict=True):
+                answers[place] = answer
+        return answers
+
     async def renew(self, refused: Response) -> None:
         """A fresh token for the identity that ``refused`` was asked by."""
         await self._ships[refused.identity].auth.renew(refused)
@@ -72,6 +93,11 @@ class Fleet:
 
     def _candidates(self, request: Request) -> list[int]:
         return [0] if is_read(request) else list(range(len(self._ships)))
+
+    def _soonest(self, candidates: Sequence[int], request: Request) -> int:
+        if len(candidates) == 1:
+            return candidates[0]
+        return min(candidates, key=lambda number: self._outlook(number, request))
 
     def _outlook(self, number: int, request: Request) -> float:
         ship = self._ships[number]
@@ -103,11 +129,7 @@ class Fleet:
 
     def utilisation(self) -> list[Utilisation]:
         """Of each bucket all counters together; what all apps share is one, whoever shows it."""
-        rows: dict[str, Utilisation] = {}
-        for row in (row for ship in self._ships for row in ship.governor.utilisation()):
-            known = rows.get(row.bucket)
-            rows[row.bucket] = row if known is None or known == row else known.plus(row)
-        return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
+        return self._ships[0].governor.utilisation(of_all=True)
 
     def uses(self, tenant: str, _: str) -> list[Use]:
         return [use for ship in self._ships for use in ship.governor.uses(tenant, ship.app)]

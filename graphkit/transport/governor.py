@@ -11,17 +11,17 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from graphkit.clock import Clock
-from graphkit.errors import DeadlineReached
+from graphkit.errors import DeadlineReached, Stopped
 from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Request, Response, Stage
+from graphkit.protocol.message import Answer, BatchStage, Request, Response, ended, singly
 from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.meter import Meter
 from graphkit.transport.use import Use
-from graphkit.transport.utilisation import Totals, Utilisation, utilisation_of
+from graphkit.transport.utilisation import Totals, Utilisation, rows, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -52,6 +52,25 @@ class _Costs:
                 self.units = f"{amount:g}"
 
 
+def _sum(costs: Sequence[_Costs]) -> Sequence[Cost]:
+    """What several requests are charged in all."""
+    first = costs[0]
+    if all(each is first for each in costs):
+        return [(meter, amount * len(costs)) for meter, amount in first.pairs]
+    sums: dict[Meter, float] = {}
+    for each in costs:
+        for meter, amount in each.pairs:
+            sums[meter] = sums.get(meter, 0.0) + amount
+    return list(sums.items())
+
+
+def _at_a_time(pairs: Sequence[Cost], count: int) -> int:
+    """How many of ``count`` requests that cost ``pairs`` in all the buckets let through in one go."""
+    return min(
+        (int(count * meter.burst / amount) for meter, amount in pairs if meter.interval and amount), default=count
+    )
+
+
 class Governor:
     """``share`` is the part of each published quota to use; ``limits`` overrides quotas by bucket id.
 
@@ -65,7 +84,7 @@ class Governor:
 
     def __init__(
         self,
-        following: Stage,
+        following: BatchStage,
         clock: Clock,
         *,
         share: float = 0.7,
@@ -116,18 +135,10 @@ class Governor:
 
     async def send(self, request: Request) -> Response:
         costs = self._costs(request)
-        admission = self._admission
         while True:
             now = self._clock.monotonic()
-            blocker = admission.blocker(costs.pairs, now)
-            if blocker is not None:
-                await admission.wait(blocker, costs.pairs, now, ahead=is_read(request))
-                now = self._clock.monotonic()
-            elif now > admission.deadline:
-                raise DeadlineReached("the deadline has come")
-            else:
-                for meter, amount in costs.pairs:
-                    meter.take(amount, now)
+            if not self._admitted(costs.pairs, now):
+                now = await self._wait(costs.pairs, now, ahead=is_read(request))
             try:
                 response = await self._following.send(request)
             except Recalled:
@@ -135,15 +146,77 @@ class Governor:
             self._learn(costs, response, now)
             return response
 
-    def utilisation(self) -> list[Utilisation]:
-        """The buckets in use, the fullest first. May be asked from another thread if the clock may."""
+    async def send_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Let through all at once, or in as large parts as the buckets take at a time.
+
+        Only who is charged alike waits together: a full bucket holds up nobody who does not need it.
+        """
+        each_costs = [self._costs(request) for request in requests]
+        pairs = _sum(each_costs)
+        most = _at_a_time(pairs, len(requests))
+        if most < 2:
+            return await singly(self, requests)
+        if most < len(requests):
+            return await self._in_parts(requests, [place // most for place in range(len(requests))])
         now = self._clock.monotonic()
-        rows = {bucket: totals.row() for bucket, totals in list(self._forgotten.items())}
-        for meter in list(self._meters.values()):
-            row = utilisation_of(meter, now)
-            known = rows.get(row.bucket)
-            rows[row.bucket] = row if known is None else known.plus(row)
-        return sorted(rows.values(), key=lambda row: (-row.used, row.bucket))
+        try:
+            if not self._admitted(pairs, now):
+                if any(costs is not each_costs[0] for costs in each_costs):
+                    return await self._in_parts(requests, list(map(id, each_costs)))
+                now = await self._wait(pairs, now, ahead=is_read(requests[0]))
+        except Stopped:
+            # There is no room for all of them in time. For some of them there may be.
+            return await singly(self, requests)
+        answers = await self._following.send_batch(requests)
+        recalled = []
+        for place, (costs, answer) in enumerate(zip(each_costs, answers, strict=True)):
+            if isinstance(answer, Response):
+                self._learn(costs, answer, now)
+            elif isinstance(answer, Recalled):
+                recalled.append(place)
+        if recalled:
+            again = await self.send_batch([requests[place] for place in recalled])
+            for place, answer in zip(recalled, again, strict=True):
+                answers[place] = answer
+        return answers
+
+    async def _in_parts(self, requests: Sequence[Request], marks: Sequence[int]) -> list[Answer]:
+        """Those of one mark are one part."""
+        parts: dict[int, list[int]] = {}
+        for place, mark in enumerate(marks):
+            parts.setdefault(mark, []).append(place)
+        given = await ended(self.send_batch([requests[place] for place in places]) for places in parts.values())
+        answers = {
+            place: answer
+            for places, told in zip(parts.values(), given, strict=True)
+            for place, answer in zip(places, told, strict=True)
+        }
+        return [answers[place] for place in range(len(requests))]
+
+    def _admitted(self, pairs: Sequence[Cost], now: float) -> bool:
+        """Charged, if there is room at once. Nearly always there is, and no coroutine is made for that."""
+        if self._admission.blocker(pairs, now) is not None:
+            return False
+        if now > self._admission.deadline:
+            raise DeadlineReached("the deadline has come")
+        for meter, amount in pairs:
+            meter.take(amount, now)
+        return True
+
+    async def _wait(self, pairs: Sequence[Cost], now: float, *, ahead: bool) -> float:
+        """Until there is room; when it was charged."""
+        blocker = self._admission.blocker(pairs, now)
+        if blocker is not None:
+            await self._admission.wait(blocker, pairs, now, ahead=ahead)
+        return self._clock.monotonic()
+
+    def utilisation(self, *, of_all: bool = False) -> list[Utilisation]:
+        """The buckets in use, the fullest first; ``of_all`` companions together, or by itself. May be asked from
+        another thread if the clock may."""
+        everyone = (self, *self.companions) if of_all else (self,)
+        # What all apps share is one counter, which each of them holds.
+        meters = {id(meter): meter for each in everyone for meter in list(each._meters.values())}
+        return rows(meters.values(), [each._forgotten for each in everyone], self._clock.monotonic())
 
     def binding(self) -> Utilisation | None:
         """The bucket that most requests wait for at this moment."""
@@ -296,7 +369,8 @@ class Governor:
         return known
 
     def _backoff(self, meter: Meter) -> float:
-        longest = min(_LONGEST_BACKOFF, 2.0**meter.failures)
+        # A power of a thousand refusals is no number any more.
+        longest = min(_LONGEST_BACKOFF, 2.0 ** min(meter.failures, 10))
         return max(meter.interval, self._chance.uniform(0.0, longest))
 
     def _named(self, costs: Sequence[Cost], response: Response) -> Meter | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from urllib.parse import unquote
 
-from graphkit.errors import Blocked, ConnectionFailed, Stopped, UntrustedDestination, UsageError
+from graphkit.errors import Blocked, ConnectionFailed, GraphkitError, Stopped, UntrustedDestination, UsageError
 from graphkit.protocol.budget import WriteBudget, effect_of, is_read
-from graphkit.protocol.message import READ_METHODS, Request, Response, Stage
+from graphkit.protocol.message import READ_METHODS, Answer, Batching, Effect, Request, Response, singly
 
 
 class Sentry(Protocol):
@@ -23,27 +23,54 @@ class Guard:
     Raises ``Blocked``, ``UntrustedDestination`` or ``UsageError``; in each case nothing was sent.
     """
 
-    def __init__(self, following: Stage, *, graph_root: str, budget: WriteBudget) -> None:
+    def __init__(self, following: Batching, *, graph_root: str, budget: WriteBudget) -> None:
         self._following = following
         self._origin = graph_root + "/"
         self.budget = budget
         self.sentry: Sentry | None = None
 
     async def send(self, request: Request) -> Response:
-        self._check_address(request.path)
-        if request.method in READ_METHODS or is_read(request):
+        effect = self._admit(request)
+        if effect is None:
             return await self._following.send(request)
-        effect = effect_of(request)
-        self.budget.spend(effect)
         try:
             send = self._following.send
             response = await (self.sentry.send(request, send) if self.sentry else send(request))
-        except (Blocked, ConnectionFailed, Stopped):
-            self.budget.refund(effect)
+        except Exception as error:
+            if _not_executed(error):
+                self.budget.refund(effect)
             raise
-        if 400 <= response.status < 500:
+        if _not_executed(response):
             self.budget.refund(effect)
         return response
+
+    async def batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """All of them at once; the answers in their order, and what :meth:`send` would raise in the place of one."""
+        if self.sentry is not None:
+            return await singly(self, requests)
+        refused: list[tuple[int, Answer]] = []
+        going: list[tuple[Request, Effect | None]] = []
+        for place, request in enumerate(requests):
+            try:
+                going.append((request, self._admit(request)))
+            except GraphkitError as error:
+                refused.append((place, error))
+        answers = await self._following.batch([request for request, _ in going])
+        for (_, effect), answer in zip(going, answers, strict=True):
+            if effect is not None and _not_executed(answer):
+                self.budget.refund(effect)
+        for place, refusal in refused:
+            answers.insert(place, refusal)
+        return answers
+
+    def _admit(self, request: Request) -> Effect | None:
+        """Counted, if it is a write. Raises what keeps it from leaving."""
+        self._check_address(request.path)
+        if request.method in READ_METHODS or is_read(request):
+            return None
+        effect = effect_of(request)
+        self.budget.spend(effect)
+        return effect
 
     def _check_address(self, path: str) -> None:
         if path.startswith("/"):
@@ -66,6 +93,12 @@ class Guard:
             raise UsageError(
                 f"{path[:200]!r} climbs out of its folder; nothing was sent", hint="encode each part of it"
             )
+
+
+def _not_executed(answer: Answer) -> bool:
+    if isinstance(answer, Response):
+        return 400 <= answer.status < 500
+    return isinstance(answer, Blocked | ConnectionFailed | Stopped)
 
 
 def _climbs(head: str) -> bool:

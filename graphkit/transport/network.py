@@ -4,66 +4,127 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from typing import Literal
+from typing import Any, Literal
 
+import httpcore
 import httpx
 
 from graphkit.errors import UsageError
+from graphkit.transport.sockets import AsyncioBackend
 
-CONNECTIONS_PER_POOL = 2
-"""httpcore's pool looks through all its connections at every turn, and collapses with many: of the CPU of a batch at 8
-connections a pool, 0.68 at 2 and 0.66 at 1; 4.6 times as much per request at 32 (measured with httpcore 1.0.9)."""
+KEPT_OPEN_S = 5.0
+"""Seconds for which a connection without work is kept, as httpx keeps it."""
+
+# Each error of httpcore has its namesake in httpx, which is what every transport raises.
+_KINDS: dict[type[BaseException], type[httpx.TransportError]] = {
+    getattr(httpcore, name): getattr(httpx, name)
+    for name in (
+        "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "ConnectError", "ReadError", "WriteError",
+        "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "RemoteProtocolError",
+    )
+} | {httpcore.ConnectionNotAvailable: httpx.ConnectError}  # fmt: skip
+
+_ERRORS = tuple(_KINDS)
 
 WireKind = Literal["httpcore", "aiohttp"]
 
 
-class ShardedTransport(httpx.AsyncBaseTransport):
-    """As many connection pools as there is work for, each kept small enough to stay fast."""
+class HttpcoreTransport(httpx.AsyncBaseTransport):
+    """Connections of httpcore, as many as there is work for, each given back when its answer has been read.
 
-    def __init__(self, pool: Callable[[], httpx.AsyncBaseTransport], *, per_pool: int = CONNECTIONS_PER_POOL) -> None:
-        self._pool = pool
-        self._per_pool = per_pool
-        self._pools: list[httpx.AsyncBaseTransport] = []
-        self._busy: list[int] = []
+    They are not held in its pool, which looks through all of them at every turn and collapses with many: a request
+    costs 4.6 times as much at 32 as at 8 (measured with httpcore 1.0.9).
+    """
+
+    def __init__(self, *, verify: ssl.SSLContext | bool = True, proxy: str | None = None) -> None:
+        self._verify = verify if isinstance(verify, ssl.SSLContext) else httpx.create_ssl_context(verify=verify)
+        self._proxy = _proxy(proxy) if proxy else None
+        self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        shard = self._shard()
-        self._busy[shard] += 1
+        asked = _outgoing(request)
+        connection = await self._connection(asked.url.origin)
+        self._busy.add(connection)
         try:
-            response = await self._pools[shard].handle_async_request(request)
-        except BaseException:
-            self._busy[shard] -= 1
+            answer = await connection.handle_async_request(asked)
+        except BaseException as error:
+            self._give_back(connection)
+            if kind := _KINDS.get(type(error)):
+                raise kind(str(error), request=request) from error
             raise
-        response.stream = _Counted(response.stream, lambda: self._release(shard))
-        return response
+        body = _Body(answer.stream, request, lambda: self._give_back(connection))
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
     async def aclose(self) -> None:
-        for pool in self._pools:
-            await pool.aclose()
+        for connection in (*self._idle, *self._busy):
+            await connection.aclose()
+        self._idle.clear()
+        self._busy.clear()
 
-    def _release(self, shard: int) -> None:
-        self._busy[shard] -= 1
+    async def _connection(self, origin: httpcore.Origin) -> _Connection:
+        """The one used last, if it is alive still; a new one takes its place if not."""
+        for connection in reversed(self._idle):
+            if connection.can_handle_request(origin):
+                self._idle.remove(connection)
+                if not connection.has_expired():
+                    return connection
+                await connection.aclose()
+                break
+        return self._connect(origin)
 
-    def _shard(self) -> int:
-        for shard, busy in enumerate(self._busy):
-            if busy < self._per_pool:
-                return shard
-        self._pools.append(self._pool())
-        self._busy.append(0)
-        return len(self._pools) - 1
+    def _connect(self, origin: httpcore.Origin) -> _Connection:
+        """Nothing is sent before the first request."""
+        backend = AsyncioBackend()
+        if self._proxy is not None:
+            return _Proxied(
+                ssl_context=self._verify,
+                proxy=self._proxy,
+                max_connections=1,
+                keepalive_expiry=KEPT_OPEN_S,
+                network_backend=backend,
+            )
+        return httpcore.AsyncHTTPConnection(
+            origin, ssl_context=self._verify, keepalive_expiry=KEPT_OPEN_S, network_backend=backend
+        )
+
+    def _give_back(self, connection: _Connection) -> None:
+        self._busy.discard(connection)
+        # Whatever went wrong has closed it.
+        if connection.is_available():
+            self._idle.append(connection)
 
 
-class _Counted(httpx.AsyncByteStream):
-    """A body whose connection counts as busy until it is closed."""
+class _Proxied(httpcore.AsyncConnectionPool):
+    """One connection through a proxy, which only a pool can make in a way that respx sees. It replaces a dead one."""
 
-    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, closed: Callable[[], None]) -> None:
-        if not isinstance(stream, httpx.AsyncByteStream):
-            raise TypeError("an asynchronous transport answers with an asynchronous stream")
-        self._stream = stream
+    def can_handle_request(self, origin: httpcore.Origin) -> bool:
+        return True
+
+    def is_available(self) -> bool:
+        return True
+
+    def has_expired(self) -> bool:
+        return False
+
+
+_Connection = httpcore.AsyncHTTPConnection | _Proxied
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body whose connection is free again once it is closed."""
+
+    def __init__(self, stream: Any, request: httpx.Request, closed: Callable[[], None]) -> None:
+        self._stream = stream  # httpcore calls it an iterable, and closes it without saying so
+        self._request = request
         self._closed: Callable[[], None] | None = closed
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream.__aiter__()
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._stream:
+                yield part
+        except _ERRORS as error:
+            raise _KINDS[type(error)](str(error), request=self._request) from error
 
     async def aclose(self) -> None:
         closed, self._closed = self._closed, None
@@ -74,12 +135,32 @@ class _Counted(httpx.AsyncByteStream):
                 closed()
 
 
+def _outgoing(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _proxy(address: str) -> httpcore.Proxy:
+    proxy = httpx.Proxy(address)
+    url = proxy.url
+    return httpcore.Proxy(
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        auth=proxy.raw_auth,
+        headers=proxy.headers.raw,
+    )
+
+
 def make_wire(
     kind: WireKind = "httpcore",
     *,
     verify: ssl.SSLContext | bool = True,
     proxy: str | None = None,
-    per_pool: int = CONNECTIONS_PER_POOL,
 ) -> httpx.AsyncBaseTransport:
     """HTTP/1.1 over httpcore, which respx and recorders can see, or over aiohttp, which takes half the CPU (HTTP/2 in
     pure Python doubles the CPU of batches).
@@ -90,14 +171,7 @@ def make_wire(
     context = httpx.create_ssl_context() if verify is True else verify
     if kind == "aiohttp":
         return _aiohttp(context, proxy)
-    limits = httpx.Limits(max_connections=per_pool, max_keepalive_connections=per_pool)
-
-    def pool() -> httpx.AsyncBaseTransport:
-        return httpx.AsyncHTTPTransport(
-            http1=True, http2=False, limits=limits, verify=context, proxy=proxy, trust_env=False
-        )
-
-    return ShardedTransport(pool, per_pool=per_pool)
+    return HttpcoreTransport(verify=context, proxy=proxy)
 
 
 def _aiohttp(verify: ssl.SSLContext | bool, proxy: str | None) -> httpx.AsyncBaseTransport:

@@ -5,20 +5,22 @@ tenacity keeps the loop. It is entered only after a first answer that is not fin
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from graphkit.clock import Clock
 from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
-from graphkit.protocol import outcomes, throttle
+from graphkit.protocol import batch, outcomes, throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Idempotency, Request, Response, Stage
+from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response, ended
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
@@ -36,7 +38,9 @@ MOST_REFUSALS = 50
 _ALLOWANCE = 10_000.0
 _SHORTEST, _LONGEST = 0.5, 30.0
 
-Answer = Response | ConnectionFailed | OutcomeUnknown
+Heard = Response | ConnectionFailed | OutcomeUnknown
+"""After which something may be sent again; whatever else is raised is final."""
+_NOBODY = RuntimeError("nobody has answered yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,22 @@ class _Effort:
     request: Request
     target: str
     workload: str
-    answer: Answer
+    answer: Heard
     decision: Decision = outcomes.FINAL
     attempts: int = 1
     renewed: bool = False
     fresh: bool = True
+
+
+@dataclass(slots=True)
+class _Crowd:
+    """What one caller gave at once: an answer for each; by place, the targets whose turn it still holds and the turns
+    for which it stands in line."""
+
+    requests: Sequence[Request]
+    answers: list[Answer]
+    held: dict[int, str] = field(default_factory=dict)
+    lined_up: dict[int, tuple[str, asyncio.Future[None]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,11 +102,8 @@ class _Allowance:
         self.left[name] = left - tokens
         return True
 
-    def earn(self, path: str) -> None:
-        if not self.left:
-            return
-        name = workload(path)
-        if name in self.left:
+    def earn(self, request: Request) -> None:
+        if self.left and (name := workload(request.path)) in self.left:
             self.left[name] += 1
             if self.left[name] >= _ALLOWANCE:
                 del self.left[name]
@@ -107,7 +119,7 @@ class Retry:
 
     def __init__(
         self,
-        following: Stage,
+        following: BatchStage,
         clock: Clock,
         *,
         renew: Callable[[Response], Awaitable[None]] | None = None,
@@ -132,18 +144,97 @@ class Retry:
         try:
             # Not through _ask: thousands of requests stand here at a time, and each coroutine more is one to keep.
             try:
-                answer: Answer = await self._following.send(request)
+                answer: Heard = await self._following.send(request)
             except (ConnectionFailed, OutcomeUnknown) as error:
                 answer = error
             if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(request.path)
+                self._allowance.earn(request)
                 return answer
             return await self._persist(request, target, answer)
         finally:
             if target:
                 self._turns.give_back(target)
 
-    async def _persist(self, request: Request, target: str, answer: Answer) -> Response:
+    async def batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Those whose turn it is travel together; who has to wait for an earlier write to its target goes by itself.
+
+        The answers in the order of ``requests``, and what :meth:`send` would raise in the place of one.
+        """
+        crowd = _Crowd(requests, [_NOBODY] * len(requests))
+        for place, request in enumerate(requests):
+            target = self._turns.target(request)
+            if target and not self._turns.taken(target, request.commutative):
+                crowd.lined_up[place] = target, self._turns.line_up(target, request.commutative)
+            else:
+                crowd.held[place] = target
+        works = [self._alone(crowd, place) for place in crowd.lined_up]
+        works += [self._together(crowd, places) for places in batch.fold(requests, crowd.held)]
+        try:
+            await ended(works)
+        finally:
+            self._release(crowd, *crowd.held)
+            for target, turn in crowd.lined_up.values():
+                self._turns.leave(target, turn)
+        return crowd.answers
+
+    async def _alone(self, crowd: _Crowd, place: int) -> None:
+        request, (target, turn) = crowd.requests[place], crowd.lined_up[place]
+        await turn
+        crowd.held[place] = target
+        del crowd.lined_up[place]
+        try:
+            answer = await self._ask(request)
+            if self._is_open(answer, crowd, place):
+                await self._again(crowd, place, answer)
+        except Exception as error:  # its caller must hear of it, and the others of theirs
+            crowd.answers[place] = error
+        finally:
+            self._release(crowd, place)
+
+    async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
+        try:
+            given = await self._asked([crowd.requests[place] for place in places])
+            heard = zip(places, given, strict=True)
+            again = [
+                self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)
+            ]
+            if again:
+                await ended(again)
+        finally:
+            # Whoever stands behind one that was cancelled must not wait for ever.
+            self._release(crowd, *places)
+
+    def _is_open(self, answer: Answer, crowd: _Crowd, place: int) -> TypeGuard[Heard]:
+        """Is this not the end of it? If it is, the target is free."""
+        crowd.answers[place] = answer
+        if isinstance(answer, Response) and answer.status < 400:
+            self._allowance.earn(crowd.requests[place])
+        elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+            return True
+        self._release(crowd, place)
+        return False
+
+    async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        try:
+            return await self._following.send_batch(requests)
+        except Exception as error:  # as above
+            return [error] * len(requests)
+
+    async def _again(self, crowd: _Crowd, place: int, answer: Heard) -> None:
+        try:
+            crowd.answers[place] = await self._persist(crowd.requests[place], crowd.held[place], answer)
+        except Exception as error:  # as above
+            crowd.answers[place] = error
+        finally:
+            self._release(crowd, place)
+
+    def _release(self, crowd: _Crowd, *places: int) -> None:
+        """As soon as nothing more is to be sent for them; whoever is next to their targets goes."""
+        for place in places:
+            if target := crowd.held.pop(place, ""):
+                self._turns.give_back(target)
+
+    async def _persist(self, request: Request, target: str, answer: Heard) -> Response:
         effort = _Effort(request, target, workload(request.path), answer)
         loop = AsyncRetrying(
             sleep=self._clock.sleep,
@@ -156,7 +247,7 @@ class Retry:
         await loop(self._attempt, effort)
         return self._settle(effort)
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: Request) -> Heard:
         try:
             return await self._following.send(request)
         except (ConnectionFailed, OutcomeUnknown) as error:
@@ -187,7 +278,7 @@ class Retry:
             self._refuse_parking(effort.request, self._stated(answer))
         return decision
 
-    def _stated(self, answer: Answer) -> float | None:
+    def _stated(self, answer: Heard) -> float | None:
         return throttle.retry_after(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
 
     def _refuse_parking(self, request: Request, stated: float | None) -> None:

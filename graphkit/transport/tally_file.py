@@ -19,6 +19,7 @@ import msgspec
 
 from graphkit.clock import Clock, RealClock
 from graphkit.log import event
+from graphkit.private import make_folder
 from graphkit.transport.locking import lock_now, unlock
 from graphkit.transport.tally import Grant
 from graphkit.transport.use import Use, together
@@ -130,7 +131,7 @@ class FileTally:
             os.close(handle)
 
     def _locked(self, path: Path, common: float) -> int:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             lock_now(handle)

@@ -34,7 +34,8 @@ class Turns:
     """Reads and writes to a whole collection wait for nobody."""
 
     def __init__(self) -> None:
-        self._targets: dict[str, _Target] = {}
+        # None for a target that one writes to and nobody waits for, as are nearly all.
+        self._targets: dict[str, _Target | None] = {}
 
     def target(self, request: Request) -> str:
         """The key under which a request takes its turn; empty if it needs none."""
@@ -44,10 +45,14 @@ class Turns:
 
     def taken(self, key: str, commutative: bool) -> bool:
         """Take the turn if nobody is in the way. Nearly always nobody is, and no coroutine is made for that."""
-        target = self._targets.get(key)
-        if target is None:
-            target = self._targets[key] = _Target()
-        if target.waiting or not target.admits(commutative):
+        targets = self._targets
+        if key not in targets and not commutative:
+            targets[key] = None
+            return True
+        if key not in targets:
+            targets[key] = _Target()
+        target = targets[key]
+        if target is None or target.waiting or not target.admits(commutative):
             return False
         target.take(commutative)
         return True
@@ -55,29 +60,52 @@ class Turns:
     async def take(self, key: str, commutative: bool) -> None:
         if self.taken(key, commutative):
             return
-        target = self._targets[key]
+        turn = self.line_up(key, commutative)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self.leave(key, turn)
+            raise
+
+    def line_up(self, key: str, commutative: bool) -> asyncio.Future[None]:
+        """A place behind all who wait already; it is done when the turn has come."""
+        target = self._counted(key)
         turn = asyncio.get_running_loop().create_future()
         if target.waiting is None:
             target.waiting = deque()
         target.waiting.append((turn, commutative))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(key)
-            else:
-                self._next(key, target)
-            raise
+        return turn
+
+    def leave(self, key: str, turn: asyncio.Future[None]) -> None:
+        """Give up a place in the line, or the turn if it has come in the meantime."""
+        if turn.done() and not turn.cancelled():
+            self.give_back(key)
+            return
+        turn.cancel()
+        # When many give up at once, the first of them has cleared away for all.
+        if target := self._targets.get(key):
+            self._next(key, target)
 
     def give_back(self, key: str) -> None:
         target = self._targets[key]
+        if target is None:
+            del self._targets[key]
+            return
         target.busy -= 1
         self._next(key, target)
 
     def narrow(self, key: str) -> None:
         """The service saw two writes collide: let half as many travel together, down to one."""
-        target = self._targets[key]
+        target = self._counted(key)
         target.limit = max(1, min(target.limit, target.busy) // 2)
+
+    def _counted(self, key: str) -> _Target:
+        """Of a target whose turn is taken: somebody waits for it, or the service saw a collision."""
+        target = self._targets[key]
+        if target is None:
+            target = self._targets[key] = _Target()
+            target.take(commutative=False)
+        return target
 
     def _next(self, key: str, target: _Target) -> None:
         while target.waiting:
@@ -90,6 +118,5 @@ class Turns:
                 turn.set_result(None)
             else:
                 return
-        # When many give up at once, the first of them has cleared away for all.
-        if target.busy == 0 and target.limit == TOGETHER and self._targets.get(key) is target:
+        if target.busy == 0 and target.limit == TOGETHER:
             del self._targets[key]

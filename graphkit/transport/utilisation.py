@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from graphkit.protocol.bucket import Bucket
@@ -92,3 +93,13 @@ class Totals:
             waits=self._waits,
             waited_s=self._waited_s,
         )
+
+
+def rows(meters: Iterable[Meter], forgotten: Iterable[Mapping[str, Totals]], now: float) -> list[Utilisation]:
+    """A row per bucket, the fullest first."""
+    found: dict[str, Utilisation] = {}
+    past = [totals.row() for known in forgotten for totals in list(known.values())]
+    for row in (*past, *(utilisation_of(meter, now) for meter in meters)):
+        known = found.get(row.bucket)
+        found[row.bucket] = row if known is None else known.plus(row)
+    return sorted(found.values(), key=lambda row: (-row.used, row.bucket))

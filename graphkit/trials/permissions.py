@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from graphkit.recipe import Recipe, Report, base_permissions
+from graphkit.recipe import Recipe, Report, base_permissions, if_asked_for
 from graphkit.sandbox.areas import ROUTER
 from graphkit.sandbox.permissions import Need
 
@@ -26,7 +26,7 @@ class Undeclared(Exception):
 
 def permitted(recipe: Recipe | Report) -> set[str]:
     """What a recipe declares, and what every plan reads where emergency accounts are declared, as they are here."""
-    return {*base_permissions(("declared",)), *recipe.permissions}
+    return {*base_permissions(("declared",)), *recipe.permissions, *if_asked_for(recipe)}
 
 
 def judge_permissions(recipe: Recipe | Report, calls: Iterable[tuple[str, str, str]]) -> str:

@@ -109,7 +109,7 @@ class Rounds:
 
     def _plan(self) -> str:
         summary = self._usual.plan("a")
-        _expect_ready(summary)
+        _expect_ready(self._usual, summary)
         if self._usual.written() != self._before.written():
             raise Failed("planning wrote to the tenant")
         blocked = f", {summary.changes['blocked']} blocked" if summary.changes["blocked"] else ""
@@ -230,9 +230,11 @@ class Rounds:
             raise Failed(f"the tenant is not as after an undisturbed run: {'; '.join(different[:5])}")
 
 
-def _expect_ready(summary: Summary) -> None:
+def _expect_ready(world: World, summary: Summary) -> None:
     if summary.status == "blocked":
         raise Failed(f"the plan is blocked: {'; '.join(summary.blocked)}")
+    if not summary.writes and (why := world.left_alone(summary.run.stem)):
+        raise Failed(f"every change is blocked: {'; '.join(why[:5])}")
     if not summary.writes:
         raise Failed("nothing is left to plan: the input asks for what the tenant of the trial holds already")
 

@@ -15,6 +15,7 @@ import httpx
 
 from graphkit import jobs
 from graphkit.clock import VIRTUAL_EPOCH, StillClock, run
+from graphkit.engine.change import Action
 from graphkit.engine.resource import PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs import Asked, Summary
@@ -114,8 +115,9 @@ class World:
         """Carry out a plan, or go on with it."""
         with RunFile.open(self.run(name)) as file:
             resume = file.header()["status"] not in FRESH
+            told = self.folder / f"{name}.passes.csv" if jobs.handed_out(file.counts_by_kind()) else None
         path = self.run(name)
-        return self.in_session(lambda session: jobs.apply(session, path, resume=resume), prepare)
+        return self.in_session(lambda session: jobs.apply(session, path, resume=resume, tap_out=told), prepare)
 
     def in_session(
         self, work: Callable[[Session], Awaitable[T]], prepare: Callable[[Wire], None] = lambda _: None
@@ -152,6 +154,12 @@ class World:
     def lines(self, name: str) -> list[str]:
         with RunFile.open(self.run(name)) as file:
             return [change.line() for change in file.changes()]
+
+    def left_alone(self, name: str) -> list[str]:
+        """Why changes are blocked, each reason once."""
+        with RunFile.open(self.run(name)) as file:
+            blocked = (change for change in file.changes() if change.action is Action.BLOCKED)
+            return list(dict.fromkeys(f"{change.kind} {change.key}: {change.note}" for change in blocked))
 
     def not_well(self, name: str) -> list[str]:
         """Changes that did not end as wished, with the words that say why."""

@@ -15,6 +15,7 @@ from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import Day, InputModel, Org, Upn
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.scheduled import scheduled
+from recipes.passes import PERMISSIONS, Passes, access_pass
 
 
 class Wave(InputModel):
@@ -38,6 +39,9 @@ class Rollout(InputModel):
     pause_after_days: int = Field(default=7, ge=0, description="days that people have to register")
     skip: list[str] = Field(
         default_factory=list, description="accounts nobody signs in with, by pattern, such as svc-*@*"
+    )
+    access_passes: Passes | None = Field(
+        default=None, description="temporary access passes for those who have not registered; none without it"
     )
 
     @model_validator(mode="after")
@@ -93,7 +97,10 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
             yield scheduled(person.upn.lower(), origin, starts[person.wave], what)
             continue
         groups[person.group] = person.wave
-        yield _member(person, origin, page)
+        member = _member(person, origin, page)
+        yield member
+        if page.access_passes:
+            yield _pass(person, member, page.access_passes, starts[person.wave], today)
     for key in sorted(groups):
         yield _group(key, Origin(source.name, "waves"))
     for wave in page.waves:
@@ -111,6 +118,19 @@ def _member(person: Person, origin: Origin, page: Rollout) -> Desired:
         properties={"group": person.group, "user": person.upn},
         rails={"signs_in": True},
         blocked=f"nobody signs in with it (skip: {pattern})" if pattern else "",
+    )
+
+
+def _pass(person: Person, member: Desired, passes: Passes, day: date, today: date) -> Desired:
+    """For whoever is let into the wave and has no second factor to sign in with yet."""
+    return access_pass(
+        passes,
+        person.upn.lower(),
+        member.origin,
+        passes.starting(day, today),
+        properties={"user": person.upn},
+        needs=((member.kind, member.key),),
+        rails={"unless_registered": True},
     )
 
 
@@ -144,8 +164,10 @@ RECIPE = Recipe(
     name="identity.mfa-rollout",
     summary="Multifactor authentication in waves: a group a wave for policies to name, and a pause when one fails",
     permissions=("Group.ReadWrite.All", "AuditLog.Read.All"),
+    permissions_for=PERMISSIONS,
     desired=desired,
     template="mfa_rollout.csv",
     given_with=("mfa_rollout.waves.yaml",),
     models=(Rollout, Person),
+    rails=("passes that the tenant's policy does not allow: blocked",),
 )

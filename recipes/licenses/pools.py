@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -71,16 +72,16 @@ class Pools(InputModel):
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The groups and their licences, then the members: each staff list is read once, however many pools share it."""
+    lists: dict[Path, tuple[Source, str, Lists]] = {}
     for source, document in inputs.documents(Pools):
         mode = options.mode or document.mode
-        lists: dict[str, Lists] = {}
         for index, pool in enumerate(document.pools):
             if options.org in ("", pool.org):
                 origin = Origin(source.name, f"pools[{index}]")
                 yield from _pool(pool, origin, authoritative=mode == "authoritative")
-                _note_list(lists, pool)
-        for name, shared in lists.items():
-            yield from _members(inputs, source, name, shared)
+                _note_list(lists, source, pool)
+    for source, name, shared in lists.values():
+        yield from _members(inputs, source, name, shared)
 
 
 def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
@@ -120,14 +121,15 @@ Lists = dict[tuple[str, ...], dict[tuple[str, ...], list[str]]]
 """Of one staff list: by the headings that pools match, the pools (keys) by what they want to see there."""
 
 
-def _note_list(lists: dict[str, Lists], pool: Pool) -> None:
+def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, pool: Pool) -> None:
     given = pool.members_from
     if isinstance(given, Rule):
         return
     name, match = (given, {}) if isinstance(given, str) else (given.csv, given.match)
     headings = tuple(sorted(match))
     cells = tuple(match[heading].strip() for heading in headings)
-    lists.setdefault(name, {}).setdefault(headings, {}).setdefault(cells, []).append(pool.key)
+    _, _, shared = lists.setdefault(source.beside(name), (source, name, {}))
+    shared.setdefault(headings, {}).setdefault(cells, []).append(pool.key)
 
 
 def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterator[Desired]:

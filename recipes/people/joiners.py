@@ -1,18 +1,20 @@
-"""people.joiners: an account for everybody who starts, with manager, licence pool, groups and teams."""
+"""people.joiners: an account for everybody who starts, with manager, licence pool, groups, teams, pass."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.recipe import Inputs, Recipe
 from graphkit.resources.scheduled import scheduled
+from recipes.passes import PERMISSIONS, access_pass
 from recipes.people.people import (
     Belonging,
+    JoinersPasses,
     Page,
     Person,
     belongings,
@@ -47,6 +49,8 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
         wanted = belongings(page, person.licence_profile, person.department, person.org)
         _refer(groups, wanted, person, inputs, origin)
         yield from group_wishes(person, origin, wanted)
+        if page.access_passes:
+            yield from _pass(page, page.access_passes, person, today_of(options), origin)
     yield from groups.values()
 
 
@@ -80,6 +84,19 @@ def _account(inputs: Inputs, options: PlanOptions, page: Page, person: Person, o
     )
 
 
+def _pass(page: Page, passes: JoinersPasses, person: Person, today: date, origin: Origin) -> Iterator[Desired]:
+    """From some days before the first one, for as long after it as the account is enabled."""
+    if today - person.start_date > timedelta(days=page.enable_within_days):
+        return
+    issued_on = person.start_date - timedelta(days=passes.days_before)
+    if today < issued_on:
+        yield scheduled(f"{person.employee_id}/pass", origin, issued_on, "a temporary access pass is issued")
+        return
+    starts = passes.starting(person.start_date, today)
+    properties, rails = {"person": person.employee_id}, {"org": person.org}
+    yield access_pass(passes, person.employee_id, origin, starts, properties=properties, rails=rails)
+
+
 def _upn(inputs: Inputs, page: Page, person: Person) -> tuple[str, str]:
     """(userPrincipalName, why there is none)."""
     if person.upn:
@@ -104,6 +121,7 @@ RECIPE = Recipe(
     name="people.joiners",
     summary="Accounts for those who start: disabled until their day, with manager, licence pool, groups and teams",
     permissions=("User.ReadWrite.All", "GroupMember.ReadWrite.All", "User.DeleteRestore.All"),
+    permissions_for=PERMISSIONS,
     desired=desired,
     template="joiners.csv",
     given_with=("joiners.people.yaml",),
@@ -113,6 +131,7 @@ RECIPE = Recipe(
         "an employee id that several accounts have: that person is blocked",
         "a pool or group that is not there: those memberships are blocked",
         "a pool over its cap, or seats that the tenant does not have: blocked",
+        "passes that the tenant's policy does not allow: blocked",
     ),
     trial=PlanOptions(as_of="2026-01-05"),
     builds_on="licenses.pools",

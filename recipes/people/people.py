@@ -14,6 +14,7 @@ from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import AnyOrg, Day, Flag, InputModel, Key, Org, TextList, Upn
 from graphkit.recipe import Inputs
+from recipes.passes import Passes
 
 EMPLOYEE_ID_MAX = 16
 """Characters of an employeeId (https://learn.microsoft.com/graph/api/resources/user)."""
@@ -41,7 +42,7 @@ class Person(InputModel):
     department: str = Field(default="", max_length=64, description="department; the page may give it groups and teams")
     manager_employee_id: EmployeeId | None = Field(default=None, description="employee_id of the manager")
     start_date: Day = Field(description="first day of work")
-    end_date: Day | None = Field(default=None, description="last day of work")
+    end_date: Day | None = Field(default=None, description="first day without access")
     moved_on: Day | None = Field(default=None, description="day of the last move, from which old groups are kept on")
     leave_status: str = Field(default="", description="maternity, sick ...; read by other recipes")
     licence_profile: str = Field(default="", description="a profile of the page, or one SKU by part number")
@@ -71,6 +72,12 @@ class Profile(Department):
     skus: TextList = Field(default=(), description="part numbers; each is the pool <org>.<sku>.pool")
 
 
+class JoinersPasses(Passes):
+    """Temporary access passes of those who start."""
+
+    days_before: int = Field(default=7, ge=0, le=30, description="days before start_date from which a pass is issued")
+
+
 class Page(InputModel):
     """The page of rules."""
 
@@ -88,6 +95,9 @@ class Page(InputModel):
     retire_devices: Flag = Field(default=True, description="whether a leaver's managed devices are retired")
     max_leaving_pct: float = Field(
         default=2.0, gt=0, le=100, description="people of an organisation who may leave at once"
+    )
+    access_passes: JoinersPasses | None = Field(
+        default=None, description="temporary access passes for those who start; none without it"
     )
 
     @field_validator("usage_location")

@@ -15,7 +15,7 @@ from graphkit.engine.resource import Context
 from graphkit.inputs.types import Day, InputModel, TextList
 from graphkit.recipe import Inputs, Report
 from graphkit.reports.findings import Cell, Findings, Section
-from graphkit.resources.sign_ins import idle_days, users_with_sign_ins
+from graphkit.resources.sign_ins import day_of, idle_days, users_with_sign_ins
 from graphkit.resources.user_licenses import HOLDING
 
 SELECT = ("userPrincipalName", "accountEnabled", "licenseAssignmentStates")
@@ -114,7 +114,7 @@ def _take_in(context: Context, settings: Settings, products: dict[str, Product],
     errors: list[tuple[str, Any]] = []
     for user in page:
         org, name = context.orgs.of(user), str(user.get("userPrincipalName") or user["id"])
-        days = idle_days(user, now)
+        days = idle_days(user, day_of(context))
         for sku_id, states in _by_sku(user).items():
             product = products.get(sku_id)
             if product is None:
@@ -237,7 +237,7 @@ def _product_row(product: Product, settings: Settings, months: float) -> list[Ce
 def _months(context: Context, settings: Settings) -> float:
     if settings.true_up is None:
         return 0.0
-    today = datetime.fromtimestamp(context.clock.now(), UTC).date()
+    today = datetime.fromtimestamp(day_of(context), UTC).date()
     return max(0.0, (settings.true_up - today).days / MONTH_DAYS)
 
 

@@ -37,17 +37,21 @@ class Membership(InputModel):
 
     @model_validator(mode="after")
     def _check(self) -> Membership:
-        if bool(self.team_key) == bool(self.team_id):
-            raise ValueError("team_key: give either team_key or team_id")
-        if self.team_id and not GUID.fullmatch(self.team_id):
-            raise ValueError(f"team_id: {self.team_id} is not a GUID")
-        if self.team_key and not slug(self.team_key):
-            raise ValueError(f"team_key: {self.team_key!r} holds no letter or digit of the English alphabet")
-        if "@" not in self.upn and not GUID.fullmatch(self.upn):
-            raise ValueError(f"upn: {self.upn} is neither a user principal name nor an id")
-        if self.action == "Add" and not self.role:
-            raise ValueError("role: say Owner or Member")
+        if wrong := "; ".join(self._wrong()):
+            raise ValueError(wrong)
         return self
+
+    def _wrong(self) -> Iterator[str]:
+        if bool(self.team_key) == bool(self.team_id):
+            yield "team_key: give either team_key or team_id"
+        if self.team_id and not GUID.fullmatch(self.team_id):
+            yield f"team_id: {self.team_id} is not a GUID"
+        if self.team_key and not slug(self.team_key):
+            yield f"team_key: {self.team_key!r} holds no letter or digit of the English alphabet"
+        if "@" not in self.upn and not GUID.fullmatch(self.upn):
+            yield f"upn: {self.upn} is neither a user principal name nor an id"
+        if self.action == "Add" and not self.role:
+            yield "role: say Owner or Member"
 
     def team(self, org: str) -> str:
         """What the team is looked up by: its id, the uniqueName that teams.provision gives, or the key as it is."""

@@ -46,6 +46,19 @@ def test_exactly_what_the_recipes_need_is_printed_without_any_sign_in(graphkit):
     assert {role["name"] for role in both["roles"]} > POOLS.keys()
 
 
+def test_what_guards_break_glass_accounts_is_granted_where_they_are_declared(graphkit, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "break-glass-1@contoso.example")
+    found = graphkit("auth", "permissions", "licenses.pools", "--for-identity", "-o", "json").json
+    extra = {role["name"] for role in found["roles"]} - POOLS.keys()
+    assert extra == {"Policy.Read.All", "RoleManagement.Read.Directory"}
+
+
+def test_what_only_some_inputs_need_is_named_and_not_granted(graphkit):
+    found = graphkit("auth", "permissions", "people.joiners", "--for-identity", "-o", "json").json
+    assert found["ifAskedFor"]
+    assert not {role["name"] for role in found["roles"]} & {*found["ifAskedFor"]}
+
+
 @pytest.mark.parametrize(("cloud", "root"), [("global", "graph.microsoft.com"), ("usgov", "graph.microsoft.us")])
 def test_each_role_is_one_call_of_the_azure_cli(graphkit, cloud, root):
     found = graphkit("auth", "permissions", "licenses.pools", "--for-identity", "-o", "json", "-t", cloud).json

@@ -128,8 +128,24 @@ def test_quiet_says_nothing_but_the_answer(simulated, pools):
 def test_logs_go_where_they_are_asked_to(simulated, pools, tmp_path):
     log = tmp_path / "log.jsonl"
     simulated("plan", "licenses.pools", "-i", pools(), "-v", "--log-format", "json", "--log-file", log)
-    assert log.exists()
-    assert all({"ts", "event"} <= json.loads(line).keys() for line in log.read_text().splitlines())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert all({"ts", "event"} <= line.keys() for line in lines)
+
+
+def test_every_request_is_logged_when_asked_for_without_its_query_and_its_body(simulated, pools, tmp_path):
+    run, log = tmp_path / "a.run", tmp_path / "log.jsonl"
+    flags = ("-v", "--log-format", "json", "--log-file", log)
+    simulated("plan", "licenses.pools", "-i", pools(), "--out", run)
+    simulated("apply", run, "--yes", *flags)
+    simulated("graph", "get", "/users?$filter=displayName eq 'Canary'", *flags)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    sent = [line for line in lines if line["event"] == "request-sent"]
+    assert "GET /v1.0/users 200" in {f"{line['method']} {line['path']} {line['status']}" for line in sent}
+    assert 204 in {line["status"] for line in sent if line["method"] == "PATCH"}
+    assert not any(line["path"].endswith("$batch") for line in sent), "each in a batch has a line of its own"
+    assert all(line["bucket"] == "identity" and line["ms"] >= 0 for line in sent)
+    assert "Canary" not in log.read_text()
+    assert "mailNickname" not in log.read_text()
 
 
 # --- usage ---

@@ -200,3 +200,20 @@ def test_where_sign_ins_cannot_be_read_everybody_is_unknown(simulated, tenant):
     row = product(result, "ENTERPRISEPACK")
     assert (row["idle"], row["active"], row["unknown"]) == (0, 0, 15)
     assert any("sign-ins cannot be read" in note for note in result.json["notes"])
+
+
+def test_the_report_counts_the_days_as_the_plan_does_that_takes_licences_back(simulated, tmp_path):
+    policy = tmp_path / "reclaim.yaml"
+    policy.write_text("idle_days: 90\nskus: [SPE_E3]\nmin_age_days: 0\n", encoding="utf-8")
+    found = {}
+    for day in ("2026-01-05", "2026-02-05", "2026-03-20"):
+        report = simulated("report", "licenses", "--as-of", day, "-o", "json")
+        asked = ("licenses.reclaim", "-i", policy, "--as-of", day, "--max-removals", "60", "--full", "-o", "json")
+        plan = simulated("plan", *asked).json
+        taken = {each["key"].split("/")[0]: each["note"] for each in plan["items"] if each["kind"] == "user.license"}
+        idle = {row["upn"]: row["idle_days"] for row in section(report, "idle")}
+        assert {name: f"idle for {days} days" for name, days in idle.items()} == {
+            name: note.split(";")[0] for name, note in taken.items()
+        }
+        found[day] = len(idle)
+    assert found["2026-01-05"] < found["2026-02-05"] <= found["2026-03-20"]

@@ -105,6 +105,32 @@ def test_the_link_is_known_only_after_the_last_page(scripted):
     assert changes.link == after(1)
 
 
+def test_a_second_round_that_breaks_off_takes_the_link_back(scripted):
+    answers = [(200, {"value": [], "@odata.deltaLink": after(1)}), (403, {"error": {"code": "Forbidden"}})]
+    _, graph = scripted(lambda request: answers.pop(0))
+    changes = graph.delta(USERS)
+
+    async def read():
+        return [item async for item in changes]
+
+    assert asyncio.run(read()) == []
+    assert changes.link == after(1)
+    with pytest.raises(ServiceError):
+        asyncio.run(read())
+    assert changes.link == ""
+
+
+def test_headers_go_along_with_a_link_of_an_earlier_round(scripted):
+    chain, graph = scripted(Feed([[person("a")], [person("b")]]))
+
+    async def main():
+        async for _ in graph.delta(USERS, link=after(0), headers={"Prefer": "return=minimal"}):
+            pass
+
+    asyncio.run(main())
+    assert {request.headers.get("Prefer") for request in chain.requests} == {"return=minimal"}
+
+
 def test_one_object_may_come_more_than_once(scripted):
     _, graph = scripted(Feed([[person("a", x=1), person("a", x=2)], [person("a", x=3)]]))
     assert asyncio.run(collect(graph.delta(USERS))) == ["a", "a", "a"]

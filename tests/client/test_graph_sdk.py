@@ -40,6 +40,8 @@ class Service:
         self.calls.append(request)
         if not path.endswith("/$batch"):
             status, body = self._one(request.method, path.removeprefix("/v1.0"), request.content)
+            if status == 302:
+                return httpx.Response(status, headers={"Location": body})
             return httpx.Response(status, json=body) if body is not None else httpx.Response(status)
         responses = []
         for item in json.loads(request.content)["requests"]:
@@ -163,15 +165,23 @@ def test_a_sovereign_cloud_keeps_its_own_host():
     assert service.calls[0].headers["authorization"] == "Bearer fixed"
 
 
-def test_redirects_are_not_followed():
+@pytest.mark.parametrize("host", ["graph.microsoft.com", "elsewhere.example"])
+def test_redirects_are_not_followed(host):
     async def use(sdk):
         try:
             return await sdk.users.by_user_id("u1").get()
         except Exception as error:
             return error
 
-    _, service = on(lambda *_: (302, None), use)
+    _, service = on(lambda *_: (302, f"https://{host}/v1.0/users/u2"), use)
     assert len(service.calls) == 1
+
+
+def test_the_address_comes_from_the_cloud_and_not_from_the_client():
+    async def use(sdk):
+        return sdk.request_adapter.base_url, str(sdk.request_adapter._http_client.base_url)
+
+    assert on(user, use)[0] == ("https://graph.microsoft.com/v1.0", "")
 
 
 def test_the_sdk_cannot_write_past_the_budget():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import httpx
 import pytest
 
-from graphkit.client.seen import Seen
+from graphkit.client.seen import FEW, Seen
 from graphkit.errors import IncompleteList, ResyncRequired, ServiceError, UntrustedDestination
 
 ROOT = "https://graph.microsoft.com/v1.0"
@@ -156,6 +157,45 @@ def test_a_listing_is_complete_once_its_last_page_is_read(scripted):
     assert (listing.complete, listing.read, listing.counted) == (True, 95, None)
 
 
+def test_a_second_reading_that_breaks_off_takes_back_what_the_first_proved(scripted):
+    pages = Pages()
+    _, graph = scripted(pages)
+    listing = graph.list("/users")
+    asyncio.run(collect(listing))
+    assert (listing.complete, listing.read) == (True, 95)
+    pages.fail = {3: [refusal(403, "Forbidden")]}
+    with pytest.raises(IncompleteList):
+        asyncio.run(collect(listing))
+    assert (listing.complete, listing.read, listing.restarts) == (False, 30, 0)
+
+
+def test_objects_without_a_name_run_in_no_circle_either(scripted):
+    def answer(request):
+        assert len(chain.requests) < 20
+        items = [{"name": "a"}, {"id": "u1"}]
+        return 200, {"value": items, "@odata.nextLink": f"{ROOT}/x?$skiptoken={len(chain.requests) % 3}"}
+
+    chain, graph = scripted(answer)
+    with pytest.raises(IncompleteList, match="circle"):
+        asyncio.run(collect_all(graph.list("/x")))
+
+
+def test_objects_with_and_without_an_id_are_both_told_and_only_the_former_once(scripted):
+    answers = [[{"id": "u1"}, {"name": "a"}], [{"name": "b"}, {"id": "u1"}, {"id": "u2"}]]
+
+    def answer(request):
+        items = answers.pop(0)
+        return 200, {"value": items, **({"@odata.nextLink": f"{ROOT}/x?$skiptoken=1"} if answers else {})}
+
+    _, graph = scripted(answer)
+    found = asyncio.run(collect_all(graph.list("/x")))
+    assert found == [{"id": "u1"}, {"name": "a"}, {"name": "b"}, {"id": "u2"}]
+
+
+async def collect_all(items):
+    return [item async for item in items]
+
+
 @pytest.mark.parametrize(
     ("told", "complete"),
     [
@@ -244,18 +284,32 @@ def test_a_listing_can_be_read_again(scripted):
 # -- the memory of it --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_seen_is_remembered_through_all_growth():
-    seen, texts = Seen(), [f"id {number}" for number in range(20_000)]
-    assert all(seen.add(text) for text in texts)
-    assert not any(seen.add(text) for text in texts)
-    assert len(seen) == 20_000
+@pytest.mark.parametrize("count", [0, 1, 20_000, FEW, FEW + 1, 4 * FEW])
+def test_what_was_seen_is_remembered_through_all_growth(count):
+    seen, texts = Seen(), [f"id {number}" for number in range(count)]
+    for begin in range(0, count, 999):
+        assert all(seen.add_all(texts[begin : begin + 999]))
+    assert not any(seen.add_all(texts))
+    assert len(seen) == count
+    assert seen.add("another")
+
+
+@pytest.mark.parametrize("before", [0, FEW])
+def test_each_of_a_page_is_new_once(before):
+    seen = Seen()
+    seen.add_all([f"before {number}" for number in range(before)])
+    assert seen.add_all(["a", "b", "a", "c", "b"]) == [True, True, False, True, False]
+    assert seen.add_all(["c", "d"]) == [False, True]
 
 
 def test_a_million_ids_fit_beside_a_small_process():
     seen = Seen()
-    for number in range(100_000):
-        seen.add(str(number))
-    assert 8 * len(seen._table) <= 23 * len(seen)
+    tracemalloc.start()
+    for begin in range(0, 1_000_000, 10_000):
+        seen.add_all([str(number) for number in range(begin, begin + 10_000)])
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken <= 23 * len(seen)
 
 
 # -- links that lead elsewhere -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import uuid
 
@@ -287,3 +288,20 @@ def test_an_expired_token_of_one_part_restarts_that_part(reading, collection):
 
     (found, restarts), _ = reading(end, use)
     assert (found, restarts) == (sorted(staff(900)), 3)
+
+
+def test_the_headers_of_the_first_request_go_with_all_of_them(scripted):
+    def answer(request):
+        counted = {"@odata.count": 2} if "$count" in request.path else {}
+        link = {"@odata.nextLink": "https://graph.microsoft.com/v1.0/users?$skiptoken=1"}
+        first = "skiptoken" not in request.path
+        return 200, {"value": [{"id": "u1" if first else "u2"}], **counted, **(link if first else {})}
+
+    chain, graph = scripted(answer)
+
+    async def main():
+        return [item["id"] async for item in graph.list_partitioned("/users", headers={"Prefer": "x"})]
+
+    assert asyncio.run(main()) == ["u1", "u2"]
+    assert len(chain.requests) == 3
+    assert {request.headers.get("Prefer") for request in chain.requests} == {"x"}

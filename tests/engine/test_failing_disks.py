@@ -16,7 +16,7 @@ from chaos import World, settle
 
 from graphkit.engine import runfile
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import GraphkitError
+from graphkit.errors import GraphkitError, RunFileError
 
 RECIPES = ["licenses.pools", "teams.provision", "devices.compliance"]
 MESSAGES = {"EIO": "disk I/O error", "ENOSPC": "database or disk is full"}
@@ -119,6 +119,19 @@ def test_whatever_the_disk_refuses_nothing_is_lost_or_done_twice(planned, tmp_pa
             assert error is None
             return
     raise AssertionError("it never got through")
+
+
+def test_a_run_file_that_cannot_be_begun_is_neither_left_behind_nor_held(tmp_path, monkeypatch):
+    path, disk, opened = tmp_path / "a.run", Disk(runfile._connect, MESSAGES["ENOSPC"]), []
+    disk.at, disk.what = 1, "write"
+    with monkeypatch.context() as broken:
+        broken.setattr(runfile, "_connect", lambda path: opened.append(disk.connect(path)) or opened[-1])
+        with pytest.raises(RunFileError, match="is full"):
+            RunFile.create(path, {})
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+    assert not list(tmp_path.glob("a.run*"))
+    RunFile.create(path, {}).close()
 
 
 def settled(world):

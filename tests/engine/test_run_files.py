@@ -156,6 +156,19 @@ def test_what_is_put_into_wishes_is_kept_and_what_a_refused_row_asks_for_is_not(
         assert run.wanted_kinds() == []
 
 
+def test_a_key_is_wanted_as_long_as_a_row_that_asks_for_it_is_left(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish("a", 2), wish("b", 3), wish("a", 4)])
+        assert [run.is_wanted("group", key) for key in "abc"] == [True, True, False]
+        assert not run.is_wanted("team", "a")
+        assert [each.key for chunk in run.resolving("group") for each in chunk] == ["a", "b"]
+        for row in (3, 4):
+            run.drop_wanted(InputProblem("s.csv", row, "bad", "no such group"))
+        assert [run.is_wanted("group", key) for key in "ab"] == [True, False]
+        run.drop_wanted(InputProblem("s.csv", 2, "bad", "no such group"))
+        assert not run.is_wanted("group", "a")
+
+
 def test_lines_are_counted_within_a_container_and_not_within_one_whose_name_begins_like_it(tmp_path):
     keys = ("a/1", "a/2", "a/b/3", "ab/4", "a0/5", "a")
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
@@ -215,8 +228,21 @@ def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_p
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
         run.stage_inputs([Origin("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
-        rows = [(row.origin.place, row.result.status) for row in run.input_results(tables=True)]
-    assert rows == [(2, "already"), (3, "skipped"), (4, "already"), (5, "already")]
+        rows = [(row.origin.place, row.result.code) for row in run.input_results(tables=True)]
+    assert rows == [(2, "not-asked"), (3, "invalid-input"), (4, "not-asked"), (5, "not-asked")]
+
+
+def test_input_rows_come_back_in_the_order_of_their_files_one_that_is_found_meanwhile_too(tmp_path):
+    opened = ["z.csv", "a.yaml"]
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.given = opened
+        run.stage_inputs([Origin("a.yaml", "pools[0]")])
+        opened += ["m.csv", "b.csv"]
+        for file in ("b.csv", "z.csv", "m.csv"):
+            run.stage_inputs([Origin(file, place, {file: ""}) for place in (2, 3)])
+        found = [row.origin.file for row in run.input_results(tables=True)]
+        assert run.input_columns() == ["z.csv", "m.csv", "b.csv"]
+    assert found == ["z.csv", "z.csv", "m.csv", "m.csv", "b.csv", "b.csv"]
 
 
 # -- the journal -----------------------------------------------------------------------------------------------------

@@ -462,3 +462,30 @@ def test_a_run_that_has_ended_cannot_be_cancelled(app, planned):
     app.approve(planned)
     app.take_all()
     assert app.cancel(planned).status == 409
+
+
+PASSES = "access_passes: {starts_at: '08:00Z', lifetime_minutes: 60}\n"
+TYPE = "#microsoft.graph.temporaryAccessPassAuthenticationMethodConfiguration"
+
+
+def test_a_plan_that_issues_passes_is_not_for_an_app(make_app, tenant, simulated):
+    """They are told once, to a file of whoever applies; there is nobody here."""
+    method = "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/temporaryAccessPass"
+    body = json.dumps({"@odata.type": TYPE, "state": "enabled"})
+    assert simulated("graph", "patch", method, "--body", body, "--yes").code == 0
+    app = make_app(GRAPHKIT_FUNCTIONS_RECIPES="people.joiners")
+    people = "employee_id,first_name,last_name,org,start_date\n90001,Alex,Example,RX1,2026-01-05\n"
+    page = f"usage_location: GB\ndomain: contoso.example\n{PASSES}"
+    inputs = {"people.csv": people, "people.yaml": page}
+    before = len(writes(tenant))
+    run = app.start({"inputs": inputs, "options": {"as_of": "2026-01-05"}}, recipe="people.joiners").run
+    app.take()
+    shown = app.show(run).body
+    assert (shown["status"], shown["exitCode"]) == ("blocked", 6)
+    assert "issues 1 temporary access pass, which this app does not do" in shown["error"]["message"]
+    assert app.approve(run).status == 409
+    assert len(writes(tenant)) == before
+    inputs["people.yaml"] = page.removesuffix(PASSES)
+    run = app.start({"inputs": inputs, "options": {"as_of": "2026-01-05"}}, recipe="people.joiners").run
+    app.take()
+    assert app.show(run).body["status"] == "planned"

@@ -45,7 +45,7 @@ def test_the_windows_1252_warning_names_the_line_that_is_not_utf_8(table, proble
         (b"", "holds no header row"),
         (b"\n,\n", "holds no header row"),
         (b"sep=|\nupn|sku\n", "the separator '|' is not a comma, semicolon or tab"),
-        (f"upn,sku\n{UPN},E3\n".encode("utf-16-le"), "missing columns: upn, sku"),
+        (f"upn,sku\n{UPN},E3\n".encode("utf-16-le"), "UTF-16 without a byte order mark?"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_problem(table, problems, told, content, message):

@@ -47,6 +47,13 @@ def test_a_content_type_given_is_kept():
     body = b'{"a": 1}'
     (item,) = sent(Request(method="POST", path="/x", body=body, headers={"content-type": "application/json;v=2"}))
     assert item["headers"] == {"content-type": "application/json;v=2"}
+    assert item["body"] == {"a": 1}
+
+
+def test_a_body_among_other_headers_is_json_too():
+    (item,) = sent(Request(method="PATCH", path="/x", body=b'{"a": 1}', headers={"If-Match": "w"}))
+    assert item["headers"] == {"If-Match": "w", "Content-Type": "application/json"}
+    assert item["body"] == {"a": 1}
 
 
 def test_a_body_that_is_not_json_travels_as_base64():

@@ -37,6 +37,12 @@ def test_a_part_is_a_request():
     assert json.loads(request.body) == {"a": 1}
 
 
+@pytest.mark.parametrize("fields", [{}, {"body": None}])
+def test_a_part_without_a_body_has_none(fields):
+    (found,) = read(part(method="POST", url="/users/u1/revokeSignInSessions", **fields))
+    assert found.request.body is None
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [

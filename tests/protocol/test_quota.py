@@ -263,6 +263,25 @@ def test_a_share_of_the_quota_takes_longer():
     assert row["seconds"] == 6000.0
 
 
+def test_three_apps_share_what_each_may_take_and_not_what_the_tenant_may():
+    totals = {"identity.app_tenant.writes": 60_000, "identity.tenant.writes": 60_000}
+    rows = {row["bucket"]: row["seconds"] for row in forecast(totals, 1.0, apps=3)}
+    assert rows == {"identity.app_tenant.writes": 1000.0, "identity.tenant.writes": 1000.0}
+
+
+def test_a_bucket_that_is_paced_more_slowly_than_published_is_forecast_so():
+    (row,) = forecast({"identity_protection_ca.tenant": 100}, 1.0)
+    assert row["seconds"] == 110.0
+
+
+def test_a_top_that_is_no_number_costs_what_none_does():
+    assert costs("GET", "/users?$top=x") == costs("GET", "/users")
+
+
+def test_a_bucket_that_nobody_knows_is_left_out_of_the_forecast():
+    assert forecast({"there.is.none": 10}, 1.0) == []
+
+
 def test_the_busiest_team_decides_and_the_slowest_bucket_comes_first():
     totals = {"teams.add_member.resource|a": 4, "teams.add_member.resource|b": 40, "global.app": 44, "other": 9}
     rows = forecast(totals, 1.0)

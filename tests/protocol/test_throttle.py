@@ -27,6 +27,7 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC).timestamp()
         ("Mon, 05 Jan 2026 09:00:30 GMT", 30.0),
         ("Mon, 05 Jan 2026 08:59:00 GMT", 0.0),
         ("Mon, 05 Jan 2026 09:00:30", 30.0),
+        ("Mon, 05 Jan 2026 10:00:30 +0100", 30.0),
         ("86400", 86400.0),
         ("1e300", LONGEST_WAIT),
         ("inf", LONGEST_WAIT),
@@ -41,6 +42,20 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC).timestamp()
 )
 def test_retry_after_is_read_in_every_form_seen_in_the_wild(value, seconds):
     assert retry_after({"retry-after": value}, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Mon, 05 Jan 2026 08:00:00 GMT", 3630.0),
+        ("Mon, 05 Jan 2026 09:00:20 GMT", 10.0),
+        ("Mon, 05 Jan 2026 10:00:00 GMT", 0.0),
+        ("today", 30.0),
+        ("", 30.0),
+    ],
+)
+def test_a_date_is_held_against_the_date_of_the_same_answer(date, seconds):
+    assert retry_after({"retry-after": "Mon, 05 Jan 2026 09:00:30 GMT", "date": date}, NOW) == seconds
 
 
 def test_no_retry_after_is_told_from_a_wait_of_nothing():

@@ -38,6 +38,16 @@ def test_read_only_blocks_even_what_declares_no_effect():
         WriteBudget.read_only().spend(Effect())
 
 
+def test_a_new_allowance_replaces_what_was_left_and_none_is_nothing():
+    budget = WriteBudget(creates=5, updates=5, removals=5, deletions=5, members=5)
+    budget.allow(Effect(updates=2))
+    assert budget == WriteBudget(updates=2)
+    budget.allow_nothing()
+    assert budget == WriteBudget.read_only()
+    budget.allow(Effect(creates=1))
+    budget.spend(Effect(creates=1))
+
+
 def test_unlimited_is():
     budget = WriteBudget.unlimited()
     budget.spend(Effect(creates=10**9, members=10**9))

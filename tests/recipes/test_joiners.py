@@ -53,6 +53,25 @@ def test_a_name_of_the_file_that_is_taken_is_blocked_with_the_next_free_one(offi
     assert (plan.json["changes"]["create"], plan.json["changes"]["blocked"]) == (1, 1)
 
 
+def test_a_name_at_a_domain_that_is_not_the_tenants_is_blocked_before_the_service_refuses_it(office):
+    plan = office.plan([row("90001", upn="alex@elsewhere.example"), row("90002")])
+    assert lines(plan, "user")["90001"]["note"] == (
+        "elsewhere.example is not a domain of this tenant (contoso.example, contoso.onmicrosoft.example)"
+    )
+    assert (plan.json["changes"]["create"], plan.json["changes"]["blocked"]) == (1, 1)
+
+
+def test_within_one_organisation_a_manager_of_another_who_is_still_to_come_holds_up_nobody_else(office):
+    rows = [row("90001", manager_employee_id="90002"), row("90002", "Kim", "Sample", org="RX2"), row("90003")]
+    unfenced = office.plan(rows)
+    assert (unfenced.json["changes"]["create"], unfenced.json["changes"]["blocked"]) == (3, 0)
+    fenced = office.plan(rows, "--org", "RX1")
+    assert (fenced.json["changes"]["create"], fenced.json["changes"]["blocked"]) == (2, 1)
+    assert lines(fenced, "user.manager")["90001"]["note"] == (
+        "manager_employee_id: 90002 not found, neither in the tenant nor among those of --org RX1"
+    )
+
+
 def test_accented_names_are_spelt_out_and_others_need_a_upn(office):
     rows = [row("90001", "Zoë-Ann", "Ø'Brień"), row("90002", "花", "山")]
     plan = office.plan(rows)

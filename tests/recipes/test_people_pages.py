@@ -39,6 +39,24 @@ def test_joiners(example):
     assert office.user("90002")["accountEnabled"] is False
 
 
+def test_joiners_with_passes(example, tmp_path):
+    """The block of the page's own section, added to its page of rules."""
+    office, run = example("people.joiners", "2026-01-05")
+    text = (PAGES / "people.joiners.md").read_text(encoding="utf-8").partition("## Temporary access passes")[2]
+    page = tmp_path / "people.yaml"
+    page.write_text(page.read_text(encoding="utf-8") + re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    method = "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/temporaryAccessPass"
+    kind = "#microsoft.graph.temporaryAccessPassAuthenticationMethodConfiguration"
+    body = f'{{"@odata.type": "{kind}", "state": "enabled"}}'
+    assert office.simulated("graph", "patch", method, "--body", body, "--yes").code == 0
+    for name in ("RX1.nurses", "RX1.SPE_F1.pool"):
+        office.group(name)
+    passes = lines(run("plan"), "user.accessPass")
+    assert {key: item["note"] for key, item in passes.items()} == {"90001": "good from 2026-01-05T08:00:00Z on"}
+    assert run("apply", "--yes", "--tap-out", tmp_path / "passes.csv").code == 0
+    assert (tmp_path / "passes.csv").read_text(encoding="utf-8").count("alex.example@contoso.example") == 1
+
+
 def _none(plan):
     return {action: count for action, count in plan.json["changes"].items() if not count}
 

@@ -136,6 +136,7 @@ HARMFUL = {
     "membership": ("DELETE", "/groups/{group}/members/{bg}/$ref", None),
     "group": ("DELETE", "/groups/{group}", None),
     "method": ("DELETE", "/users/{bg}/authentication/phoneMethods/1", None),
+    "a pass": ("POST", "/users/{bg}/authentication/temporaryAccessPassMethods", {}),
     "object": ("DELETE", "/directoryObjects/{bg}", None),
     "absolute": ("DELETE", "https://graph.microsoft.com/v1.0/users/{bg}", None),
 }

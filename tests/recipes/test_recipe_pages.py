@@ -36,7 +36,7 @@ def test_every_field_of_a_model_is_described(name):
 
 
 NEVER_WRITTEN = {
-    *("group.reference", "leaver", "mfaWave", "mover", "scheduled", "workforce"),
+    *("group.reference", "leaver", "mfaWave", "mover", "scheduled", "team.review", "workforce"),
     *("license.reclaim", "license.reclaim.person", "license.scope"),
 }
 """Kinds that only stand in a plan."""
@@ -58,6 +58,14 @@ def test_the_starter_file_asks_for_something_and_every_kind_has_a_cost(name):
         assert each.first, each
         assert each.bucket, each
         assert 0 < each.seconds_full <= each.seconds_single, each
+
+
+def test_what_only_the_tenant_can_spell_out_is_described_by_what_it_comes_to():
+    writes = {each.kind: (each.first, each.undo) for each in description_of(ALL["people.leavers"]).writes}
+    assert writes["user"] == ("PATCH /users/{id}", "R")
+    assert writes["user.deletion"] == ("DELETE /users/{id}", "C")
+    assert writes["managedDevice.retirement"][1] == "X"
+    assert {"group.handover", "group.member", "group.owner", "user.license"} <= writes.keys()
 
 
 @everyone

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -88,7 +89,8 @@ def test_neither_cassette_nor_inputs_hold_a_word_of_the_tenant(recorded, tenant)
     beside = sorted(recording.inputs_of(recorded).iterdir())
     assert [path.name for path in beside] == ["members.csv", "pools.yaml"]
     text = "".join(path.read_text(encoding="utf-8") for path in (recorded, *beside)).lower()
-    words = ("rx1", "contoso", "night", "staff sp", "health", "anna", tenant.look().tenant_id, "simulated", "bearer")
+    with closing(tenant.look()) as there:
+        words = ("rx1", "contoso", "night", "staff sp", "health", "anna", there.tenant_id, "simulated", "bearer")
     for word in words:
         assert not re.search(rf"\b{word}\b", text), word
     assert "spe_e3" in text  # what is Microsoft's stays

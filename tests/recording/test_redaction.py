@@ -88,6 +88,7 @@ def test_people_and_what_is_theirs_are_replaced_in_their_form(redaction, field, 
     ("field", "value"),
     [
         ("password", "Winter-2026"),
+        ("temporaryAccessPass", "+drkzqAD"),
         ("secretText", "abc8Q~defghijklmnopqrstuvwxyz0123456789AB"),
         ("customKeyIdentifier", "QUJD"),
         ("trustedRootCertificate", "MIIC"),

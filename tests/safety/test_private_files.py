@@ -46,6 +46,14 @@ def test_with_the_widest_umask_every_file_is_private_all_the_same(simulated, poo
     assert stat.S_IMODE(runs.stat().st_mode) & 0o077 == 0
 
 
+def test_the_runs_folder_is_private_although_the_run_file_is_elsewhere(simulated, pools, tmp_path, monkeypatch):
+    runs = tmp_path / "kept" / "runs"
+    monkeypatch.setenv("GRAPHKIT_RUNS_DIR", str(runs))
+    done = simulated("apply", "licenses.pools", "-i", pools, "--out", tmp_path / "a.run", "--yes")
+    assert done.code == 0, done.stderr
+    assert [oct(stat.S_IMODE(path.stat().st_mode)) for path in (runs.parent, runs)] == ["0o700", "0o700"]
+
+
 def test_a_link_laid_in_the_way_of_a_run_file_is_not_followed(simulated, pools, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "a.run").symlink_to(elsewhere)

@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from graphkit.clock import RealClock
+from graphkit.clock import RealClock, StillClock
+from graphkit.sandbox import SimulatedTenant
 from graphkit.sandbox.areas import ROUTES
 
 interruptible = pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process there")
@@ -232,6 +233,14 @@ def test_every_endpoint_is_listed_with_its_source(graphkit):
     } in found
 
 
+def test_the_list_of_endpoints_for_people_has_the_least_permission_and_the_whole_address(graphkit):
+    lines = graphkit("sim", "endpoints").stdout.splitlines()
+    assert next(line.split() for line in lines if "revokeSignInSessions" in line)[-2:] == [
+        "User.RevokeSessions.All",
+        "https://learn.microsoft.com/graph/api/user-revokesigninsessions?view=graph-rest-1.0",
+    ]
+
+
 def test_faults_are_loaded_listed_and_cleared(sim, tmp_path):
     rules = [{"method": "PATCH", "nth": 2, "action": "kill"}, {"action": "throttle", "retry_after": "3"}]
     (tmp_path / "monday.json").write_text(json.dumps(rules))
@@ -307,12 +316,19 @@ def test_a_file_that_is_no_tenant_is_told_so(graphkit, tmp_path):
 
 
 def test_a_tenant_of_another_version_is_told_so(sim, tmp_path):
-    file = sqlite3.connect(tmp_path / "a.db")
-    with file:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as file, file:
         file.execute("UPDATE meta SET value = 1 WHERE key = 'format'")
-    file.close()
     result = sim("log")
     assert (result.code, "another version" in result.stderr) == (5, True)
+
+
+def test_a_tenant_that_cannot_be_read_is_let_go(sim, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.db")) as file, file:
+        file.execute("ALTER TABLE faults RENAME COLUMN rule TO other")
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        SimulatedTenant.open(tmp_path / "a.db", StillClock(0.0))
+    assert "no such column" in str(caught.value)
+    assert not list(tmp_path.glob("a.db-*"))  # what SQLite keeps beside an open file
 
 
 def test_the_log_tells_when_what_was_accepted_had_been_done_and_could_be_seen(graphkit, sim, tmp_path):

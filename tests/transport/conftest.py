@@ -15,7 +15,7 @@ from graphkit.client import GraphClient
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
-from graphkit.protocol.message import Request, Response
+from graphkit.protocol.message import Request, Response, singly
 from graphkit.transport.chain import build_chain
 
 
@@ -40,6 +40,11 @@ class Script:
         if isinstance(answer, Exception):
             raise answer
         return Response(answer.status, dict(answer.headers), answer.body)
+
+    async def send_batch(self, requests):
+        return await singly(self, requests)
+
+    batch = send_batch
 
 
 @dataclass
@@ -163,15 +168,24 @@ def virtual():
     return lambda main: clock.run(_watched(main), virtual=True)
 
 
-@pytest.fixture
-def connected(tokens):
-    """A chain, and a client on it, that ends at the given far end."""
+class OneByOne:
+    """A chain that is given every request by itself, even by a client that has many."""
+
+    def __init__(self, chain):
+        self.send = chain.send
+
+
+@pytest.fixture(params=["together", "one by one"])
+def connected(tokens, request):
+    """A chain, and a client on it, that ends at the given far end; what the client is given at once is handed on so or
+    one by one, which must make no difference to anybody."""
 
     def connect(end, **settings):
         settings.setdefault("budget", WriteBudget.unlimited())
         settings.setdefault("seed", 7)
         ticking = clock.VirtualClock()
         chain = build_chain(end, cloud=CLOUDS["global"], source=tokens, clock=ticking, **settings)
-        return chain, GraphClient(chain, cloud=CLOUDS["global"], clock=ticking)
+        given = chain if request.param == "together" else OneByOne(chain)
+        return chain, GraphClient(given, cloud=CLOUDS["global"], clock=ticking)
 
     return connect

@@ -244,13 +244,50 @@ def test_who_gives_up_is_not_sent_and_disturbs_nobody(virtual):
     assert sum(service.sizes) == 44
 
 
-def test_closing_cancels_whoever_waits(virtual):
-    batcher = Batcher(Service(latency=1000))
+def test_closing_cancels_whoever_waits_and_sends_nothing_more(virtual):
+    service = Service(latency=1000)
+    batcher = Batcher(service, slots=1)
 
     async def main():
-        tasks = [asyncio.create_task(batcher.send(request)) for request in gets(3)]
-        await batcher._following.clock.sleep(0.1)
+        tasks = [asyncio.create_task(batcher.send(request)) for request in gets(45)]
+        await service.clock.sleep(0.1)
         await batcher.aclose()
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        await service.clock.sleep(3000)
+        return answers
 
     assert {type(answer) for answer in virtual(main())} == {asyncio.CancelledError}
+    assert (service.sizes, service.bare) == ([], [])
+
+
+def test_what_is_sent_one_by_one_can_be_called_back_too(virtual):
+    """Its envelope was refused, and so is the first of them: the others must not leave before that wait ends."""
+    service = Service(outer=lambda items: Response(400, {}, b"{}"))
+    batcher = Batcher(service, slots=1)
+
+    async def main():
+        tasks = [asyncio.create_task(batcher.send(request)) for request in gets(5)]
+        await service.clock.sleep(2.5)
+        tasks[3].cancel()
+        await asyncio.sleep(0)
+        batcher.recall(lambda request: request.path != "/users/4")
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = [type(answer).__name__ for answer in virtual(main())]
+    assert answers == ["Response", "Response", "Recalled", "CancelledError", "Response"]
+    assert service.bare == ["/users/0", "/users/1", "/users/4"]
+
+
+def test_what_is_not_meant_keeps_its_place_when_others_are_called_back(virtual):
+    service = Service()
+    batcher = Batcher(service, slots=1)
+
+    async def main():
+        tasks = [asyncio.create_task(batcher.send(request)) for request in gets(40)]
+        await service.clock.sleep(0.5)
+        batcher.recall(lambda request: int(request.path[7:]) % 2 == 1)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    answers = [type(answer).__name__ for answer in virtual(main())]
+    assert answers == ["Response"] * 20 + ["Response", "Recalled"] * 10
+    assert service.sizes == [20, 10]

@@ -11,7 +11,7 @@ import respx
 
 from graphkit import clock
 from graphkit.client import GraphClient
-from graphkit.errors import Blocked, OutcomeUnknown, Parked
+from graphkit.errors import Blocked, DeadlineReached, OutcomeUnknown, Parked
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.message import Idempotency, Request
@@ -186,6 +186,43 @@ def test_no_request_leaves_before_a_stated_wait_ends_not_even_one_let_through_be
     assert [arrival.time for arrival in end.arrivals if 0 < arrival.time < 62] == []
 
 
+@pytest.mark.parametrize("batches", [True, False])
+def test_nothing_leaves_after_the_deadline_not_even_what_was_let_through_before(virtual, connected, far_end, batches):
+    end = far_end(outer=None if batches else lambda call, items: httpx.Response(404), latency=2.0)
+    chain, client = connected(end, slots=1)
+    chain.deadline = 9.0
+    answers = virtual(client.batch([Request(method="GET", path=f"/users/u{number}") for number in range(400)]))
+    assert max(arrival.time for arrival in end.arrivals) < 9
+    late = [each for each in answers if isinstance(each, DeadlineReached)]
+    assert len(late) == 400 - len(end.arrivals) > 0
+    assert {each.status for each in answers if each not in late} == {200}
+
+
+def test_whoever_would_be_sent_again_after_the_deadline_is_told_so_at_once(virtual, connected, far_end):
+    chain, client = connected(far_end(lambda arrival: (423, {"Retry-After": "300"}, None)))
+    chain.deadline = 60.0
+
+    async def main():
+        return await client.batch(patches(3)), client.clock.monotonic()
+
+    answers, now = virtual(main())
+    assert {type(each) for each in answers} == {DeadlineReached}
+    assert now < 1
+
+
+def test_a_run_may_call_itself_by_name_in_the_middle(virtual, connected, far_end):
+    chain, client = connected(end := far_end())
+
+    async def main():
+        await client.get("/users/u1")
+        chain.user_agent = "graphkit/1 (run r-1)"
+        await client.get("/users/u1")
+
+    virtual(main())
+    assert [call.headers["user-agent"] for call in end.calls] == ["graphkit", chain.user_agent]
+    assert chain.user_agent == "graphkit/1 (run r-1)"
+
+
 def test_an_expired_token_is_renewed_once_for_everyone(virtual, connected, far_end, tokens):
     def outer(call, items):
         return httpx.Response(401, headers={"WWW-Authenticate": "Bearer"}) if call <= 3 else None
@@ -210,6 +247,28 @@ def test_an_inner_401_is_renewed_too(virtual, connected, far_end, tokens):
     answers = virtual(client.batch(patches(3)))
     assert {each.status for each in answers} == {204}
     assert tokens.asked == [("", False), ('{"a":1}', True)]
+
+
+def test_a_token_that_is_revoked_again_is_renewed_again(virtual, connected, far_end, tokens):
+    """Each time for an item of a batch, whose answer must tell which token it was asked with."""
+    revoked = {"Bearer token-1", "Bearer token-2"}
+
+    class Revoking(far_end):
+        async def _answer(self, request):
+            self.token = request.headers["authorization"]
+            return await super()._answer(request)
+
+    end = Revoking(lambda arrival: (401, {}, None) if end.token in revoked else (204, {}, None))
+    _, client = connected(end)
+
+    async def main():
+        revoked.discard("Bearer token-2")
+        first = await client.batch(patches(3))
+        revoked.add("Bearer token-2")
+        return [*first, *await client.batch(patches(3))]
+
+    assert {each.status for each in virtual(main())} == {204}
+    assert [renew for _, renew in tokens.asked] == [False, True, True]
 
 
 def test_a_token_that_stays_refused_ends_in_401(virtual, connected, far_end, tokens):

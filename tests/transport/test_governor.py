@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from bisect import bisect_left
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,11 @@ async def flood(governor, requests):
     return await asyncio.gather(*(governor.send(request) for request in requests), return_exceptions=True)
 
 
+async def flood_in_batches(governor, requests):
+    parts = [requests[begin : begin + 20] for begin in range(0, len(requests), 20)]
+    return [answer for part in await asyncio.gather(*map(governor.send_batch, parts)) for answer in part]
+
+
 def patches(count, path="/users/u{}"):
     return [Request(method="PATCH", path=path.format(number)) for number in range(count)]
 
@@ -54,9 +60,10 @@ def patches(count, path="/users/u{}"):
     ids=["directory writes", "directory reads", "teams", "members of a team", "channels", "intune", "ca"],
 )
 @pytest.mark.parametrize("share", [1.0, 0.7])
-def test_no_window_ever_holds_more_than_the_quota(script, virtual, requests, quota, window, share):
+@pytest.mark.parametrize("given", [flood, flood_in_batches])
+def test_no_window_ever_holds_more_than_the_quota(script, virtual, requests, quota, window, share, given):
     stage = script(OK)
-    virtual(flood(governed(stage, share=share), requests))
+    virtual(given(governed(stage, share=share), requests))
     assert len(stage.times) == len(requests)
     assert most_in_any_window(stage.times, window) <= math.ceil(quota * share)
 
@@ -87,6 +94,21 @@ def test_within_a_bucket_the_oldest_goes_first(script, virtual):
     stage = script(OK)
     virtual(flood(governed(stage), patches(500)))
     assert [request.path for request in stage.requests] == [f"/users/u{number}" for number in range(500)]
+
+
+def test_who_comes_later_does_not_overtake_those_who_wait_for_company(script, virtual):
+    """Twenty are let go at a time; there is room for one already when the last one comes."""
+    stage = script(OK)
+    governor = governed(stage)
+
+    async def main():
+        first = asyncio.create_task(flood(governor, patches(200)))
+        await governor._clock.sleep(0.5)
+        await governor.send(Request(method="PATCH", path="/users/late"))
+        return (await first)[-1]
+
+    virtual(main())
+    assert [request.path for request in stage.requests][-1] == "/users/late"
 
 
 def test_a_full_bucket_holds_up_nobody_else(script, virtual):
@@ -178,6 +200,33 @@ def test_without_a_stated_wait_the_pauses_grow_and_the_pace_recovers_slowly(scri
     assert min(gaps) >= 1.1 - 1e-9
 
 
+def sent_in(stage, *edges):
+    return [sum(start <= at < end for at in stage.times) for start, end in pairwise(edges)]
+
+
+def test_after_a_refusal_the_writes_go_at_half_the_pace_and_then_faster_by_and_by(script, virtual):
+    """Twenty a second are the whole."""
+    stage = script(Response(429, {"retry-after": "10", "x-ms-throttle-scope": "Tenant_Application/Write/a/t"}), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor.send(Request(method="PATCH", path="/users/u1"))
+        await flood(governor, patches(2000))
+
+    virtual(main())
+    first, second, third = sent_in(stage, 10, 20, 30, 40)
+    assert 60 <= first <= 110
+    assert 120 <= second <= 160
+    assert 160 <= third <= 200
+
+
+def test_the_fuller_the_bucket_is_said_to_be_the_fewer_go(script, virtual):
+    stage = script(Response(204, {"x-ms-throttle-limit-percentage": "1.1"}))
+    governor = governed(stage)
+    virtual(flood(governor, patches(600)))
+    assert sent_in(stage, 20, 30)[0] <= 40
+
+
 def test_refusals_of_what_was_already_under_way_count_once(script, virtual):
     stage = script(Response(429, {"retry-after": "5"}), latency=1.0)
     governor = governed(stage)
@@ -229,6 +278,7 @@ def test_a_503_with_a_stated_wait_stops_the_bucket_but_is_no_throttling(script, 
     virtual(main())
     assert 20 <= stage.times[1] < 20.1
     assert governor.throttled == 0
+    assert {meter.pace for meter in governor._meters.values()} == {1.0}
 
 
 def test_the_service_corrects_our_idea_of_a_cost(script, virtual):
@@ -384,6 +434,42 @@ def test_a_pace_that_others_leave_no_room_for_is_soon_refused_only_now_and_then(
     late = [moment for moment in refusals if moment > 600]
     assert len(late) <= 3000 / 60
     assert meter.pace > 0.3
+
+
+def test_recovery_counts_from_the_end_of_a_stop_and_ends_at_the_full_pace():
+    meter = Meter("a", buckets()[WRITES], 1.0)
+    meter.refused(0.0)
+    meter.stop(60.0, 0.0)
+    meter.recover(61.0)
+    assert meter.pace == pytest.approx(0.52)
+    paces = []
+    for step in range(600):
+        meter.recover(62.0 + 0.7 * step)
+        paces.append(meter.pace)
+    assert paces == sorted(paces)
+    assert max(paces) == 1.0
+
+
+def test_an_hour_without_requests_proves_no_more_than_five_seconds_of_them():
+    meter = Meter("a", buckets()[WRITES], 1.0)
+    meter.refused(0.0)
+    meter.recover(3600.0)
+    assert meter.pace == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("now", "used"), [(0, 0.6), (9, 0.6), (15, 0.3), (19.9, 0.006), (25, 0.0), (1000, 0.0)])
+def test_what_was_used_fades_in_the_window_after(now, used):
+    meter = Meter("x", Bucket("x", "x", 100, 10), 1.0)
+    meter.take(60.0, 0.0)
+    assert meter.used(now) == pytest.approx(used)
+
+
+@pytest.mark.parametrize(("now", "used"), [(10, 1.0), (15, 0.7), (20, 0.4), (25, 0.2), (30, 0.0)])
+def test_what_was_used_is_estimated_from_this_window_and_the_one_before(now, used):
+    meter = Meter("x", Bucket("x", "x", 100, 10), 1.0)
+    meter.take(60.0, 0.0)
+    meter.take(40.0, 10.0)
+    assert meter.used(now) == pytest.approx(used)
 
 
 def test_a_refusal_right_after_a_stop_says_nothing_about_the_pace():

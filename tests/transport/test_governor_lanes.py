@@ -80,21 +80,30 @@ def test_reads_that_never_end_leave_the_writes_a_share(script, virtual):
     assert methods.count("PATCH") == pytest.approx(20, abs=1)
 
 
-def test_a_stream_of_single_reads_does_not_starve_the_writes_either(script, virtual):
-    """Each comes alone and finds room at once; none ever stands in the queue."""
+@pytest.mark.parametrize(("pause", "most_go_at_once"), [(0.0, False), (0.15, False), (0.16, True)])
+def test_a_stream_of_single_reads_does_not_starve_the_writes_either(script, virtual, pause, most_go_at_once):
+    """Each comes alone, and some find room at once and never stand in the queue: as often as there is room for one, but
+    not yet for the group of writes that waits.
+    """
     stage = script(OK)
     governor = governed(stage, limits={UNITS: 70})
 
     async def main():
         tasks = await started(governor, patches(200))
         stage.requests.clear()
+        at_once = 0
         for _ in range(200):
+            asked = governor._clock.monotonic()
             await governor.send(Request(method="GET", path="/users/me"))
+            at_once += governor._clock.monotonic() == asked
+            await governor._clock.sleep(pause)
         written = sum(request.method == "PATCH" for request in stage.requests)
         await abandon(tasks)
-        return written
+        return written, at_once
 
-    assert virtual(main()) >= 45
+    written, at_once = virtual(main())
+    assert written >= 45
+    assert (at_once > 100) is most_go_at_once
 
 
 def test_in_its_lane_the_oldest_goes_first(script, virtual):
@@ -111,6 +120,20 @@ def test_in_its_lane_the_oldest_goes_first(script, virtual):
     for method in ("GET", "PATCH"):
         paths = [request.path for request in stage.requests if request.method == method]
         assert paths == [f"{POLICIES}/p{number}" for number in range(20)]
+
+
+def test_a_read_does_not_overtake_those_who_wait_for_company(script, virtual):
+    stage = script(OK)
+    governor = governed(stage, limits={UNITS: 70})
+
+    async def main():
+        first = asyncio.gather(*(governor.send(request) for request in reads(60)))
+        await governor._clock.sleep(0.7)
+        await governor.send(Request(method="GET", path="/users/late"))
+        await first
+
+    virtual(main())
+    assert stage.requests[-1].path == "/users/late"
 
 
 def test_many_reads_are_let_go_in_groups_that_fill_batches(script, virtual):

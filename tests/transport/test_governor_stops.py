@@ -66,18 +66,45 @@ def test_a_stated_wait_is_kept_to_the_second_and_not_a_second_more(script, virtu
 @pytest.mark.parametrize("after", ["0", "-3", "", "soon", "nan", "Mon, 05 Jan 2026 08:00:00 GMT", None])
 def test_without_a_usable_wait_the_pause_is_anything_up_to_a_bound_that_doubles(script, virtual, after):
     async def pauses(seed):
-        stage = script(*[refused(after, scope="")] * 4, OK)
+        stage = script(*[refused(after, scope="")] * 7, OK)
         governor = Governor(stage, VirtualClock(), share=1.0, chance=random.Random(seed))
-        for _ in range(5):
+        for _ in range(8):
             await governor.send(WRITE)
         return [later - earlier for earlier, later in zip(stage.times, stage.times[1:], strict=False)]
 
     seen = [virtual(pauses(seed)) for seed in range(40)]
-    for step, bound in enumerate([2, 4, 8, 16]):
+    for step, bound in enumerate([2, 4, 8, 16, 32, 60, 60]):
         at = [each[step] for each in seen]
         assert min(at) > 0
         assert bound * 0.7 < max(at) <= bound + 1
         assert min(at) < bound * 0.3
+
+
+@pytest.mark.parametrize("hour", [8, 10])
+def test_a_date_to_come_back_at_is_kept_whatever_our_own_clock_says(script, virtual, hour):
+    """Ours says nine. Fast, it would take the date for past; slow, for a wait that nobody sits out."""
+    headers = {"date": f"Mon, 05 Jan 2026 {hour:02}:00:00 GMT", "retry-after": f"Mon, 05 Jan 2026 {hour:02}:00:40 GMT"}
+    stage = script(Response(429, headers), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor.send(WRITE)
+        await governor.send(WRITE)
+
+    virtual(main())
+    assert stage.times == [0.0, pytest.approx(40.0)]
+
+
+def test_a_bucket_that_is_refused_all_night_still_has_a_pause(script, virtual):
+    stage = script(*[refused("1")] * 1100, refused(), OK)
+    governor = governed(stage)
+
+    async def main():
+        for _ in range(1102):
+            await governor.send(WRITE)
+
+    virtual(main())
+    assert 0 < stage.times[-1] - stage.times[-2] <= 60
 
 
 @pytest.mark.parametrize(
@@ -102,6 +129,42 @@ def test_an_absurd_wait_parks_and_names_the_time_to_come_back(script, virtual, a
     assert parked.to_json()["until"][:10] in parked.message
 
 
+@pytest.mark.parametrize("second", ["30", "2"])
+def test_of_two_waits_stated_at_once_the_longer_one_counts(script, virtual, second):
+    """The other was under way when the bucket was stopped: it says nothing new of the pace, but may of the time."""
+    stage = script(refused("9"), refused(second), OK, latency=1.0)
+    governor = governed(stage)
+
+    async def main():
+        await flood(governor, patches(2))
+        await governor.send(WRITE)
+        return [meter.pace for meter in governor._meters.values() if meter.pace < 1]
+
+    assert virtual(main()) == [pytest.approx(0.52, abs=0.1)]
+    assert stage.times[2] == pytest.approx(1 + max(9, float(second)))
+
+
+def test_once_it_is_let_through_again_it_is_as_if_nothing_had_been(script, virtual):
+    """The next refusal is a first one: short pauses again, and full groups before it."""
+    stage = script(*[refused()] * 6, OK)
+    governor = governed(stage)
+
+    async def main():
+        for _ in range(7):
+            await governor.send(WRITE)
+        begun = len(stage.times)
+        await flood(governor, patches(600))
+        moments = len(set(stage.times[begun + 100 :]))
+        stage.answers[:] = [refused(), OK]
+        await governor.send(WRITE)
+        await governor.send(WRITE)
+        return moments, stage.times[-1] - stage.times[-2]
+
+    moments, pause = virtual(main())
+    assert moments <= 500 / 20 + 5
+    assert pause <= 2.5
+
+
 def test_the_day_of_a_wait_is_not_dropped(script, virtual):
     """A peer takes the seconds of a day-long wait and forgets the day."""
     governor = governed(script(refused("Tue, 06 Jan 2026 09:00:05 GMT")))
@@ -118,7 +181,9 @@ def test_the_day_of_a_wait_is_not_dropped(script, virtual):
     [
         (WRITE, "Tenant_Application/Write/a/t", WRITES),
         (WRITE, "Tenant/Write/a/t", "identity.tenant.writes"),
+        (WRITE, "Tenant/ReadWrite/a/t", "identity.tenant.writes"),
         (WRITE, "Application/Read/a/t", "identity.app.ru"),
+        (POLICY, "Application/ReadWrite/a/t", "identity_protection_ca.tenant"),
         (READ, "Tenant_Application/Read/a/t", UNITS),
         (READ, "", UNITS),
         (POLICY, "", "identity_protection_ca.tenant"),
@@ -230,6 +295,36 @@ def test_whoever_turns_out_to_need_a_closed_bucket_is_told_so_instead_of_waiting
     assert now < 100
 
 
+def test_whoever_turns_out_to_need_a_stopped_bucket_goes_on_when_that_opens(script, virtual):
+    """It stands in the queue of writes, one in ten seconds, and nobody else waits for the units."""
+    closed = refused("60", "Tenant_Application/ReadWrite/a/t")
+    stage = script(lambda request: closed if request.method == "GET" else OK)
+    governor = governed(stage, limits={WRITES: 15})
+
+    async def main():
+        await governor.send(WRITE)
+        second = asyncio.create_task(governor.send(Request(method="PATCH", path="/users/u2")))
+        await governor._clock.sleep(1)
+        await governor.send(READ)
+        return await second
+
+    assert virtual(main()).status == 200
+    assert stage.times == [0.0, 1.0, pytest.approx(61, abs=0.1)]
+
+
+def test_only_the_length_of_a_stop_parks_and_not_how_late_it_is(script, virtual):
+    stage = script(refused("500"), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor._clock.sleep(5000)
+        await governor.send(WRITE)
+        return await flood(governor, [WRITE])
+
+    assert virtual(main())[0].status == 200
+    assert stage.times == [5000.0, pytest.approx(5500)]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, virtual, monkeypatch, again):
     """Counters of twenty thousand idle teams make room for others; an answer may still be on its way to one."""
@@ -262,6 +357,31 @@ def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, 
     assert times == [0.0, 65.0]
 
 
+def test_a_counter_in_use_is_not_forgotten_however_many_others_there_are(script, virtual, monkeypatch):
+    """A team takes four new members a minute; meanwhile two hundred other teams are asked for."""
+    monkeypatch.setattr("graphkit.transport.governor._MANY", 3)
+    stage = script(OK)
+    governor = governed(stage)
+
+    async def adds():
+        for _ in range(12):
+            await governor.send(Request(method="POST", path="/teams/t1/members/add"))
+            await governor._clock.sleep(3)
+
+    async def others():
+        for number in range(200):
+            await governor.send(Request(method="GET", path=f"/teams/o{number}"))
+            await governor._clock.sleep(0.5)
+
+    async def main():
+        await asyncio.gather(adds(), others())
+        return len(governor._meters)
+
+    assert virtual(main()) < 100
+    times = [at for at, request in zip(stage.times, stage.requests, strict=True) if request.method == "POST"]
+    assert all(later - earlier >= 60 for earlier, later in zip(times, times[4:], strict=False))
+
+
 def test_the_next_of_its_kind_is_charged_what_the_service_said_the_first_did_cost(script, virtual):
     stage = script(Response(200, {"x-ms-resource-unit": "7"}))
     governor = governed(stage)
@@ -274,6 +394,12 @@ def test_the_next_of_its_kind_is_charged_what_the_service_said_the_first_did_cos
         return [governor._costs(request).units for request in (members, others)]
 
     assert virtual(main()) == ["7", "2"]
+
+
+@pytest.mark.parametrize("headers", [{"x-ms-throttle-limit-percentage": "many"}, {"x-ms-resource-unit": "oops"}])
+def test_a_header_that_nobody_can_read_disturbs_nothing(script, virtual, headers):
+    governor = governed(script(Response(200, headers)))
+    assert [answer.status for answer in virtual(flood(governor, [READ] * 3))] == [200] * 3
 
 
 def test_it_slows_before_the_service_refuses(script, virtual):
@@ -330,6 +456,23 @@ def test_who_could_not_go_before_the_deadline_is_told_so_at_once(script, virtual
     assert max(stage.times) <= 10.0
     assert now < 10.0
     assert "conditional access" in results[-1].message
+
+
+def test_a_deadline_that_is_set_while_they_wait_is_told_to_them_at_once(script, virtual):
+    """So a run ends that was interrupted: what waits for its quota is to wait no more."""
+    stage = script(OK)
+    governor = governed(stage)
+
+    async def main():
+        tasks = [asyncio.create_task(governor.send(POLICY)) for _ in range(30)]
+        await governor._clock.sleep(3)
+        governor.deadline = governor._clock.monotonic() - 0.5
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return results, governor._clock.monotonic()
+
+    results, now = virtual(main())
+    assert [type(each) for each in results] == [Response] * 3 + [DeadlineReached] * 27
+    assert now < 4
 
 
 def test_writes_are_let_go_until_the_deadline_and_none_later(script, virtual):
@@ -408,6 +551,27 @@ def test_one_stop_is_logged_once_however_many_were_under_way(script, virtual, ca
     governor = governed(script(refused("5"), latency=0.5))
     virtual(flood(governor, patches(20)))
     assert [record.event for record in caplog.records] == ["bucket-stopped"]
+
+
+def test_others_are_told_what_is_taken_what_waits_and_until_when_the_service_closed_it(script, virtual):
+    stage = script(refused("600"), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor.send(WRITE)
+        waiting = asyncio.create_task(governor.send(WRITE))
+        await governor._clock.sleep(300)
+        during = {use.bucket: use for use in governor.uses("t-1", "app-1")}
+        await waiting
+        await governor._clock.sleep(3600)
+        return during, governor.uses("t-1", "app-1")
+
+    during, after = virtual(main())
+    stopped = during.pop(WRITES)
+    assert (stopped.tenant, stopped.app, stopped.waiting) == ("t-1", "app-1", 1)
+    assert stopped.stopped_until == pytest.approx(VirtualClock()._epoch + 600)
+    assert {use.stopped_until for use in during.values()} <= {0.0}
+    assert after == []
 
 
 def test_totals_only_ever_grow(script, virtual):

@@ -101,6 +101,21 @@ def test_without_a_usable_wait_the_pause_is_random_and_grows(script, virtual, af
     assert len(set(pauses)) == 6
 
 
+@pytest.mark.parametrize("answer", [throttled(None), Response(500, {}), Response(423, {}), NOT_SENT])
+def test_the_pause_is_anything_up_to_a_bound_that_doubles_and_ends_at_half_a_minute(script, virtual, answer):
+    async def pauses(seed):
+        stage = script(*[answer] * 7, OK)
+        await Retry(stage, VirtualClock(), chance=random.Random(seed)).send(patch())
+        return [later - earlier for earlier, later in zip(stage.times, stage.times[1:], strict=False)]
+
+    seen = [virtual(pauses(seed)) for seed in range(40)]
+    for step, bound in enumerate([1, 2, 4, 8, 16, 30, 30]):
+        at = [each[step] for each in seen]
+        assert min(at) >= 0.25
+        assert bound * 0.75 < max(at) <= bound
+        assert min(at) < 0.25 + bound * 0.25
+
+
 def test_an_endless_503_ends(script, virtual):
     """CLI for Microsoft 365 repeats a 503 without end."""
     stage = script(Response(503, {"retry-after": "1"}))
@@ -160,15 +175,31 @@ def test_an_empty_retry_budget_of_one_service_leaves_the_others_theirs(script, v
     assert virtual(main()).status == 200
 
 
-def test_successes_earn_the_retry_budget_back(script, virtual):
-    retry = retrying(script(Response(500, {}), OK))
+def test_no_answer_costs_twice_as_much_of_the_retry_budget_as_a_bad_one(script, virtual):
+    stage = script(LOST)
+    retry = retrying(stage)
 
     async def main():
-        for _ in range(10):
-            await retry.send(Request(method="GET", path="/users"))
+        reads = [Request(method="GET", path=f"/users/{n}") for n in range(600)]
+        return await asyncio.gather(*(retry.send(request) for request in reads), return_exceptions=True)
 
-    virtual(main())
-    assert retry._allowance.left == {}
+    assert {type(each) for each in virtual(main())} == {ConnectionFailed}
+    assert len(stage.requests) == 600 + 10_000 / 10
+
+
+def test_each_success_earns_back_a_fifth_of_a_repeat_and_never_more_than_there_was(script, virtual):
+    failures = [Response(500, {})] * 7
+    stage = script(lambda request: failures.pop() if failures else OK)
+    retry = retrying(stage)
+
+    async def left(reads):
+        for _ in range(reads):
+            await retry.send(Request(method="GET", path="/users"))
+        return dict(retry._allowance.left)
+
+    assert virtual(left(1)) == {"identity": 10_000 - 7 * 5}
+    assert virtual(left(34)) == {"identity": 10_000 - 1}
+    assert virtual(left(1)) == {}
 
 
 def test_a_401_is_renewed_once_and_the_second_is_final(script, virtual):
@@ -181,6 +212,12 @@ def test_a_401_is_renewed_once_and_the_second_is_final(script, virtual):
     assert (response.status, renewals, len(stage.requests)) == (401, [401], 2)
 
 
+def test_a_401_is_final_where_there_is_nobody_to_renew(script, virtual):
+    stage = script(Response(401, {}))
+    assert virtual(retrying(stage).send(patch(ONCE))).status == 401
+    assert len(stage.requests) == 1
+
+
 def test_a_401_that_a_new_token_cures_costs_no_wait(script, virtual):
     stage = script(Response(401, {}), OK)
 
@@ -191,12 +228,20 @@ def test_a_401_that_a_new_token_cures_costs_no_wait(script, virtual):
     assert stage.times == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [423, 429, 500, 503, 504])
 def test_a_wait_of_a_day_parks_the_request(script, virtual, status):
     stage = script(Response(status, {"retry-after": "86400"}))
     with pytest.raises(Parked) as caught:
         virtual(retrying(stage).send(patch()))
     assert (caught.value.seconds, len(stage.requests)) == (86400, 1)
+
+
+def test_a_wait_of_ten_minutes_is_sat_out_and_no_longer_one(script, virtual):
+    stage = script(throttled("600"), OK)
+    assert virtual(retrying(stage).send(patch())).status == 200
+    assert stage.times == [0.0, 600.0]
+    with pytest.raises(Parked):
+        virtual(retrying(script(throttled("600.5"), OK)).send(patch()))
 
 
 @pytest.mark.parametrize("answer", [throttled("90"), Response(503, {"retry-after": "90"}), Response(423, {}), NOT_SENT])
@@ -223,6 +268,7 @@ def test_hooks_hear_of_each_repeat(script, virtual):
         (2, Action.REPEAT, 0, "OutcomeUnknown"),
     ]
     assert told[0].wait == 3.0
+    assert told[1].wait == pytest.approx(stage.times[2] - stage.times[1])
     assert {each.path for each in told} == {"/users/u1"}
 
 
@@ -297,3 +343,36 @@ def test_commutative_writes_that_collide_travel_fewer_at_a_time(script, virtual)
 
     assert {response.status for response in virtual(main())} == {200}
     assert most_later <= 2
+
+
+def test_every_collision_halves_how_many_go_together_and_no_other_target_is_slowed(virtual):
+    """Sixteen at once collide, then eight, then four; two get on with each other. To be throttled is no collision."""
+    clock, together, flying = VirtualClock(), [], dict.fromkeys("gh", 0)
+
+    class Directory:
+        async def send(self, request):
+            group = request.path[-1]
+            flying[group] += 1
+            crowd = flying[group]
+            together.append((group, crowd))
+            await clock.sleep(1)
+            flying[group] -= 1
+            if crowd <= 2:
+                return OK
+            return Response(409, {}, CONCURRENCY) if group == "g" else throttled("1")
+
+    retry = Retry(Directory(), clock, chance=random.Random(1))
+
+    async def send(group, count):
+        requests = [patch(path=f"/groups/{group}", commutative=True) for _ in range(count)]
+        together.clear()
+        answers = await asyncio.gather(*(retry.send(request) for request in requests))
+        assert {response.status for response in answers} == {200}
+        return max(crowd for _, crowd in together)
+
+    async def main():
+        return [await send(group, count) for group, count in [("g", 16), ("g", 30), ("h", 30), ("h", 30)]]
+
+    first, later, *elsewhere = virtual(main())
+    assert (first, elsewhere) == (16, [30, 30])
+    assert later <= 2

@@ -271,6 +271,111 @@ def test_a_tally_that_has_no_places_yet_is_asked_again(tmp_path, script, virtual
     assert min(party.stage.times) == pytest.approx(5.0, abs=0.01)
 
 
+def test_a_stop_is_told_to_all_and_the_longest_counts(tally):
+    grant(tally)
+    tally.stop("a/b", until=60.0, free=65.0, now=0.0)
+    assert grant(tally) == Grant(10.0, 65.0, 60.0)
+    tally.stop("a/b", until=30.0, free=31.0, now=0.0)
+    assert grant(tally) == Grant(10.0, 75.0, 60.0)
+    tally.stop("a/b", until=90.0, free=70.0, now=0.0)
+    assert grant(tally) == Grant(10.0, 85.0, 90.0)
+
+
+def test_places_whose_time_has_passed_are_gone(tmp_path):
+    now = 1000.0
+    tally = FileTally(tmp_path, lambda: now)
+    tally.open("contoso")
+    grant(tally)
+    now += 500
+    assert grant(tally, now=500.0).start == 500.0
+
+
+# --- the counter ---
+
+
+class Granting:
+    """A tally that gives what it is asked for, from now on, and remembers what that was."""
+
+    def __init__(self, *first):
+        self.first = list(first)
+        self.asked = []
+        self.stops = []
+
+    def reserve(self, name, amount, interval, now):
+        self.asked.append(amount)
+        return self.first.pop(0) if self.first else Grant(amount, now)
+
+    def stop(self, name, until, free, now):
+        self.stops.append((name, until, now))
+
+
+def tallied(tally, now, bucket="identity.app_tenant.ru"):
+    return TalliedMeter(bucket, table("L")[bucket], 1.0, tally=tally, now=lambda: now[0], owner="app")
+
+
+def test_so_many_places_are_reserved_as_one_request_costs():
+    tally, now = Granting(), [0.0]
+    meter = tallied(tally, now)
+    assert meter.ready_at(9.0) <= 0
+    meter.take(9.0, 0.0)
+    assert sum(tally.asked) >= 9
+
+
+def test_a_cost_that_the_service_corrects_is_paid_from_what_is_reserved():
+    """Told 9 where 3 were taken: of 20 places, eleven are left."""
+    tally, now = Granting(Grant(20.0, 0.0)), [0.0]
+    meter = tallied(tally, now)
+    meter.ready_at(3.0)
+    meter.take(3.0, 0.0)
+    meter.correct(6.0)
+    assert meter.taken == 9
+    meter.ready_at(11.0)
+    assert len(tally.asked) == 1
+    meter.ready_at(12.0)
+    assert len(tally.asked) == 2
+
+
+def test_places_that_were_not_used_in_time_are_lost_and_not_saved_up():
+    tally, now = Granting(Grant(20.0, 0.0)), [0.0]
+    meter = tallied(tally, now)
+    meter.ready_at(1.0)
+    meter.take(1.0, 0.0)
+    now[0] = 60.0
+    meter.ready_at(1.0)
+    (_, again) = tally.asked
+    meter.take(again, 60.0)
+    meter.ready_at(1.0)
+    assert len(tally.asked) == 3
+
+
+def test_a_counter_without_places_is_ready_when_there_are_some_and_no_stop_is_in_the_way():
+    now = [0.0]
+    assert tallied(Granting(Grant(0.0, 5.0)), now).ready_at(1.0) == 5.0
+    assert tallied(Granting(Grant(0.0, 5.0, 60.0)), now).ready_at(1.0) == 60.0
+    assert tallied(Granting(Grant(8.0, 0.0, 60.0)), now).ready_at(1.0) == 60.0
+
+
+def test_a_stop_is_told_to_the_tally_and_what_was_reserved_is_given_up():
+    tally, now = Granting(Grant(20.0, 0.0)), [0.0]
+    meter = tallied(tally, now)
+    meter.ready_at(1.0)
+    meter.stop(2.0, 0.0)
+    assert tally.stops == [("app/identity.app_tenant.ru", 2.0, 0.0)]
+    now[0] = 2.0
+    meter.ready_at(1.0)
+    assert len(tally.asked) == 2
+
+
+def test_a_counter_is_idle_once_its_places_are_lost_and_its_pace_is_whole(tmp_path):
+    tally, now = Granting(Grant(20.0, 0.0)), [0.0]
+    meter = tallied(tally, now)
+    meter.ready_at(1.0)
+    assert not meter.idle(1.0)
+    assert meter.idle(60.0)
+    meter.slow(0.5, 60.0)
+    assert not meter.idle(60.0)
+
+
 def test_every_bucket_worth_sharing_can_be_tallied(tmp_path):
     for bucket in table("L").values():
         if bucket.scope in SCOPES and bucket.quota:

@@ -11,6 +11,7 @@ import pytest
 
 from graphkit.clock import RealClock
 from graphkit.sandbox import Seed, SimulatedTenant
+from graphkit.transport.tally_file import FileTally
 from tests.served import served
 
 SCALE = 60
@@ -61,6 +62,34 @@ def children(tmp_path, monkeypatch):
     for child in started:
         child.kill()
         child.communicate()
+
+
+HOLDER = """
+import os, sys, time
+from graphkit.transport.locking import lock_now
+handle = os.open(sys.argv[1], os.O_RDWR)
+lock_now(handle)
+os.write(handle, sys.argv[2].encode())
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("written", "start"), [("", 1020.0), ('{"rows": {"torn', 1000.0)])
+def test_a_process_that_is_killed_while_it_holds_the_lock_takes_it_to_its_grave(tmp_path, written, start):
+    """In the middle of writing, too: then what was reserved is forgotten."""
+    now = 1000.0
+    tally = FileTally(tmp_path, lambda: now)
+    tally.open("contoso")
+    tally.reserve("app/writes", 20.0, 1.0, now)
+    (file,) = tmp_path.glob("pace-*.json")
+    command = [sys.executable, "-c", HOLDER, str(file), written]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert tally.reserve("app/writes", 20.0, 1.0, now).amount == 0
+        holder.kill()
+    grant = tally.reserve("app/writes", 20.0, 1.0, now)
+    assert (grant.amount, grant.start) == (20.0, start)
 
 
 def test_two_processes_never_double_the_rate_and_one_goes_on_when_the_other_is_killed(children, tmp_path):

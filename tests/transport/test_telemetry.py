@@ -89,6 +89,7 @@ def test_a_counter_never_falls_when_a_session_ends_or_counters_are_forgotten(ins
                 totals.append(instruments.collect("graphkit.quota.taken")["teams.get_team.resource"])
             assert len(governor._meters) < 60
             telemetry.unwatch(governor)
+            totals.append(instruments.collect("graphkit.quota.taken")["teams.get_team.resource"])
             del governor
             gc.collect()
             totals.append(instruments.collect("graphkit.quota.taken")["teams.get_team.resource"])
@@ -96,6 +97,7 @@ def test_a_counter_never_falls_when_a_session_ends_or_counters_are_forgotten(ins
 
     totals = virtual(main())
     assert totals == sorted(totals)
+    assert instruments.collect("graphkit.quota.utilization") == {}
     assert totals[-1] == 200
     assert instruments.collect("graphkit.requests") == {"": 200}
 

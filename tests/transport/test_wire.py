@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import uuid
 
 import httpx
@@ -144,6 +145,16 @@ def test_a_success_that_cannot_be_read_is_no_success(status, content_type, body,
     with pytest.raises(OutcomeUnknown) as caught:
         send(handler)
     assert (caught.value.status, caught.value.request_id) == (status, "r-9")
+
+
+@pytest.mark.parametrize("name", ["Ward 3", "Ward {3", 'Ward "}}}'], ids=["plain", "opened", "closed"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 20, 50_000])
+def test_a_large_page_that_is_cut_off_is_no_success_whatever_its_names_look_like(name, cut):
+    page = json.dumps({"value": [{"id": str(number), "displayName": name} for number in range(4000)]}).encode()
+    json_ = {"content-type": "application/json"}
+    assert send(lambda request: httpx.Response(200, headers=json_, content=page)).body == page
+    with pytest.raises(OutcomeUnknown):
+        send(lambda request: httpx.Response(200, headers=json_, content=page[:-cut]))
 
 
 def test_compressed_answers_are_decoded():

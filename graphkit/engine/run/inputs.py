@@ -27,6 +27,8 @@ class InputRows(Store):
 
     def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
         super().__init__(path, db, write=write)
+        self.given: Iterable[str] = ()
+        """Files in the order in which they were given, which is that of the results; may grow as more are opened."""
         self._files: dict[str, int] = {}
         self._paths: dict[tuple[int, str], int] = {}
 
@@ -67,7 +69,15 @@ class InputRows(Store):
         )
 
     def _input_id(self, origin: Origin) -> int:
-        file, place = self._files.setdefault(origin.file, len(self._files)), origin.place
+        file, place = self._files.get(origin.file), origin.place
+        if file is None:
+            file = self._number(origin.file)
         if isinstance(place, str):
             place = _PATHS + self._paths.setdefault((file, place), len(self._paths))
         return file * _PER_FILE + place
+
+    def _number(self, file: str) -> int:
+        """Of a file that is new here; those given before it come first, for their rows may be kept later."""
+        for name in (*self.given, file):
+            self._files.setdefault(name, len(self._files))
+        return self._files[file]

@@ -9,6 +9,7 @@ import msgspec
 from graphkit.engine.change import Action, Change, Effect, Origin, Result, Status
 from graphkit.engine.run.records import Records
 
+NOT_ASKED = "nothing is asked for this row now: it is not due, of another organisation, or matched by nothing"
 _WEIGHT = ("unknown", "failed", "", "skipped", "done", "already")
 
 
@@ -59,7 +60,7 @@ class InputResult(msgspec.Struct, frozen=True):
         if problem:
             return cls(origin, Action.BLOCKED, Result(status=Status.SKIPPED, code="invalid-input", error=problem))
         if not rows:
-            return cls(origin, Action.NOOP, Result(status=Status.ALREADY))
+            return cls(origin, Action.NOOP, Result(status=Status.SKIPPED, code="not-asked", error=NOT_ASKED))
         worst = min(rows, key=lambda row: _WEIGHT.index(row[1]))
         main = next((row for row in rows if row[0] not in ("noop",)), rows[0])
         own = worst if worst[1] not in ("done", "already") else main

@@ -99,6 +99,15 @@ class Wishes(InputRows):
         """How many wishes there are of a kind; what is wanted twice may count twice."""
         return sum(1 for _ in self.wanted(kind)) if self._dropped else self._counts[kind]
 
+    def is_wanted(self, kind: str, key: str) -> bool:
+        """Few ask, so that the wishes have no index by key until somebody does."""
+        if kind not in self._kinds:
+            return False
+        table = f"staged_{self._kinds[kind]}"
+        self._db.execute(f"CREATE INDEX IF NOT EXISTS temp.{table}_key ON {table}(key)")
+        found = self._db.execute(f"SELECT wish FROM {table} WHERE key = ?", (key,)).fetchall()
+        return any(_WISH.decode(wish).origin not in self._dropped for (wish,) in found)
+
     def wanted_chunks(self, kind: str) -> Iterator[list[Desired]]:
         chunks = self._resolved_chunks(kind) if kind in self._resolved else self._staged_chunks(kind)
         for chunk in chunks:

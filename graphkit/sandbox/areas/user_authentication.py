@@ -76,7 +76,7 @@ def get_pass(call: Call) -> Reply:
 
 def _pass(call: Call) -> Json:
     found = call.tenant.state.get("temporaryAccessPasses", find_user(call)["id"])
-    if found is None or found["method"] != call.params["pass"]:
+    if found is None or found["methodId"] != call.params["pass"]:
         raise absent("TemporaryAccessPassAuthenticationMethod", call.params["pass"])
     return found
 
@@ -85,7 +85,7 @@ def _shown(call: Call, found: Json) -> Json:
     usable, reason = _usability(call, found)
     return {
         "@odata.type": "#microsoft.graph.temporaryAccessPassAuthenticationMethod",
-        "id": found["method"],
+        "id": found["methodId"],
         "temporaryAccessPass": None,
         "createdDateTime": found["createdDateTime"],
         "startDateTime": found["startDateTime"],
@@ -120,7 +120,7 @@ def create_pass(call: Call) -> Reply:
                      "AuthMethodType [TemporaryAccessPass].")  # fmt: skip
     found = {
         "id": user["id"],
-        "method": call.tenant.new_id(),
+        "methodId": call.tenant.new_id(),
         "createdDateTime": instant(call.now),
         "startDateTime": _start(call, body.get("startDateTime")),
         "lifetimeInMinutes": _lifetime(policy, body.get("lifetimeInMinutes")),

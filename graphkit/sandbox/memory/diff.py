@@ -26,7 +26,7 @@ _NAMES = (
 UNNAMED = "unnamed"
 GUID_LENGTH = 36
 _APART = (
-    *("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId"),
+    *("id", "securityIdentifier", "subscriptionIds", "webUrl", "internalId", "methodId"),
     *("version", "deviceId", "azureActiveDirectoryDeviceId", "roleScopeTagIds", "membershipRuleProcessingStatus"),
 )
 """What the service makes up: ids of its own, numbers in the order of making, how far it has come."""
