@@ -59,14 +59,19 @@ class UsageError(GraphkitError):
 _UNREAD_BELOW = frozenset({"malformed-csv", "malformed-xlsx", "encoding", "too-long"})
 """Codes of a row that was the last one to be read."""
 
-# A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
-_UNREAD_ENTRY = frozenset(
+_UNREAD_WHOLE = frozenset(
     {
+        *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
+        *("file-outside", "too-large", "too-wide", "one-too-many", "unknown-org"),
+        *("malformed-csv", "malformed-xlsx", "malformed-json", "malformed-yaml"),
+        *("encoding", "empty-file", "empty-folder"),
+        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding", "bad-map"),
+        *("no-rows", "nothing-wanted", "no-policy"),
+        # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
-        *("missing-column", "unknown-column", "bad-template", "bad-binding", "no-policy"),
     }
 )
-"""Codes of an entry that others hang on."""
+"""Codes of a file, or of an entry that others hang on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,7 @@ class InputProblem:
     @property
     def hides_others(self) -> bool:
         """Is there more that was not read because of it? Then ``--skip-invalid`` cannot leave it out."""
-        if isinstance(self.where, int):
-            return self.code in _UNREAD_BELOW
-        return not self.where or self.code in _UNREAD_ENTRY
+        return self.code in (_UNREAD_BELOW if isinstance(self.where, int) else _UNREAD_WHOLE)
 
     def __str__(self) -> str:
         if isinstance(self.where, int):

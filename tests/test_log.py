@@ -134,7 +134,9 @@ def test_a_log_file_is_private_and_takes_the_place_of_standard_error(tmp_path, c
 
 def test_the_manual_lists_every_event():
     manual = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `([a-z0-9]+(?:-[a-z0-9]+)+)` \|", manual, re.M))
+    rows = re.findall(r"^\| `([a-z0-9]+(?:-[a-z0-9]+)+)` \|", manual, re.M)
+    listed = set(rows)
+    assert len(listed) == len(rows), "an event that is listed twice"
     used = set()
     for source in (ROOT / "graphkit").rglob("*.py"):
         text = source.read_text(encoding="utf-8")

@@ -491,6 +491,14 @@ def test_the_example_uncommented_is_accepted(here):
     assert load({}, env={}, cwd=here).target.kind == "loopback"
 
 
+def test_the_project_file_of_the_manual_is_accepted(here):
+    text = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    example = re.search(r"(?ms)^## graphkit\.toml\n\n```toml\n(.+?)^```", text)
+    (here / "graphkit.toml").write_text(example[1], encoding="utf-8")
+    found = load({}, env={"CONTOSO_APP_2_SECRET": "not a secret"}, cwd=here)
+    assert (len(found.identities), len(found.break_glass)) == (2, 2)
+
+
 def test_every_setting_explains_itself():
     for setting in SETTINGS:
         assert len(setting.doc) > 20, setting.name

@@ -13,6 +13,7 @@ from msgspec import structs
 from graphkit import recipe as recipes
 from graphkit.cli.scaffold import scaffold
 from graphkit.engine.change import Action, Desired
+from graphkit.jobs import Asked
 from graphkit.recipe import Recipe, everything, find, find_recipe
 from graphkit.resources.user_licenses import UserLicenses
 from graphkit.trials import run_trials, scratch
@@ -134,7 +135,9 @@ def test_trials_that_stand_on_a_failure_are_not_tried(folder, other):
 def test_an_input_that_is_wrong_is_a_failure_in_words(tmp_path, folder):
     bad = tmp_path / "bad.csv"
     bad.write_text("upn,sku,org\nnobody@contoso.example,SPE_E3,RX1\n", encoding="utf-8")
-    (trial,) = run_trials(find_recipe("licenses.assign"), folder, inputs=(str(bad),))
+    (trial,) = run_trials(
+        find_recipe("licenses.assign"), folder, asked=Asked(recipe="licenses.assign", inputs=(str(bad),))
+    )
     assert (trial.passed, "nobody@contoso.example is not a user" in trial.told) == (False, True)
 
 
@@ -154,6 +157,24 @@ def test_recipe_test_with_an_input_that_cannot_be_planned_exits_1(graphkit, tmp_
     bad.write_text("upn,sku,org\nrx1-0001@contoso.example,NONE,RX1\n", encoding="utf-8")
     result = graphkit("recipe", "test", "licenses.assign", "-i", bad)
     assert (result.code, "FAILED" in result.stderr) == (1, True)
+
+
+def test_recipe_test_reads_the_input_as_plan_would(graphkit, tmp_path):
+    (tmp_path / "people.txt").write_text('{"who": "rx1-0031@contoso.example"}\n', encoding="utf-8")
+    (tmp_path / "map.yaml").write_text(
+        "rows: people.csv\ncolumns: {upn: who, org: =RX1, sku: '{product}'}\n", encoding="utf-8"
+    )
+    told = graphkit("recipe", "test", "licenses.assign", "--steps", 1, "-i", tmp_path / "people.txt", "--input-format",
+                    "jsonl", "--map", tmp_path / "map.yaml", "--set", "product=SPE_E3")  # fmt: skip
+    assert told.code == 0, told.stderr
+
+
+def test_the_break_glass_accounts_of_the_real_tenant_are_no_part_of_a_trial(graphkit, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", "rescue@infirmary.example")
+    _, page = next(iter(recipes.template_of(find("identity.conditional-access"))))
+    (tmp_path / "policies.yaml").write_text(page, encoding="utf-8")
+    told = graphkit("recipe", "test", "identity.conditional-access", "--steps", 1, "-i", tmp_path / "policies.yaml")
+    assert told.code == 0, told.stderr
 
 
 def test_a_report_is_tried_too(graphkit):

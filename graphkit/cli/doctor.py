@@ -16,6 +16,7 @@ import click
 
 from graphkit import __version__, clock
 from graphkit.auth import make_token_sources
+from graphkit.auth.source import FixedSource
 from graphkit.cli.auth import compared
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
@@ -155,7 +156,7 @@ def _token(source: TokenSource, wall: clock.Clock) -> Check:
     if math.isinf(left):
         return Check("token", OK, f"for {name}; it does not say when it ends")
     found = f"for {name}, good for {text.duration(left)}"
-    if left < SHORT_S:
+    if left < SHORT_S and isinstance(source, FixedSource):
         return Check("token", WARN, found, "a token that was handed over is not renewed: get a new one")
     return Check("token", OK, found)
 

@@ -183,6 +183,11 @@ def input_options(function: F) -> F:
     return _with_all(function, _INPUT, _CHOICES)
 
 
+def trial_options(function: F) -> F:
+    """What is tried, within which limits; a trial keeps its runs where it pleases."""
+    return _with_all(function, _INPUT, _CHOICES, _LIMITS)
+
+
 def plan_options(function: F) -> F:
     """Whatever changes what will be written. Stored in the run."""
     return _with_all(function, _INPUT, _CHOICES, _LIMITS, _KEEPING)

@@ -11,7 +11,7 @@ import click
 
 from graphkit import recipe as recipes
 from graphkit.cli.invocation import Invocation
-from graphkit.cli.options import Group, asked_for, plan_options
+from graphkit.cli.options import Group, asked_for, trial_options
 from graphkit.cli.output import to_json, write
 from graphkit.cli.starter import put
 from graphkit.errors import UsageError
@@ -138,7 +138,7 @@ def new(invocation: Invocation, /, name: str, folder: str) -> None:
 @click.option("--steps", type=click.IntRange(1), default=12, show_default=True, metavar="N",
               help="Break the run off at N of its writes at most.")  # fmt: skip
 @click.option("--keep", metavar="DIR", help="Keep runs and tenants in this folder, which must not exist yet.")
-@plan_options
+@trial_options
 @click.pass_obj
 def test(invocation: Invocation, /, name: str, steps: int, keep: str | None, **given: Any) -> int:
     """What must hold of any recipe, tried with NAME's starter file (or the input given) on a simulated tenant.
@@ -149,12 +149,12 @@ def test(invocation: Invocation, /, name: str, steps: int, keep: str | None, **g
     from graphkit.trials import run_trials
 
     found = recipes.find(name)
-    asked = asked_for(invocation, name, given) if given["inputs"] else None
-    inputs = tuple(str(Path(each).resolve()) for each in asked.inputs) if asked else ()
-    options = asked.options if asked else None
+    if "-" in given["inputs"]:
+        raise UsageError("standard input can be read once, and a trial reads its input often", hint="give a file")
+    asked = asked_for(invocation, name, given) if given["inputs"] or given["map_file"] else None
     rows = []
     with _folder(keep) as folder:
-        for trial in run_trials(found, folder, inputs=inputs, options=options, steps=steps):
+        for trial in run_trials(found, folder, asked=asked, steps=steps):
             invocation.say(f"{VERDICTS[trial.passed]:<7} {trial.name}{': ' if trial.told else ''}{trial.told}")
             rows.append({"trial": trial.name, "passed": trial.passed, "told": trial.told})
     invocation.output.emit(rows, lambda: [_verdict(rows)])

@@ -12,7 +12,7 @@ import msgspec
 from graphkit.client.delta import Changes
 from graphkit.client.listing import Listing
 from graphkit.client.partition import PartitionedListing
-from graphkit.client.refusal import service_error
+from graphkit.client.refusal import service_error, unreadable
 from graphkit.clock import Clock
 from graphkit.errors import UsageError
 from graphkit.protocol import odata
@@ -265,8 +265,11 @@ class GraphClient:
             raise service_error(request, response)
         if not response.body:
             return None
-        # /$count answers with a byte order mark before the number.
-        return msgspec.json.decode(response.body.removeprefix(b"\xef\xbb\xbf"))
+        try:
+            # /$count answers with a byte order mark before the number.
+            return msgspec.json.decode(response.body.removeprefix(b"\xef\xbb\xbf"))
+        except msgspec.DecodeError as error:
+            raise unreadable(request, response) from error
 
 
 def _read_request(path: str, params: Params | None, headers: Mapping[str, str] | None, version: str) -> Request:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphkit.errors import ServiceError
+from graphkit.errors import GraphkitError, OutcomeUnknown, ServiceError
+from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request, Response
 
 _HINTS = {
@@ -39,3 +40,17 @@ def service_error(request: Request, response: Response) -> ServiceError:
         attempts=response.attempts,
         hint=hint,
     )
+
+
+def unreadable(request: Request, response: Response) -> GraphkitError:
+    """A success that is not JSON: perhaps somebody else's answer, so that of a write it proves nothing."""
+    problem = response.error
+    said = response.headers.get("content-type", "") or "no type"
+    what = (
+        f"{request.method} {request.path.partition('?')[0]}: answered {response.status} with {said}, which is not JSON"
+    )
+    ids = {"request_id": problem.request_id, "client_request_id": response.client_request_id}
+    if not is_read(request):
+        return OutcomeUnknown(what, status=response.status, **ids)
+    hint = "check the address, and what stands before the service; a file is fetched with download"
+    return ServiceError(what, status=response.status, date=problem.date, attempts=response.attempts, hint=hint, **ids)

@@ -32,6 +32,11 @@ _BELOW_REFUSED = 0.95
 """A pace that was refused is gone back to this part of, quickly, and then felt for beyond, slowly at first."""
 _PROBING = 5e-6
 """What is added beyond, times the square of the seconds since: a twentieth after 100 s, a third after four minutes."""
+_FOUND_S = 0.025
+"""Between two units of a bucket whose limit nobody published, once it has refused one: it begins with half that pace,
+twenty a second, one by one. Each time that all of it goes well, it is doubled ..."""
+_UNBOUND_S = 0.001
+"""... until it is this fast, and as if nothing had been."""
 _SETTLED_S = 5.0
 """A refusal within so many seconds after a stop says that the bucket is still empty, not that the pace is too high."""
 
@@ -123,6 +128,8 @@ class Meter:
 
     def refused(self, now: float) -> None:
         """Half the pace, and remember which one it was that somebody else's share left no room for."""
+        if not self._step:
+            self._step, self.burst = _FOUND_S, 1.0
         if now - self.stopped_until > _SETTLED_S:
             self.knee = max(_SLOWEST, _BELOW_REFUSED * self.pace)
         self.slow(0.5, now)
@@ -145,6 +152,16 @@ class Meter:
         self._set_pace(min(1.0, max(self.pace, self.knee + _PROBING * (now - self.knee_at) ** 2)), now)
         if self.pace >= 1.0:
             self.knee, self.knee_at = 1.0, math.inf
+            if not self.bucket.quota:
+                self._widen(now)
+
+    def _widen(self, now: float) -> None:
+        """There may be room for twice as much where no limit is known."""
+        if self._step > _UNBOUND_S:
+            self._step /= 2
+            self._set_pace(0.5, now)
+        else:
+            self._step = self.interval = self.burst = 0.0
 
     def _set_pace(self, pace: float, now: float) -> None:
         self.pace = pace

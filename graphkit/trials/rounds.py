@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from graphkit import jobs
-from graphkit.engine.resource import PlanOptions
 from graphkit.errors import GraphkitError
-from graphkit.jobs import Summary
+from graphkit.jobs import Asked, Summary
 from graphkit.recipe import Recipe, Report, find_recipe
 from graphkit.sandbox import load_scenario
 from graphkit.trials.permissions import Undeclared, judge_permissions, permitted
@@ -44,28 +43,27 @@ def run_trials(
     recipe: Recipe | Report,
     folder: Path,
     *,
-    inputs: tuple[str, ...] = (),
-    options: PlanOptions | None = None,
+    asked: Asked | None = None,
     steps: int = STEPS,
 ) -> Iterator[Trial]:
     """Each trial as it ends. ``folder`` must be new or empty and keeps everything: runs, inputs, tenants.
 
-    Without ``inputs`` the starter file is tried, with ``recipe.trial`` for its options. ``steps`` is at how many of its
+    Without ``asked`` the starter file is tried, with ``recipe.trial`` for its options. ``steps`` is at how many of its
     writes a run is broken off at most.
     """
     if isinstance(recipe, Report):
-        begun = started(recipe, folder / "input") if recipe.template and not inputs else None
-        subject = begun or Subject(recipe, inputs, options or PlanOptions())
+        plain = started(recipe, folder / "input") if recipe.template else Subject.of(recipe)
+        subject = Subject(recipe, asked) if asked else plain
         yield from _tried(
             [("reads only, with the permissions declared", lambda: _report(World.new(folder / "a", subject)))]
         )
         return
-    if recipe.trial is None and not inputs:
+    if recipe.trial is None and not asked:
         yield Trial("does what its starter file asks for", None, "it acts on what it finds; give it an input with -i")
         return
-    first = started(find_recipe(recipe.builds_on), folder / "first") if recipe.builds_on and not inputs else None
-    subject = Subject(recipe, inputs, options or recipe.trial or PlanOptions())
-    yield from Rounds(folder, subject if inputs else started(recipe, folder / "input"), steps, first).run()
+    first = started(find_recipe(recipe.builds_on), folder / "first") if recipe.builds_on and not asked else None
+    subject = Subject(recipe, asked) if asked else started(recipe, folder / "input")
+    yield from Rounds(folder, subject, steps, first).run()
 
 
 def _tried(trials: list[tuple[str, Callable[[], str | None]]]) -> Iterator[Trial]:
@@ -205,7 +203,9 @@ class Rounds:
         if undo is None:
             return None
         world = self._usual.copy(self._folder / "undone")
-        limits = replace(self._subject.options, max_removals=1_000_000, max_deletes=1_000_000, allow_irreversible=True)
+        limits = replace(
+            self._subject.given.options, max_removals=1_000_000, max_deletes=1_000_000, allow_irreversible=True
+        )
         path, out = world.run("a"), world.run("undo")
         summary: Summary = world.in_session(
             lambda session: undo(session, path, runs_dir=world.folder, options=limits, out=out)

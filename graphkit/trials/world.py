@@ -39,20 +39,21 @@ FRESH = ("ready", "empty")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is tried: a recipe or report with its input and options."""
+    """What is tried: a recipe or report with what is asked of it."""
 
     recipe: Recipe | Report
-    inputs: tuple[str, ...]
-    options: PlanOptions
+    given: Asked
+
+    @classmethod
+    def of(cls, recipe: Recipe | Report, inputs: Iterable[str] = (), options: PlanOptions | None = None) -> Subject:
+        report = isinstance(recipe, Report)
+        options = options or PlanOptions()
+        return cls(recipe, Asked(recipe=recipe.name, inputs=tuple(inputs), options=options, for_report=report))
 
     def asked(self, out: Path | None) -> Asked:
-        options = self.options
-        if not options.break_glass:
-            options = replace(options, break_glass=BREAK_GLASS)
-        if not options.confirm:
-            options = replace(options, confirm=DOMAIN)
-        report = isinstance(self.recipe, Report)
-        return Asked(recipe=self.recipe.name, inputs=self.inputs, options=options, out=out, for_report=report)
+        """The break-glass accounts are those of the tenant on trial, whichever the settings name for the real one."""
+        options = replace(self.given.options, break_glass=BREAK_GLASS, confirm=self.given.options.confirm or DOMAIN)
+        return replace(self.given, options=options, out=out)
 
 
 def started(recipe: Recipe | Report, folder: Path) -> Subject:
@@ -61,8 +62,7 @@ def started(recipe: Recipe | Report, folder: Path) -> Subject:
     for name, text in template_of(recipe):
         (folder / name).write_text(text, encoding="utf-8")
     beside, trial = (recipe.given_with, recipe.trial) if isinstance(recipe, Recipe) else ((), None)
-    inputs = tuple(str(folder / name) for name in (recipe.template, *beside))
-    return Subject(recipe, inputs, trial or PlanOptions())
+    return Subject.of(recipe, (str(folder / name) for name in (recipe.template, *beside)), trial)
 
 
 def scratch() -> TemporaryDirectory[str]:

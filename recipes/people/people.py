@@ -154,7 +154,7 @@ def page_of(inputs: Inputs) -> Page:
     _, documents = inputs.apart()
     pages = list(documents.documents(Page))
     for source, _ in pages[1:]:
-        inputs.problems.add(source.name, "", "duplicate-key", f"a page was given already: {pages[0][0].name}")
+        inputs.problems.add(source.name, "", "one-too-many", f"a page was given already: {pages[0][0].name}")
     return pages[0][1] if pages else Page()
 
 

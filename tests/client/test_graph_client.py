@@ -274,3 +274,12 @@ def test_without_the_extra_the_sdk_says_what_to_install(monkeypatch):
     with pytest.raises(UsageError) as caught:
         graph.sdk  # noqa: B018 - a property that imports
     assert "graphkit-m365[sdk]" in caught.value.hint
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"OK", b'{"id": "u1"'])
+def test_a_success_that_is_not_json_is_an_error_of_ours_and_leaves_a_write_open(scripted, body):
+    _, graph = scripted(lambda request: (200, body))
+    with pytest.raises(ServiceError, match=r"GET /users/u1: answered 200 with application/json, which is not JSON"):
+        asyncio.run(graph.get("/users/u1?$select=secret"))
+    with pytest.raises(OutcomeUnknown, match="POST /groups"):
+        asyncio.run(graph.create("/groups", {"displayName": "x"}))

@@ -59,6 +59,16 @@ EXPIRED = refusal(400, "Directory_ExpiredPageToken")
         refusal(410, ""),
         refusal(404, "SyncStateNotFound"),
         (400, {"error": {"code": "invalidRequest", "innerError": {"code": "resyncRequired"}}}),
+        *(
+            refusal(400, code)
+            for code in (
+                "syncStateInvalid",
+                "resyncApplyDifferences",
+                "resyncUploadDifferences",
+                "resyncChangesApplyDifferences",
+                "resyncChangesUploadDifferences",
+            )
+        ),
     ],
 )
 def test_an_expired_page_token_begins_anew_and_tells_nothing_twice(scripted, gone):

@@ -209,9 +209,10 @@ def test_one_part_that_fails_ends_all(reading, collection, status):
     assert 0 < further_pages < 40  # of 60
 
 
-def test_a_refusal_at_once_is_a_refusal(reading, collection):
+@pytest.mark.parametrize("counts", ["are refused", "are told"])
+def test_a_refusal_at_once_is_a_refusal(reading, collection, counts):
     end = collection(staff(900))
-    end.refuse = lambda path: 403
+    end.refuse = lambda path: 403 if counts == "are refused" or "$count" not in path else None
 
     async def use(graph):
         with pytest.raises(ServiceError) as caught:
@@ -219,6 +220,26 @@ def test_a_refusal_at_once_is_a_refusal(reading, collection):
         return caught.value.status
 
     assert reading(end, use)[0] == 403
+
+
+def test_a_part_that_is_refused_after_others_were_read_leaves_the_listing_incomplete(reading, collection):
+    end, listed = collection(staff(900)), []
+
+    def refuse(path):
+        listed.append("$count" not in path)
+        return 403 if sum(listed) > 12 and "skiptoken" not in path and listed[-1] else None
+
+    end.refuse = refuse
+
+    async def use(graph):
+        listing = graph.list_partitioned("/users", page_size=SIZE)
+        with pytest.raises(IncompleteList):
+            await read(listing)
+        return listing.complete, listing.read
+
+    (complete, number), _ = reading(end, use)
+    assert not complete
+    assert 0 < number < 900
 
 
 def test_whoever_reads_slowly_holds_up_the_service(reading, collection):

@@ -179,7 +179,7 @@ class World:
         recipe = find_recipe(self.recipe.removesuffix(STARTER))
         inputs = tuple(str(self.folder / "input" / name) for name, _ in template_of(recipe))
         options = replace(recipe.trial or PlanOptions(), accept_impact=True, allow_beta=True)
-        return Subject(recipe, inputs[: 1 + len(recipe.given_with)], options)
+        return Subject.of(recipe, inputs[: 1 + len(recipe.given_with)], options)
 
     def prepare(self) -> None:
         if self.recipe.endswith(STARTER):

@@ -7,6 +7,7 @@ import pytest
 from desk import METHOD, PASSES, TYPE
 
 from graphkit.engine.resource import PlanOptions
+from graphkit.jobs import Asked
 from graphkit.recipe import find, template_of
 from graphkit.sandbox.seeding.furnish import HEADERS, ROOT
 from graphkit.trials import run_trials, scratch, world
@@ -36,8 +37,8 @@ def test_a_run_that_issues_passes_passes_every_trial(allowed, name):
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         inputs = tuple(str(folder / file) for file in (recipe.template, page))
-        options = PlanOptions(as_of="2026-01-05")
-        trials = list(run_trials(recipe, folder / "trials", inputs=inputs, options=options, steps=20))
+        asked = Asked(recipe=name, inputs=inputs, options=PlanOptions(as_of="2026-01-05"))
+        trials = list(run_trials(recipe, folder / "trials", asked=asked, steps=20))
         handed = {path.parent: path.read_text(encoding="utf-8") for path in folder.rglob("a.passes.csv")}
     assert [trial for trial in trials if trial.passed is False] == []
     assert len(trials) == 11

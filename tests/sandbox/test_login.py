@@ -57,6 +57,23 @@ def environment(tenant, address, files, method):
     }
 
 
+def test_doctor_warns_of_a_token_that_ends_soon_only_where_nobody_can_renew_it(secure, graphkit, monkeypatch):
+    tenant, address, files = secure
+    tenant.login.token_s = 120
+    for name, value in environment(tenant, address, files, "certificate").items():
+        monkeypatch.setenv(name, value)
+
+    def told():
+        checks = graphkit("doctor", "-o", "json").json["checks"]
+        return next(check["state"] for check in checks if check["name"] == "token")
+
+    assert told() == "ok"
+    claims = {"appid": "an-app", "exp": int(RealClock().now()) + 120}
+    monkeypatch.setenv("GRAPHKIT_ACCESS_TOKEN", jwt.encode(claims, "k" * 32))
+    monkeypatch.setenv("GRAPHKIT_AUTH", "access-token")
+    assert told() == "warn"
+
+
 @pytest.mark.parametrize("method", ["client-secret", "certificate"])
 def test_graphkit_signs_in_over_https_and_plans(secure, graphkit, tmp_path, monkeypatch, method):
     tenant, address, files = secure

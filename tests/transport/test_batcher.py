@@ -194,10 +194,11 @@ def test_an_error_is_everybodys(virtual, error):
     assert {type(answer) for answer in answers} == {type(error)}
 
 
-def test_one_bad_item_does_not_spoil_the_envelope_for_others(virtual):
+@pytest.mark.parametrize("status", [400, 411, 413, 415])
+def test_one_bad_item_does_not_spoil_the_envelope_for_others(virtual, status):
     def outer(items):
         bad = any("bad" in item["url"] for item in items)
-        return Response(400, {}, b"{}") if bad else envelope([{"id": item["id"], "status": 204} for item in items])
+        return Response(status, {}, b"{}") if bad else envelope([{"id": item["id"], "status": 204} for item in items])
 
     def inner(item):
         return {"status": 400 if "bad" in item["url"] else 204}
@@ -216,8 +217,9 @@ def test_one_bad_item_does_not_spoil_the_envelope_for_others(virtual):
     assert service.sizes == [5, 4]
 
 
-def test_a_server_that_knows_no_batches_is_served_without(virtual):
-    service = Service(outer=lambda items: Response(404, {}, b"{}"))
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_server_that_knows_no_batches_is_served_without(virtual, status):
+    service = Service(outer=lambda items: Response(status, {}, b"{}"))
     batcher = Batcher(service)
 
     async def main():
@@ -253,7 +255,9 @@ def test_closing_cancels_whoever_waits_and_sends_nothing_more(virtual):
         await service.clock.sleep(0.1)
         await batcher.aclose()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
+        late = asyncio.create_task(batcher.send(gets(1)[0]))
         await service.clock.sleep(3000)
+        late.cancel()
         return answers
 
     assert {type(answer) for answer in virtual(main())} == {asyncio.CancelledError}

@@ -311,6 +311,14 @@ def test_a_saturated_quota_leaves_the_batches_full_and_the_wire_idle(virtual, co
     assert end.most_in_flight <= 8
 
 
+def test_eight_calls_of_one_service_are_in_flight_and_no_more(virtual, connected, far_end):
+    end = far_end(latency=5.0)
+    _, client = connected(end)
+    virtual(client.batch([Request(method="GET", path=f"/users/u{number}") for number in range(400)]))
+    assert end.most_in_flight == 8
+    assert len(end.calls) <= 22
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_faults_lose_nothing_and_repeat_no_create(virtual, connected, far_end, seed):
     """Every request ends exactly once, in an answer or as unknown; no create is committed twice."""

@@ -338,7 +338,7 @@ def test_whatever_comes_in_between_everything_ends_and_nobody_holds_anything(rou
                 chain.deadline = clock.VirtualClock().monotonic() + 5
             elif what == "close":
                 await chain.aclose()
-        done, pending = await asyncio.wait(tasks, timeout=1e6)
+        _, pending = await asyncio.wait(tasks, timeout=1e6)
         assert not pending
         return [None if task.cancelled() else task.result() for task in tasks]
 

@@ -178,6 +178,65 @@ def test_after_a_stop_the_waiters_do_not_wake_in_one_burst(script, virtual):
     assert sum(time < 11 for time in resumed) < 40
 
 
+MAIL = "/users/u{}/messages"
+
+
+@pytest.mark.parametrize("after", ["10", None])
+def test_those_who_wait_for_a_service_without_published_limits_do_not_wake_in_one_burst_either(script, virtual, after):
+    headers = {"retry-after": after} if after else {}
+    stage = script(Response(429, headers), OK)
+    governor = governed(stage)
+
+    async def main():
+        await governor.send(Request(method="GET", path=MAIL.format(0)))
+        await flood(governor, [Request(method="GET", path=MAIL.format(number)) for number in range(200)])
+
+    virtual(main())
+    first = stage.times[1]
+    assert sent_in(stage, first, first + 1)[0] <= 21
+    assert first + 5 < stage.times[-1] < first + 60
+
+
+def test_the_pace_of_such_a_service_is_found_by_its_refusals(script, virtual):
+    """It takes ten in a second: two thousand at once cost few refusals, and little more time than they must."""
+    taken = []
+
+    def answer(request):
+        now = stage.clock.monotonic()
+        inside = sum(at > now - 1 for at in taken[-20:])
+        if inside >= 10:
+            return Response(429, {"retry-after": "2"})
+        taken.append(now)
+        return OK
+
+    stage = script(answer)
+    governor = governed(stage)
+
+    async def main():
+        async def persist(number):
+            while (await governor.send(Request(method="GET", path=MAIL.format(number)))).status == 429:
+                pass
+
+        await asyncio.gather(*(persist(number) for number in range(2000)))
+
+    virtual(main())
+    assert len(taken) == 2000
+    assert governor.throttled <= 20
+    assert taken[-1] <= 200 * 1.25
+
+
+def test_a_service_that_refused_once_is_soon_without_a_limit_again():
+    meter = Meter("a", buckets()["other"], 1.0)
+    meter.take(1000, 0.0)
+    assert meter.ready_at(1000) <= 0
+    meter.refused(0.0)
+    assert meter.interval == 0.05
+    at_pace(meter, 25, 0.0)
+    assert meter.interval == pytest.approx(0.026, abs=0.001)
+    at_pace(meter, 600, 25.0)
+    assert (meter.interval, meter.pace, meter.ready_at(1000)) == (0.0, 1.0, meter.next_free)
+
+
 def test_without_a_stated_wait_the_pauses_grow_and_the_pace_recovers_slowly(script, virtual):
     refusals = 5
     stage = script(*[Response(429, {})] * refusals, OK)

@@ -207,9 +207,10 @@ def test_what_was_written_by_a_clock_that_ran_ahead_does_not_count(tally, tmp_pa
 
 
 def test_what_nobody_has_asked_for_in_an_hour_is_forgotten(tally, tmp_path):
-    file_of_rows(tally, tmp_path, {"old": [-5000.0, -4000.0, 0.0], "closed": [-5000.0, -4000.0, 90_000.0]})
+    old, recent = [-5000.0, -4000.0, 0.0], [-2000.0, -1900.0, 0.0]
+    file_of_rows(tally, tmp_path, {"old": old, "recent": recent, "closed": [-5000.0, -4000.0, 90_000.0]})
     grant(tally)
-    assert set(json.loads(file_of(tmp_path).read_text())["rows"]) == {"a/b", "closed"}
+    assert set(json.loads(file_of(tmp_path).read_text())["rows"]) == {"a/b", "recent", "closed"}
 
 
 def file_of_rows(tally, folder, rows):
@@ -374,6 +375,22 @@ def test_a_counter_is_idle_once_its_places_are_lost_and_its_pace_is_whole(tmp_pa
     assert meter.idle(60.0)
     meter.slow(0.5, 60.0)
     assert not meter.idle(60.0)
+
+
+def test_what_an_app_a_tenant_and_both_may_take_is_shared_and_what_a_team_may_is_not(connected, far_end, virtual):
+    tally, reserved = Granting(), set()
+
+    class Named(Granting):
+        def reserve(self, name, amount, interval, now):
+            reserved.add(name)
+            return tally.reserve(name, amount, interval, now)
+
+    _, client = connected(far_end(), tally=Named())
+    writes = [("PATCH", "/users/u1"), ("POST", "/teams/t1/channels"), ("GET", "/users/u1/messages")]
+    virtual(client.batch([Request(method=method, path=path) for method, path in writes]))
+    assert {"app/global.app", "/identity.tenant.writes", "app/identity.app_tenant.writes"} <= reserved
+    assert "app/teams.create_channel.app_tenant" in reserved
+    assert not [name for name in reserved if "|" in name or "other" in name]
 
 
 def test_every_bucket_worth_sharing_can_be_tallied(tmp_path):

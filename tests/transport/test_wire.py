@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import uuid
+import zlib
 
 import httpx
 import pytest
@@ -78,7 +79,14 @@ def test_a_link_is_sent_byte_for_byte(link):
 
 @pytest.mark.parametrize(
     "error",
-    [httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol],
+    [
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.PoolTimeout,
+        httpx.ProxyError,
+        httpx.UnsupportedProtocol,
+        httpx.LocalProtocolError,
+    ],
 )
 def test_what_was_not_sent_is_told_from(error):
     with pytest.raises(ConnectionFailed, match=r"graph\.microsoft\.com"):
@@ -184,6 +192,24 @@ def test_a_body_that_cannot_be_had_whole_is_a_lost_answer(chunks):
 
     with pytest.raises(OutcomeUnknown):
         send(handler, max_body=1_000_000)
+    assert stream.closed
+
+
+@pytest.mark.parametrize(("megabytes", "taken"), [(10, True), (65, False)])
+def test_sixty_four_megabytes_of_an_answer_are_read_and_no_more(megabytes, taken):
+    """Compressed they are a hundredth of that."""
+    press = zlib.compressobj(1, zlib.DEFLATED, 31)
+    chunks = [press.compress(b" " * 1_000_000) for _ in range(megabytes * 1024 * 1024 // 1_000_000)]
+    stream = Streamed(*chunks, press.flush())
+
+    def handler(request):
+        return httpx.Response(200, headers={"content-encoding": "gzip", "content-type": "text/plain"}, stream=stream)
+
+    if taken:
+        assert len(send(handler).body) == 1_000_000 * len(chunks)
+        return
+    with pytest.raises(OutcomeUnknown, match="more than"):
+        send(handler)
     assert stream.closed
 
 
