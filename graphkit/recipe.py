@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import chain
@@ -24,11 +24,10 @@ from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.document import JsonObject, begins_a_list, read_document, read_json_documents
-from graphkit.inputs.parted import Parted
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
-from graphkit.inputs.rows import explain, read_rows
+from graphkit.inputs.rows import explain, judge_rows
 from graphkit.inputs.source import Source, open_source
-from graphkit.inputs.table import Faults, Row, Table, open_table
+from graphkit.inputs.table import Row, Table, open_table
 from graphkit.inputs.unasked import Unasked
 from graphkit.reports.findings import Findings
 
@@ -73,7 +72,6 @@ class Inputs:
         self.tables: dict[Path, tuple[Source, type[BaseModel]]] = {}
         self._local_map = local_map
         self._values = values
-        self._parted: dict[tuple[Path, type[BaseModel], frozenset[str]], tuple[Table, Parted] | None] = {}
 
     def apart(self) -> tuple[Inputs, Inputs]:
         """(tables, documents): for a recipe that takes a list and a page of rules beside it."""
@@ -132,90 +130,42 @@ class Inputs:
         for source in given:
             yield open_mapped_table(self._local_map, self.problems, model, given=source, settings=self._values)
 
-    def _table(self, source: Source, model: type[BaseModel], besides: frozenset[str] = frozenset()) -> Table:
+    def _table(self, source: Source, model: type[BaseModel], besides: Collection[str] = ()) -> Table:
         self.tables[source.path or Path(source.name)] = (source, model)
         return open_table(source, self.problems, model, besides)
 
-    def unmatched(self) -> Iterator[Origin]:
-        """Rows of shared tables that no document has asked for."""
-        for table, parted in filter(None, self._parted.values()):
-            yield from (_origin(table, row) for row in parted.left())
-
     def rows_beside(
-        self,
-        source: Source,
-        name: str,
-        model: type[M],
-        *,
-        match: Mapping[str, str] | None = None,
+        self, source: Source, name: str, model: type[M], *, headings: Collection[str] = ()
     ) -> Iterator[tuple[Origin, M]]:
         """The valid rows of a table that a document names; its path is relative to the document.
 
-        ``match`` gives cells that a row must have to count (heading to text). A table is read once for all that match
-        cells of the same columns: three hundred pools may share one staff list.
+        Of ``headings``, by which the document tells rows apart (``Origin.values``), each must be there.
         """
-        if not match:
-            beside = open_source(source.beside(name), self.problems)
-            if beside is not None:
-                yield from self._rows(self._table(beside, model), model, None)
+        beside = open_source(source.beside(name), self.problems)
+        table = self._table(beside, model, headings) if beside is not None else None
+        if table is None:
             return
-        staged = self._staged(source, name, model, frozenset(match))
-        if staged is not None:
-            table, parted = staged
-            validate, known = model.__pydantic_validator__.validate_python, self._known
-            for row in parted.of(match):
-                yield _origin(table, row), validate(row.given, context=known)
-
-    def _staged(
-        self, source: Source, name: str, model: type[BaseModel], columns: frozenset[str]
-    ) -> tuple[Table, Parted] | None:
-        """The valid rows of a table by the cells of ``columns``; what is wrong with it is told once."""
-        place = (source.beside(name), model, columns)
-        if place not in self._parted:
-            self._parted[place] = None
-            beside = open_source(place[0], self.problems)
-            table = self._table(beside, model, columns) if beside is not None else None
-            if table is not None and table.columns:
-                missing = sorted(columns - set(table.header))
-                for column in missing:
-                    message = f"missing column: {column}, which {source.name} matches"
-                    self.problems.add(table.file, "", "missing-column", message)
-                valid = (row for row, _ in self._read(table, model, None))
-                self._parted[place] = None if missing else (table, Parted(valid, table.header, columns))
-        return self._parted[place]
+        missing = sorted(set(headings) - set(table.header)) if table.columns else []
+        for heading in missing:
+            message = f"missing column: {heading}, which {source.name} matches"
+            self.problems.add(table.file, "", "missing-column", message)
+        if not missing:
+            yield from self._rows(table, model, None)
 
     def _rows(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Origin, M]]:
-        for row, item in self._read(table, model, key):
-            origin = _origin(table, row)
-            self.unasked.given(origin)
-            yield origin, item
-
-    def _read(self, table: Table, model: type[M], key: Callable[[M], object] | None) -> Iterator[tuple[Row, M]]:
-        scanned: list[Row] = []
         empty, told = bool(table.columns), len(self.problems)
-
-        def scan() -> Iterator[tuple[Row, Faults]]:
-            nonlocal empty
-            for row, faults in table.scan():
-                empty = False
-                self.unasked.read += 1
-                self._reject(table, scanned)
-                scanned.append(row)
-                yield row, faults
-
-        for row, item in read_rows(replace(table, scan=scan), model, self.problems, key=key, context=self._known):
-            scanned.clear()
-            yield row, item
-        self._reject(table, scanned)
+        for valid, rejected in judge_rows(table, model, self.problems, key=key, context=self._known):
+            empty = empty and not (valid or rejected)
+            self.unasked.read += len(valid) + len(rejected)
+            if rejected and len(self.rejected) < KEPT_PROBLEMS:  # bounded, like the problems themselves
+                self.rejected += [_origin(table, row) for row in rejected]
+            for row, item in valid:
+                origin = _origin(table, row)
+                self.unasked.given(origin)
+                yield origin, item
         if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
-
-    def _reject(self, table: Table, scanned: list[Row]) -> None:
-        """Whatever was scanned and not given out was rejected. Bounded, like the problems themselves."""
-        if scanned and len(self.rejected) < KEPT_PROBLEMS:
-            self.rejected += [_origin(table, row) for row in scanned]
-        scanned.clear()
 
     def json_objects(self) -> Iterator[JsonObject]:
         """Every Graph-shaped object of files and folders."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from graphkit import recipe as recipes
 from graphkit.cli.scaffold import scaffold
@@ -114,7 +115,7 @@ def test_a_difference_that_never_goes_away_is_noticed(folder, monkeypatch):
 
     def never_content(self, wanted, reading):
         for change in diff(self, wanted, reading):
-            yield replace(change, action=Action.UPDATE) if change.action is Action.NOOP else change
+            yield structs.replace(change, action=Action.UPDATE) if change.action is Action.NOOP else change
 
     monkeypatch.setattr(UserLicenses, "diff", never_content)
     told = failures(find_recipe("licenses.assign"), folder)

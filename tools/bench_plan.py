@@ -177,7 +177,7 @@ def main(count: int, rounds: int) -> None:
         snapshot = snapshot_of(count)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(rounds):
-            for kind in ("group.member", "group.member.wanted", "user.license.wanted"):
+            for kind in ("group.member", "user.license.set"):
                 snapshot.forget(kind)
             jobs["reading into SQLite"].append(cpu(lambda: into_sqlite(folder)))
             jobs["licenses.pools"].append(cpu(lambda: plan(folder, "licenses.pools", "pools.yaml", snapshot, count)))

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -25,9 +25,10 @@ class Action(StrEnum):
     NOOP = "noop"
     BLOCKED = "blocked"
 
-    @property
-    def writes(self) -> bool:
-        return self not in (Action.NOOP, Action.BLOCKED)
+    writes: bool
+
+    def __init__(self, name: str) -> None:
+        self.writes = name not in ("noop", "blocked")
 
 
 class Status(StrEnum):
@@ -67,7 +68,7 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-class Origin(msgspec.Struct, frozen=True, eq=False):
+class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
     """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
 
     Two are the same whatever their ``values``.
@@ -84,8 +85,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False):
         return hash((self.file, self.place))
 
 
-@dataclass(slots=True, kw_only=True)
-class Desired:
+class Desired(msgspec.Struct, kw_only=True, array_like=True):
     """One object as the input wants it.
 
     ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
@@ -97,9 +97,9 @@ class Desired:
     kind: str
     key: str
     origin: Origin
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = {}
     needs: tuple[tuple[str, str], ...] = ()
-    rails: dict[str, Any] = field(default_factory=dict)
+    rails: dict[str, Any] = {}
     blocked: str = ""
     absent: bool = False
 
@@ -130,8 +130,7 @@ def unknown(why: str) -> Reading:
     return Reading(why=why or "it could not be read")
 
 
-@dataclass(slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, kw_only=True):
     """One intended transition of one object, as the plan keeps it.
 
     ``before`` and ``after`` hold what is compared and written, ids included; ``note`` is for the reader. ``seq`` is the
@@ -151,36 +150,32 @@ class Change:
 
     def line(self) -> str:
         """The canonical JSON of this change: what the plan's digest covers."""
-        return canonical(
-            _Line(
-                self.action,
-                self.after,
-                self.before,
-                self.key,
-                self.kind,
-                self.needs,
-                self.note,
-                (self.origin.file, self.origin.place),
-                self.undo,
-            )
+        return canonical(self._fields())
+
+    def _fields(self) -> _Line:
+        return _Line(
+            self.action,
+            self.after,
+            self.before,
+            self.key,
+            self.kind,
+            self.needs,
+            self.note,
+            (self.origin.file, self.origin.place),
+            self.undo,
         )
 
-    @classmethod
-    def parse(cls, line: str, seq: int) -> Change:
+    @staticmethod
+    def lines(changes: Iterable[Change]) -> list[str]:
+        """:meth:`line` of each; a line feed within a text is escaped."""
+        return _CANONICAL.encode_lines([change._fields() for change in changes]).decode().split("\n")[:-1]
+
+    @staticmethod
+    def parse(line: str, seq: int) -> Change:
         """The inverse of :meth:`line`."""
-        raw = _LINE.decode(line)
-        return cls(
-            kind=raw.kind,
-            key=raw.key,
-            action=raw.action,
-            before=raw.before,
-            after=raw.after,
-            needs=raw.needs,
-            note=raw.note,
-            undo=raw.undo,
-            origin=Origin(*raw.origin),
-            seq=seq,
-        )
+        change = _CHANGE.decode(line)
+        change.seq = seq
+        return change
 
 
 class _Line(msgspec.Struct):
@@ -197,7 +192,7 @@ class _Line(msgspec.Struct):
     undo: Undo
 
 
-_LINE = msgspec.json.Decoder(_Line)
+_CHANGE = msgspec.json.Decoder(Change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,4 +225,7 @@ EFFECTIVE = Verdict(Effect.YES)
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no white space (RFC 8785; floating-point numbers do not occur in plans)."""
-    return msgspec.json.encode(value, order="deterministic").decode()
+    return _CANONICAL.encode(value).decode()
+
+
+_CANONICAL = msgspec.json.Encoder(order="deterministic")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,18 +57,20 @@ class Forecast:
     def __init__(self, resources: Mapping[str, Resource]) -> None:
         self._resources = resources
         self._packing = Packing(resources)
-        self._totals: defaultdict[str, float] = defaultdict(float)
+        self._writes: Counter[tuple[str, str]] = Counter()
 
     def add(self, changes: Iterable[Change]) -> None:
         for change in changes:
             if change.action.writes and self._packing.begins(change):
-                for method, path in self._resources[change.kind].routes(change):
-                    for charge in quota.charges(method, path):
-                        self._totals[charge.bucket] += charge.amount
+                self._writes.update(self._resources[change.kind].routes(change))
 
     def rows(self, share: float, apps: int = 1) -> list[dict[str, Any]]:
         """A row per bucket that the writes draw on: ``bucket``, ``requests``, ``seconds``; the slowest first.
 
         ``share`` is the part of each published quota that this run takes.
         """
-        return quota.forecast(self._totals, share, apps=apps)
+        totals: defaultdict[str, float] = defaultdict(float)
+        for route, count in self._writes.items():
+            for charge in quota.charges(*route):
+                totals[charge.bucket] += charge.amount * count
+        return quota.forecast(totals, share, apps=apps)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.forecast import Forecast, weighed
@@ -23,19 +24,14 @@ from graphkit.errors import InputErrors, InputProblem
 T = TypeVar("T")
 Need = tuple[str, str]
 """Kind and key."""
+SOME_CHUNKS = 50_000
+"""New objects after which garbage is looked for; a chunk of wishes has some 5,000."""
 
 
 def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
-
-
-class Planned(NamedTuple):
-    """What a plan does to an object that others need: is it written, or why is it not."""
-
-    writes: bool
-    blocked: str
 
 
 class Planner:
@@ -67,15 +63,16 @@ class Planner:
         self, wishes: Iterable[Desired], problems: list[InputProblem], quota_share: float, apps: int
     ) -> None:
         for chunk in chunked(wishes):
-            problems += self._run.stage(self._fenced(chunk))
+            self._run.stage(self._fenced(chunk))
         for kind in self._kinds():
             async for further in self._resources[kind].expand(self._run):
-                problems += self._run.stage(self._fenced(further))
+                self._run.stage(self._fenced(further))
         kinds = self._kinds()
         for kind in kinds:
             await self._resources[kind].gather(self._run)
         for kind in kinds:
             problems += await self._resolve(kind)
+        problems += self._run.twice()
         self._drop_invalid(problems)
         for kind in kinds:
             await self._compare(kind)
@@ -112,16 +109,15 @@ class Planner:
 
     async def _resolve(self, kind: str) -> list[InputProblem]:
         problems = []
-        for chunk in self._run.wanted_chunks(kind):
+        for chunk in self._run.resolving(kind):
             problems += await self._resources[kind].resolve(chunk)
-            self._run.restage(chunk)
         return problems
 
     def _drop_invalid(self, problems: Sequence[InputProblem]) -> None:
         if not problems:
             return
         if not self._context.options.skip_invalid or any(problem.hides_others for problem in problems):
-            raise InputErrors(sorted(dict.fromkeys(problems), key=_in_input_order))
+            raise InputErrors(sorted(dict.fromkeys(problems), key=in_input_order))
         with self._run.transaction():
             for problem in problems:
                 self._run.mark_problem(problem)
@@ -144,14 +140,13 @@ class Planner:
         for turn in range(resource.turns()):
             for chunk in self._run.wanted_chunks(kind):
                 items = resource.in_turn(chunk, turn)
-                readings = await resource.read(items)
-                pairs = zip(items, readings, strict=True)
-                await self._add(resource, (line for pair in pairs for line in self._differences(resource, *pair)))
+                found = zip(items, await resource.read(items), strict=True)
+                await self._add(resource, [line for pair in found for line in self._differences(resource, *pair)])
         for some in chunked(sorted(await resource.extras(self._run), key=lambda change: change.key)):
             await self._add(resource, some)
 
     async def _add(self, resource: Resource, changes: Iterable[Change]) -> None:
-        lines = await judged(self._rails, resource, [self._needs.settle(change) for change in changes])
+        lines = await judged(self._rails, resource, list(map(self._needs.settle, changes)))
         self._run.add_changes(lines)
         self._forecast.add(lines)
 
@@ -203,45 +198,53 @@ class PlannedNeeds:
         """``known`` are objects with their ids: what is needed must be one of them, or be wished for."""
         self._run = run
         self._known = known
-        self._planned: dict[Need, Planned] = {}
+        self._written: set[Need] = set()
+        self._left: dict[Need, str] = {}
+        """Needs that the plan does not write, and why; empty where there is nothing to do."""
 
     def settle(self, change: Change) -> Change:
         """Keep only needs that this plan itself is going to write; what needs a blocked object is blocked with it."""
-        if not change.needs:
+        if self._written.issuperset(change.needs):
             return change
-        planned = [self._planned.get(need) or self._find(need) for need in change.needs]
-        why = next((each.blocked for each in planned if each.blocked), "") or self._stray(change.needs, planned)
+        left = {need: why for need in change.needs if (why := self._why_left(need)) is not None}
+        why = next(filter(None, left.values()), "") or next(filter(None, map(self._why_stray, left)), "")
         if why and change.action is not Action.BLOCKED:
             return Change(kind=change.kind, key=change.key, action=Action.BLOCKED, note=why, origin=change.origin)
-        if all(each.writes for each in planned):
+        if not left:
             return change
-        live = (need for need, each in zip(change.needs, planned, strict=True) if each.writes)
-        return replace(change, needs=tuple(live))
+        return replace(change, needs=tuple(need for need in change.needs if need not in left))
 
-    def _find(self, need: Need) -> Planned:
-        found = Planned(self._run.find_change(*need) is not None, self._run.why_blocked(*need))
-        self._planned[need] = found
-        return found
+    def _why_left(self, need: Need) -> str | None:
+        """None if the plan writes it."""
+        if need not in self._written and need not in self._left:
+            blocked = self._run.why_blocked(*need)
+            if self._run.find_change(*need) and not blocked:
+                self._written.add(need)
+            else:
+                self._left[need] = blocked
+        return self._left.get(need)
 
-    def _stray(self, needs: Sequence[Need], planned: Sequence[Planned]) -> str:
+    def _why_stray(self, need: Need) -> str:
         """A recipe that fills what it neither wishes for nor looks up would fail only when that is sent."""
-        for need, each in zip(needs, planned, strict=True):
-            if not (self._known is None or each.writes or need in self._known or self._run.is_wanted(*need)):
-                return f"it needs the {need[0]} {need[1]}, which is neither wished for nor known here"
-        return ""
+        if self._known is None or need in self._known or self._run.is_wanted(*need):
+            return ""
+        return f"it needs the {need[0]} {need[1]}, which is neither wished for nor known here"
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What is loaded by now stays: the garbage collector need not walk through it again every few thousand rows."""
+    """What is loaded by now stays, and a chunk goes as a whole: the garbage collector need not walk through either."""
+    usual = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(SOME_CHUNKS, *usual[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*usual)
         gc.unfreeze()
 
 
-def _in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:
+def in_input_order(problem: InputProblem) -> tuple[str, int, str, str]:
     """By place; several at one place by code, so that the list is the same in every process."""
     number, path = (problem.where, "") if isinstance(problem.where, int) else (0, problem.where)
     return problem.file, number, path, problem.code

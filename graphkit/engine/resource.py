@@ -16,9 +16,12 @@ The life of an object, in the order in which the engine calls:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from msgspec.structs import replace
 
 from graphkit.client import GraphClient
 from graphkit.clock import Clock
@@ -76,6 +79,8 @@ class PlanView(Protocol):
     def changes(self, kind: str = "") -> Iterator[Change]: ...
 
     def actions(self, kind: str) -> Iterator[tuple[str, Action]]: ...
+
+    def counts_within(self, kind: str, container: str) -> Counter[Action]: ...
 
 
 class Handout(Protocol):
@@ -217,7 +222,7 @@ class Resource:
         return touched(change, self.context, self.privileged)
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
-        """(method, path) of the writes that one pack costs, for the forecast; ids may be any placeholder."""
+        """(method, path) of the writes that one pack costs, for the forecast; a placeholder stands for each id."""
         raise NotImplementedError(self.kind)
 
     def pack_key(self, change: Change) -> str:

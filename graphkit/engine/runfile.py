@@ -42,7 +42,7 @@ BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", 
 
 _TABLES = """
 CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT, UNIQUE(file, place));
+CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT);
 CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
 CREATE INDEX change_key ON change(kind, key, action);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
@@ -146,8 +146,7 @@ class RunFile(Wishes, Results):
         with self.transaction():
             self.put_header(**header)
             self._db.execute("CREATE INDEX change_input ON change(input)")  # sooner would cost each line more
-        self._db.execute("PRAGMA temp.journal_mode=OFF")  # else all that goes would be kept in memory first
-        self._db.execute("DELETE FROM wanted")
+        self.drop_all()
         self._db.execute("PRAGMA synchronous=FULL")
         self.set_header(digest=self.digest())
         self._seal.forget_binding()
@@ -157,12 +156,11 @@ class RunFile(Wishes, Results):
         indexes it, in order."""
         header = self.header()
         link = hashlib.sha256(canonical({name: header.get(name) for name in BINDING}).encode()).digest()
-        for rows in (
-            self._db.execute("SELECT kind, key, id FROM object ORDER BY kind, key"),
-            self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq"),
-        ):
-            for row in rows:
-                link = hashlib.sha256(link + "\0".join(map(str, row)).encode()).digest()
+        for kind, key, value in self._db.execute("SELECT kind, key, id FROM object ORDER BY kind, key"):
+            link = hashlib.sha256(link + f"{kind}\0{key}\0{value}".encode()).digest()
+        lines = self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq")
+        for seq, kind, key, action, line in lines:
+            link = hashlib.sha256(link + f"{seq}\0{kind}\0{key}\0{action}\0{line}".encode()).digest()
         return link.hex()
 
     def verify(self) -> None:

@@ -21,6 +21,7 @@ class Snapshot:
         weakref.finalize(self, self._db.close)
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("PRAGMA journal_mode=OFF")
+        self._db.execute("PRAGMA cache_size=-8000")
         self._db.execute("CREATE TABLE seen(kind TEXT, key TEXT, value BLOB, PRIMARY KEY(kind, key)) WITHOUT ROWID")
         self._complete: set[tuple[str, str]] = set()
 
@@ -39,7 +40,7 @@ class Snapshot:
             some = keys[start : start + 500]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT key, value FROM seen WHERE kind = ? AND key IN ({marks})", (kind, *some))
-            found.update((key, msgspec.json.decode(value)) for key, value in rows)
+            found |= {key: msgspec.json.decode(value) for key, value in rows}
         return found
 
     def each(self, kind: str, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from graphkit.engine.change import Action, Change, Desired, Reading, Result, Status, Undo
 from graphkit.engine.forecast import Forecast

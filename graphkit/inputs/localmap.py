@@ -10,6 +10,7 @@ import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -17,7 +18,7 @@ from pydantic import Field
 from graphkit.inputs.document import read_document
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source, open_source
-from graphkit.inputs.table import Row, Table, open_raw_table
+from graphkit.inputs.table import SOUND, TOGETHER, Row, Scanned, Table, open_raw_table
 from graphkit.inputs.types import InputModel
 
 if TYPE_CHECKING:
@@ -104,10 +105,14 @@ def open_mapped_table(
 
     plan = [(column, expression, joined.needed(expression)) for column, expression in expressions.items()]
 
-    def scan() -> Iterator[tuple[Row, dict[str, str]]]:
-        for row in rows:
-            filled = {column: joined.cell(expression, needed, row.values) for column, expression, needed in plan}
-            yield Row(row.file, row.number, filled, row.cells), {}
+    def filled(row: Row) -> Scanned:
+        values = {column: joined.cell(expression, needed, row.values) for column, expression, needed in plan}
+        return Row(row.file, row.number, values, row.cells), SOUND
+
+    def scan() -> Iterator[list[Scanned]]:
+        read = map(filled, rows)
+        while chunk := list(islice(read, TOGETHER)):
+            yield chunk
 
     return Table(rows.file, tuple(expressions), dict(local.columns), rows.header, problems, scan)
 

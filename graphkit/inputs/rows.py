@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.table import Faults, Row, Table
@@ -19,6 +21,13 @@ M = TypeVar("M", bound="BaseModel")
 SHOWN_VALUE = 60
 
 
+class Judged(NamedTuple, Generic[M]):
+    """A chunk of rows: the valid ones, each with its model, and the others."""
+
+    valid: list[tuple[Row, M]]
+    rejected: list[Row]
+
+
 def read_rows(
     table: Table,
     model: type[M],
@@ -27,33 +36,66 @@ def read_rows(
     key: Callable[[M], object] | None = None,
     context: Mapping[str, object] | None = None,
 ) -> Iterator[tuple[Row, M]]:
-    """Each valid row with its model; what is wrong with the others goes to ``problems``.
+    """Each valid row with its model, as :func:`judge_rows` finds them."""
+    for chunk in judge_rows(table, model, problems, key=key, context=context):
+        yield from chunk.valid
+
+
+def judge_rows(
+    table: Table,
+    model: type[M],
+    problems: Problems,
+    *,
+    key: Callable[[M], object] | None = None,
+    context: Mapping[str, object] | None = None,
+) -> Iterator[Judged[M]]:
+    """The rows in chunks, held against the model; what is wrong with those rejected goes to ``problems``.
 
     Empty cells count as not given, so that defaults apply. With ``key``, a row whose key an earlier row had is
     reported with both numbers and left out; keys compare without regard to case and otherwise exactly. Memory is
     bounded: seen keys live as digests in a temporary database. ``context`` is what the fields' validators may ask.
     """
+    seen = SeenKeys() if key else None
+    for chunk in table.scan():
+        found = list(zip(chunk, _validated([row.given for row, _ in chunk], model, context), strict=True))
+        sound = [(row, item) for (row, faults), item in found if not faults and isinstance(item, model)]
+        again = seen.again([(key(item), row.number) for row, item in sound]) if key and seen else {}
+        if len(sound) == len(chunk) and not again:
+            yield Judged(sound, [])
+            continue
+        for (row, faults), item in found:
+            for code, message in _wrong(item, faults):
+                problems.add(row.file, row.number, code, message)
+            if key and row.number in again:
+                shown = ", ".join(str(part) for part in _parts(key(item)))
+                problems.add(row.file, row.number, "duplicate-key", f"{shown}: already in row {again[row.number]}")
+        valid = [(row, item) for row, item in sound if row.number not in again]
+        kept = {row.number for row, _ in valid}
+        yield Judged(valid, [row for row, _ in chunk if row.number not in kept])
+
+
+def _validated(given: Sequence[Any], model: type[M], context: Mapping[str, object] | None) -> list[Any]:
+    """For each of these the model, or the list of pydantic's errors. All at once: one call takes as long as a row."""
     from pydantic import ValidationError
 
-    seen = SeenKeys() if key else None
-    # What model_validate calls: its own work takes a fifth of the whole, and a list may have a million rows.
-    validate = model.__pydantic_validator__.validate_python
-    for row, faults in table.scan():
-        try:
-            item = validate(row.given, context=context)
-        except ValidationError as error:
-            for column, code, message in _errors(error, faults):
-                problems.add(row.file, row.number, code, f"{column}: {message}" if column else message)
-            continue
-        if faults:
-            for column, reason in faults.items():
-                problems.add(row.file, row.number, "bad-cell", f"{column}: {reason}")
-            continue
-        if key and seen and (first := seen.first_row(key(item), row.number)) is not None:
-            shown = ", ".join(str(part) for part in _parts(key(item)))
-            problems.add(row.file, row.number, "duplicate-key", f"{shown}: already in row {first}")
-            continue
-        yield row, item
+    validate = _validator(model)
+    try:
+        return validate(given, context)
+    except ValidationError as error:
+        errors: defaultdict[int, list[Any]] = defaultdict(list)
+        for entry in error.errors(include_url=False):
+            place, *loc = entry["loc"]
+            errors[int(place)].append({**entry, "loc": loc})
+    sound = iter(validate([each for place, each in enumerate(given) if place not in errors], context))
+    return [errors[place] if place in errors else next(sound) for place in range(len(given))]
+
+
+@cache
+def _validator(model: type[BaseModel]) -> Callable[[Sequence[Any], Mapping[str, object] | None], list[Any]]:
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(list[model])  # type: ignore[valid-type]  # a model that only the caller knows
+    return lambda given, context: adapter.validate_python(given, context=context)
 
 
 class SeenKeys:
@@ -68,28 +110,36 @@ class SeenKeys:
         self._db.execute("BEGIN")
         weakref.finalize(self, self._db.close)
 
-    def first_row(self, key: object, number: int) -> int | None:
-        """The row that had ``key`` before, or None, in which case ``number`` is remembered."""
-        text = "\x1f".join(str(part).lower() for part in _parts(key))
-        digest = blake2b(text.encode(), digest_size=16).digest()
-        if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (digest, number)).rowcount:
-            return None
-        found: tuple[int] = self._db.execute("SELECT number FROM seen WHERE digest = ?", (digest,)).fetchone()
-        return found[0]
+    def again(self, keyed: Sequence[tuple[object, int]]) -> dict[int, int]:
+        """Of (key, row) those rows whose key was there before, each with the first that had it; remembers the others.
+
+        A row is never given twice.
+        """
+        rows = [(_digest(key), number) for key, number in keyed]
+        if self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows).rowcount == len(rows):
+            return {}
+        query = "SELECT number FROM seen WHERE digest = ?"
+        firsts = ((number, self._db.execute(query, (digest,)).fetchone()[0]) for digest, number in rows)
+        return {number: first for number, first in firsts if number != first}
+
+
+def _digest(key: object) -> bytes:
+    return blake2b("\x1f".join(map(str, _parts(key))).lower().encode(), digest_size=16).digest()
 
 
 def _parts(key: object) -> tuple[object, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _errors(error: Any, faults: Faults) -> Iterator[tuple[str, str, str]]:
-    """(column, code, message) of everything wrong with a row; a cell's fault stands before what it led to."""
+def _wrong(item: Any, faults: Faults) -> Iterator[tuple[str, str]]:
+    """(code, message) of everything wrong with a row; a cell's fault stands before what it led to."""
     for column, reason in faults.items():
-        yield column, "bad-cell", reason
-    for entry in error.errors(include_url=False):
+        yield "bad-cell", f"{column}: {reason}"
+    for entry in item if isinstance(item, list) else ():
         column = str(entry["loc"][0]) if entry["loc"] else ""
         if column not in faults:
-            yield column, *explain(entry)
+            code, message = explain(entry)
+            yield code, f"{column}: {message}" if column else message
 
 
 def explain(entry: Any) -> tuple[str, str]:

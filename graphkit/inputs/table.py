@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from graphkit.inputs.cells import are_plain, clean
 from graphkit.inputs.headers import Match, match_header, pick_header, secret_places
 from graphkit.inputs.problems import Problems
-from graphkit.inputs.sheet import Sheet, open_sheet
+from graphkit.inputs.sheet import Record, Sheet, open_sheet
 from graphkit.inputs.source import Source
 
 if TYPE_CHECKING:
@@ -36,14 +37,18 @@ class Row(NamedTuple):
 
 Faults = Mapping[str, str]
 """What is wrong with a row's cells: column to reason. The value of such a cell is empty."""
+SOUND: Faults = {}
+Scanned = tuple[Row, Faults]
+TOGETHER = 100
+"""Rows of a chunk: few enough to stay in the processor's cache from one step to the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """``columns`` are those found, ``mapping`` gives the heading that each was read from, ``header`` all headings.
 
-    ``scan`` reads from the beginning, each row with its faults; problems found on the way go to ``problems``, so
-    whoever reads twice gets them twice.
+    ``scan`` reads from the beginning, in chunks, each row with its faults; problems found on the way go to
+    ``problems``, so whoever reads twice gets them twice.
     """
 
     file: str
@@ -51,11 +56,11 @@ class Table:
     mapping: Mapping[str, str]
     header: tuple[str, ...]
     problems: Problems
-    scan: Callable[[], Iterator[tuple[Row, Faults]]]
+    scan: Callable[[], Iterator[list[Scanned]]]
 
     def __iter__(self) -> Iterator[Row]:
         """The rows without a fault; the others are reported."""
-        for row, faults in self.scan():
+        for row, faults in chain.from_iterable(self.scan()):
             for column, reason in faults.items():
                 self.problems.add(row.file, row.number, "bad-cell", f"{column}: {reason}")
             if not faults:
@@ -112,26 +117,42 @@ def _matched(sheet: Sheet, match: Match, required: list[str], problems: Problems
     return Table(sheet.file, tuple(mapping), mapping, header, problems, lambda: _scan(sheet, match, problems))
 
 
-def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[tuple[Row, Faults]]:
+def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[list[Scanned]]:
     names, places, width = tuple(match.places), tuple(match.places.values()), len(sheet.header)
     secret = tuple(secret_places(sheet.header, places))
-    for number, cells in sheet.records():
-        if len(cells) != width:
-            if not any(map(str.strip, cells)):
-                continue
-            if len(cells) < width or any(map(str.strip, cells[width:])):
-                message = f"has {len(cells)} cells, the header {width}: is a separator or quotation mark missing?"
-                problems.add(sheet.file, number, "ragged-row", message)
-                continue
-        for place in secret:
+    records = sheet.records()
+    while chunk := list(islice(records, TOGETHER)):
+        even = [record for record in chunk if len(record[1]) == width or _fits(sheet, record, problems)]
+        if secret:
+            _blank(even, secret)
+        picked = [[cells[place].strip() for place in places] for _, cells in even]
+        plain = are_plain(chain.from_iterable(picked))
+        rows: list[Scanned] = []
+        for (number, cells), values in zip(even, picked, strict=True):
+            if not (plain or are_plain(values)):
+                cleaned, faults = _clean(names, values)
+                rows.append((Row(sheet.file, number, cleaned, cells), faults))
+            elif any(values) or any(map(str.strip, cells)):
+                rows.append((Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), SOUND))
+        yield rows
+
+
+def _blank(records: list[Record], places: tuple[int, ...]) -> None:
+    for _, cells in records:
+        for place in places:
             cells[place] = ""
-        values = [cells[place].strip() for place in places]
-        if are_plain(values):
-            if any(values) or any(map(str.strip, cells)):
-                yield Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), {}
-        else:
-            cleaned, faults = _clean(names, values)
-            yield Row(sheet.file, number, cleaned, cells), faults
+
+
+def _fits(sheet: Sheet, record: Record, problems: Problems) -> bool:
+    """Can a row that is not as wide as the header be read all the same? A blank one cannot, and is no problem."""
+    (number, cells), width = record, len(sheet.header)
+    if not any(map(str.strip, cells)):
+        return False
+    if len(cells) < width or any(map(str.strip, cells[width:])):
+        message = f"has {len(cells)} cells, the header {width}: is a separator or quotation mark missing?"
+        problems.add(sheet.file, number, "ragged-row", message)
+        return False
+    return True
 
 
 def _clean(names: tuple[str, ...], cells: list[str]) -> tuple[dict[str, str], Faults]:

@@ -41,6 +41,8 @@ def _check_upn(text: str) -> str:
 
     A guest's ``user_example.com#EXT#@contoso.example`` passes; the tenant decides about the rest.
     """
+    if text.isascii() and text.isprintable() and _UPN.fullmatch(text):
+        return text
     text = check_key(text)
     if not text.isascii():
         shown = ", ".join(f"U+{ord(character):04X}" for character in text if not character.isascii())
@@ -51,6 +53,9 @@ def _check_upn(text: str) -> str:
 
 
 def _check_org(text: str) -> str:
+    if _ORG.fullmatch(text):
+        return text
+    text = check_key(text)
     if not _ORG.fullmatch(text):
         raise ValueError("is not an organisation code: 1 to 9 capital letters and digits")
     return text
@@ -121,7 +126,7 @@ TenantId = Annotated[str, AfterValidator(_read_guid), Says("id of a tenant")]
 
 Upn = Annotated[str, AfterValidator(_check_upn), Says("user principal name")]
 
-AnyOrg = Annotated[str, AfterValidator(check_key), AfterValidator(_check_org), Says("organisation code")]
+AnyOrg = Annotated[str, AfterValidator(_check_org), Says("organisation code")]
 """An organisation's code, be it open, closed or not registered: where something is taken away."""
 
 Org = Annotated[AnyOrg, AfterValidator(_check_registered)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.engine.change import Desired
 from graphkit.engine.ledger import Ledger
-from graphkit.engine.plan import Planner, chunked
+from graphkit.engine.plan import Planner, chunked, in_input_order
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.engine.runfile import RunFile
 from graphkit.engine.sizes import Sizes
@@ -58,7 +58,7 @@ def validate(asked: Asked, *, fix: bool = False) -> Validated:
     inputs.unasked.flush()
     if not (seen or problems.found):
         _remark_on_nothing(inputs, asked.options.org)
-    errors = tuple(dict.fromkeys(problems.found))
+    errors = tuple(sorted(dict.fromkeys(problems.found), key=in_input_order))
     bad = {(error.file, error.where) for error in errors}
     fixed = _fixed(asked, inputs) if fix else ()
     return Validated(valid=len(places - bad), errors=errors, warnings=tuple(problems.warnings), fixed=fixed)
@@ -120,13 +120,12 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
     """The recipe's wishes; rows that asked for nothing sound are kept too, so that the results name them."""
     wanted = 0
     inputs.unasked.keep = run.stage_inputs
+    run.given = inputs.problems.opened
     for wish in recipe.desired(inputs, options):
         wanted += 1
         inputs.unasked.wished(wish.origin)
         yield wish
     inputs.unasked.flush()
-    for rows in chunked(inputs.unmatched()):
-        run.stage_inputs(rows)
     if not (wanted or inputs.problems.found):
         _remark_on_nothing(inputs, options.org)
     if inputs.problems.total > len(inputs.problems.found):
@@ -134,8 +133,7 @@ def _staged(run: RunFile, recipe: Recipe, inputs: Inputs, options: PlanOptions) 
         inputs.problems.raise_if_any()
     run.stage_inputs(inputs.rejected)
     # By now every file is known: those that a document or a map names, and what stands beside a folder, too.
-    opened = inputs.problems.opened
-    run.set_header(inputs={name: source.sha256() for name, source in opened.items()}, files=list(opened))
+    run.set_header(inputs={name: source.sha256() for name, source in inputs.problems.opened.items()})
 
 
 def _remark_on_nothing(inputs: Inputs, org: str) -> None:

@@ -9,11 +9,11 @@ use to anybody. If this run issued it, another is issued in its place, which the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, Undo, present
 from graphkit.engine.resource import Context, PlanView, Resource

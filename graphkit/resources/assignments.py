@@ -7,10 +7,10 @@ and the whole is written. What the input does not name is somebody else's and st
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import PlanView, Resource

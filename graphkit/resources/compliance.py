@@ -7,10 +7,10 @@ That is made with the policy and afterwards changed by an action of its own
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Context, PlanView, Resource

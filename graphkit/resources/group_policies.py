@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Reading, canonical, present, unknown
 from graphkit.engine.resource import Resource, as_desired

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from graphkit.engine.change import Desired
+import msgspec
+
+from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import Context
 from graphkit.resources.service_plans import obstacle
 from graphkit.resources.skus import Skus
@@ -13,6 +16,8 @@ from graphkit.resources.skus import Skus
 HOLDING = ("Active", "ActiveWithError")
 """States of an assignment that has given the licence (resources/licenseassignmentstate.md)."""
 STAGED = "user.license.set"
+SOME = 10_000
+"""So many different sets are remembered."""
 TAKES, SWAPS, GIVES = range(3)
 """The turns of users in a plan: who only loses licences, who swaps them, who only gets some."""
 
@@ -29,48 +34,70 @@ def holding(user: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 class LicenseSets:
-    """Staged by user id: what is held, and what is wanted (key, SKU, plans off, gone, why not)."""
+    """Staged by user: what is held, and what is wanted (key, SKU, plans off, gone, why not, file and place)."""
 
     def __init__(self, context: Context, skus: Skus) -> None:
         self._snapshot = context.snapshot
         self._skus = skus
+        self._obstacles = lru_cache(SOME)(self._work_out)
 
-    def stage(self, items: Iterable[tuple[Desired, Mapping[str, Any], str]]) -> None:
-        """Add (wish, its user, why it cannot be written) to the users' sets; ids are in the wishes by now."""
-        found = list(items)
-        ids = sorted({item.properties["userId"] for item, _, _ in found})
-        sets: dict[str, Any] = dict(self._snapshot.get(STAGED, ids))
-        for item, user, why in found:
-            mine = sets.setdefault(item.properties["userId"], {"held": _held(user), "wanted": []})
-            properties = item.properties
-            mine["wanted"].append([item.key, properties["skuId"], properties["disabledPlans"], item.absent, why])
+    def stage(self, items: Sequence[tuple[Desired, Mapping[str, Any], str]]) -> list[tuple[Desired, Origin]]:
+        """Add (wish, its user, why it cannot be written) to the users' sets; ids are in the wishes by now.
+
+        Returns the wishes for a SKU that the user's set has already, each with the first place that asks for it.
+        """
+        for item, user, _ in items:
+            # Not by id: wishes come by name, and what is staged in that order is staged sooner.
+            item.rails["set"] = str(user.get("userPrincipalName") or user["id"]).lower()
+        sets = dict(self._of([item for item, _, _ in items]))
+        twice = []
+        for item, user, why in items:
+            properties, origin = item.properties, item.origin
+            mine = sets.setdefault(item.rails["set"], {"held": _held(user), "wanted": []})
+            if places := [Origin(*place) for _, sku, *_, place in mine["wanted"] if sku == properties["skuId"]]:
+                twice.append((item, min(places, key=in_order)))
+            place = (origin.file, origin.place)
+            mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
         self._snapshot.put(STAGED, sets.items())
+        return twice
 
     def turns(self, items: Sequence[Desired]) -> list[int]:
         sets = self._of(items)
-        return [_turn(sets.get(item.properties["userId"])) for item in items]
+        return [_turn(sets.get(item.rails.get("set", ""))) for item in items]
 
     def obstacles(self, items: Sequence[Desired]) -> list[str]:
         """Why these cannot be written, one text each. Who also loses something gets all of it or nothing."""
         sets = self._of(items)
         told = {user: self._told(mine) for user, mine in sets.items()}
-        return [told.get(item.properties["userId"], {}).get(item.key, "") for item in items]
+        return [told.get(item.rails["set"], {}).get(item.key, "") for item in items]
 
     def _of(self, items: Sequence[Desired]) -> Mapping[str, Any]:
-        return self._snapshot.get(STAGED, sorted({item.properties["userId"] for item in items}))
+        return self._snapshot.get(STAGED, [item.rails["set"] for item in items if "set" in item.rails])
 
     def _told(self, mine: Mapping[str, Any]) -> dict[str, str]:
-        before, wanted = mine["held"], mine["wanted"]
-        after = _after(before, wanted)
-        was, will = self._skus.plans_on(before), self._skus.plans_on(after)
-        if any(gone for _, _, _, gone, _ in wanted):
-            why = next((why for *_, why in wanted if why), "") or obstacle(was, will)
+        wanted = mine["wanted"]
+        asked = [(sku, off, gone, bool(why)) for _, sku, off, gone, why, _ in wanted]
+        found = self._obstacles(msgspec.json.encode((mine["held"], asked)))
+        if any(gone for _, _, _, gone, *_ in wanted):
+            why = next((why for *_, why, _ in wanted if why), found[0])
             return {key: why for key, *_ in wanted}
-        told = {}
-        for key, sku, off, _, why in wanted:
-            alone = self._skus.plans_on([{"skuId": sku, "disabledPlans": off}])
-            told[key] = why or obstacle(was, will, alone)
-        return told
+        return {key: why or other for (key, *_, why, _), other in zip(wanted, found, strict=True)}
+
+    def _work_out(self, asked: bytes) -> Sequence[str]:
+        """What stands against each of the wishes (SKU, plans off, gone, left out) of somebody who holds this, in JSON.
+
+        Thousands hold and want the same.
+        """
+        before, wanted = msgspec.json.decode(asked)
+        was, will = self._skus.plans_on(before), self._skus.plans_on(_after(before, wanted))
+        if any(gone for _, _, gone, _ in wanted):
+            return [obstacle(was, will)] * len(wanted)
+        alone = [self._skus.plans_on([{"skuId": sku, "disabledPlans": off}]) for sku, off, _, _ in wanted]
+        return [obstacle(was, will, each) for each in alone]
+
+
+def in_order(origin: Origin) -> tuple[str, Any]:
+    return origin.file, origin.place
 
 
 def _held(user: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -88,17 +115,17 @@ def _after(held: Iterable[Mapping[str, Any]], wanted: Iterable[Sequence[Any]]) -
     direct = {state["skuId"]: state for state in held if state["direct"]}
     inherited = [state for state in held if not state["direct"]]
     given = {state["skuId"] for state in inherited}
-    for _, sku, off, gone, why in wanted:
+    for sku, off, gone, left_out in wanted:
         name = sku.lower()
         if gone:
             direct.pop(name, None)
         elif name in direct:
             direct[name] = {**direct[name], "disabledPlans": [*direct[name]["disabledPlans"], *off]}
-        elif name not in given and not why:
+        elif name not in given and not left_out:
             direct[name] = {"skuId": sku, "disabledPlans": off, "direct": True}
     return [*direct.values(), *inherited]
 
 
 def _turn(mine: Mapping[str, Any] | None) -> int:
-    ways = {gone for _, _, _, gone, _ in mine["wanted"]} if mine else {False}
+    ways = {gone for _, _, _, gone, *_ in mine["wanted"]} if mine else {False}
     return SWAPS if len(ways) == 2 else TAKES if True in ways else GIVES

@@ -10,10 +10,11 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Pace, Reading, Verdict, present, unknown
 from graphkit.engine.forecast import Alternative
@@ -28,7 +29,9 @@ from graphkit.resources.skus import Sku, Skus
 from graphkit.resources.users import Users
 
 PAGE = 999
-JOINS = "group.member.joins"
+IDENTITY = ("group", "user", "person", "userId")
+WANTED, JOINS = "group.member.wanted", "group.member.joins"
+"""Kinds of the snapshot where members not wanted are removed: who is, and to which groups somebody comes."""
 WORTH_A_LINE = 200
 """People from whom on the two ways to license them are told apart in a plan."""
 
@@ -59,10 +62,10 @@ class Members(Resource):
         self._people = People(context)
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
-        self._moves = False
+        self._authoritative = False
 
     async def gather(self, view: PlanView) -> None:
-        self._moves = any(group.rails.get("authoritative") for group in view.wanted("group"))
+        self._authoritative = any(group.rails.get("authoritative") for group in view.wanted("group"))
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
@@ -71,8 +74,8 @@ class Members(Resource):
             item.rails["holds"] = [held.get("skuId") for held in user.get("assignedLicenses") or ()]
             if item.rails.get("signs_in") and user.get("accountEnabled") is False:
                 item.blocked = item.blocked or "the account is disabled: nobody signs in with it"
-        self.context.snapshot.put("group.member.wanted", ((self._pair(item), 1) for item in items if not item.absent))
-        if self._moves:
+        if self._authoritative:
+            self.context.snapshot.put(WANTED, ((self._pair(item), 1) for item in items if not item.absent))
             self._note_joins(
                 item for item in items if not (item.absent or item.blocked) and "userId" in item.properties
             )
@@ -102,12 +105,13 @@ class Members(Resource):
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """Who was seen in a group already need not be looked for in its list."""
         pairs = [self._pair(item) for item in items]
-        before = self.context.snapshot.get(self.kind, pairs)
-        for group in sorted(
-            {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in before}
-        ):
-            await self._list(group)
-        seen = self.context.snapshot.get(self.kind, pairs)
+        snapshot = self.context.snapshot
+        seen = snapshot.get(self.kind, pairs)
+        groups = {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in seen}
+        if unlisted := sorted(group for group in groups if not snapshot.is_complete(self.kind, group)):
+            for group in unlisted:
+                await self._list(group)
+            seen = snapshot.get(self.kind, pairs)
         return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
 
     def _user_id(self, properties: Mapping[str, Any]) -> str:
@@ -125,10 +129,8 @@ class Members(Resource):
         return unknown(why) if why else ABSENT
 
     async def _list(self, group: str) -> None:
-        """Bring all members of a group, once. A list that breaks off proves nothing."""
+        """Bring all members of a group. A list that breaks off proves nothing."""
         snapshot = self.context.snapshot
-        if snapshot.is_complete(self.kind, group):
-            return
         self._unread.pop(group, None)
         group_id = self.context.object_ids.get(("group", group))
         if group_id:
@@ -149,12 +151,11 @@ class Members(Resource):
         snapshot.mark_complete(self.kind, group)
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        names = ("group", "user", "person", "userId")
-        after = {name: wanted.properties[name] for name in names if name in wanted.properties}
+        after = {name: wanted.properties[name] for name in IDENTITY if name in wanted.properties}
         action = Action.ADD if reading.value is None else Action.NOOP
         people = [("user", after["person"])] if "userId" not in after else []
         needs = (("group", after["group"]), *people, *wanted.needs)
-        yield Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)
+        return [Change(kind=self.kind, key=wanted.key, action=action, after=after, needs=needs, origin=wanted.origin)]
 
     async def extras(self, view: PlanView) -> Iterable[Change]:
         found: list[Change] = []
@@ -169,7 +170,7 @@ class Members(Resource):
 
     def _unwanted(self, group: Desired) -> Iterator[Change]:
         pairs = [pair for pair, _ in self.context.snapshot.each(self.kind, f"{group.key}/")]
-        wanted = self.context.snapshot.get("group.member.wanted", pairs)
+        wanted = self.context.snapshot.get(WANTED, pairs)
         leaving = {pair: pair.rsplit("/", 1)[1] for pair in pairs if pair not in wanted}
         joins = self.context.snapshot.get(JOINS, list(leaving.values()))
         for pair, user_id in leaving.items():
@@ -180,16 +181,15 @@ class Members(Resource):
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences by group against licences one by one: twenty people to a write, or one."""
-        pools = {group.key for group in view.wanted("group") if group.rails.get("sku")}
-        added = Counter(_group_of(key) for key, action in view.actions(self.kind) if action is Action.ADD)
-        added = Counter({group: count for group, count in added.items() if group in pools})
-        people = sum(added.values())
+        pools = [group.key for group in view.wanted("group") if group.rails.get("sku")]
+        added = [view.counts_within(self.kind, pool)[Action.ADD] for pool in pools]
+        people = sum(added)
         if people < WORTH_A_LINE:
             return None
         return Alternative(
             chosen="licences by group",
             route=("PATCH", "/groups/{id}"),
-            writes=sum(math.ceil(count / self.pack_limit) for count in added.values()),
+            writes=sum(math.ceil(count / self.pack_limit) for count in added),
             other="one by one",
             other_route=("POST", "/users/{id}/assignLicense"),
             other_writes=people,
@@ -200,16 +200,15 @@ class Members(Resource):
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
-        tally: Counter[tuple[str, Action]] = Counter(
-            (_group_of(key), action) for key, action in view.actions(self.kind)
-        )
         over = {}
-        for key, group in groups.items():
-            cap = group.rails.get("cap")
+        for key, cap in ((key, group.rails.get("cap")) for key, group in groups.items()):
+            if cap is None:
+                continue
+            planned = view.counts_within(self.kind, key)
             there = self.context.snapshot.count(self.kind, f"{key}/")
-            members = there + tally[key, Action.ADD] - tally[key, Action.REMOVE]
+            members = there + planned[Action.ADD] - planned[Action.REMOVE]
             # A pool that is too full already and gets nobody new is no reason to stop.
-            if cap is not None and members > cap and tally[key, Action.ADD]:
+            if members > cap and planned[Action.ADD]:
                 over[key] = members
         added = self._added(view, over)
         for key, members in over.items():
@@ -234,18 +233,23 @@ class Members(Resource):
         skus = Skus(self.context)
         await skus.load()
 
-        gives = {key: list(_given(group, skus)) for key, group in groups.items()}
+        gives = {key: given for key, group in groups.items() if (given := list(_given(group, skus)))}
 
         def taken() -> Iterator[tuple[str, str, Origin]]:
-            for wanted in view.wanted(self.kind):
-                key, holds = wanted.properties["group"], wanted.rails.get("holds", ())
-                for sku in () if wanted.absent else gives.get(key, ()):
+            for wanted in view.wanted(self.kind) if gives else ():
+                group, holds = wanted.properties["group"], wanted.rails.get("holds", ())
+                for sku in () if wanted.absent else gives.get(group, ()):
                     if sku.sku_id not in holds:
-                        yield str(groups[key].rails.get("org", "")), sku.part_number, wanted.origin
+                        yield group, sku.part_number, wanted.origin
 
-        reasons = skus.shortages(lambda: ((sku, origin) for _, sku, origin in taken()))
+        of_groups = Counter((group, sku) for group, sku, _ in taken())
+        needed: Counter[str] = Counter()
+        more: Counter[tuple[str, str]] = Counter()
+        for (group, sku), count in of_groups.items():
+            needed[sku] += count
+            more[str(groups[group].rails.get("org", "")), sku] += count
+        reasons = skus.shortages(needed, lambda: ((sku, origin) for _, sku, origin in taken()))
         if self.context.orgs:
-            more = Counter((org, sku) for org, sku, _ in taken())
             reasons += await over_org_caps(self.context, skus, more)
         return reasons
 

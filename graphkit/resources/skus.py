@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,16 +100,19 @@ class Skus:
         return found
 
     def shortages(
-        self, demand: Callable[[], Iterable[tuple[str, Origin]]], freed: Mapping[str, int] | None = None
+        self,
+        needed: Mapping[str, int],
+        demand: Callable[[], Iterable[tuple[str, Origin]]],
+        freed: Mapping[str, int] | None = None,
     ) -> list[str]:
         """A reason for each SKU that has fewer free units than a plan takes.
 
-        ``freed`` counts the seats that the plan itself frees, by part number, each before the add that takes it.
+        ``needed`` counts the seats that are taken, ``freed`` those that the plan itself frees, each before the add that
+        takes it; both by part number.
 
-        ``demand`` gives a (SKU, input row) pair for each seat taken; it is walked again where seats are short, to name
-        all the rows: who would go without is not ours to choose.
+        ``demand`` gives a (SKU, input row) pair for each seat taken; it is walked where seats are short, to name all
+        the rows: who would go without is not ours to choose.
         """
-        needed: Counter[str] = Counter(name for name, _ in demand())
         reasons = []
         for name, count in sorted(needed.items()):
             sku = self.find(name)

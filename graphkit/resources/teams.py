@@ -13,10 +13,10 @@ group which is known by a name of ours, so that what became of a lost request ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Pace, Reading
 from graphkit.engine.resource import Resource

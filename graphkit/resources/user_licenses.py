@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import ABSENT, Action, Change, Desired, Origin, Reading, present
 from graphkit.engine.forecast import Alternative
@@ -20,16 +20,18 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.license_sets import HOLDING, TAKES, LicenseSets, holding
+from graphkit.resources.license_sets import HOLDING, TAKES, LicenseSets, holding, in_order
 from graphkit.resources.members import WORTH_A_LINE, Members
 from graphkit.resources.reading import read_each
 from graphkit.resources.seats import Freed, over_org_caps
 from graphkit.resources.skus import Skus
 from graphkit.resources.user_locations import WANTED as LOCATED
+from graphkit.resources.user_locations import UserLocations
 from graphkit.resources.users import Users
 
 SELECT = "id,assignedLicenses,licenseAssignmentStates"
 IDENTITY = ("user", "userId", "sku", "skuId")
+WRITTEN = (*IDENTITY, "disabledPlans")
 __all__ = ["HOLDING", "UserLicenses"]
 
 
@@ -57,12 +59,14 @@ class UserLicenses(Resource):
         self._skus = Skus(context)
         self._sets = LicenseSets(context, self._skus)
         self._freed = Freed()
+        self._locates = False
         self._takes = False
         self._turn = TAKES
         self._capped: dict[str, tuple[str, str]] = {}
         """Organisation and SKU of lines that count against a cap, by key."""
 
     async def gather(self, view: PlanView) -> None:
+        self._locates = bool(view.wanted_count(UserLocations.kind))
         await self._skus.load()
         await self._users.load(view.wanted_count(self.kind))
 
@@ -72,7 +76,8 @@ class UserLicenses(Resource):
             if message := self._skus.resolve(item.properties):
                 problems.append(InputProblem(item.origin.file, item.origin.place, "unknown-sku", message))
         sound = [(item, user) for item, user in found if "skuId" in item.properties]
-        located = self.context.snapshot.get(LOCATED, [item.properties["userId"] for item, _ in sound])
+        ids = [item.properties["userId"] for item, _ in sound] if self._locates else []
+        located = self.context.snapshot.get(LOCATED, ids)
         staged = []
         for item, user in sound:
             self._takes = self._takes or item.absent
@@ -81,27 +86,7 @@ class UserLicenses(Resource):
             item.rails["locate"] = item.properties["userId"] in located
             there = bool(user.get("usageLocation")) or item.rails["locate"]
             staged.append((item, user, item.blocked or _obstacle(item, located=there)))
-        self._sets.stage(staged)
-        return problems + self._wanted_twice([item for item, _ in sound])
-
-    def _wanted_twice(self, items: Sequence[Desired]) -> list[InputProblem]:
-        """A SKU asked for by its part number and again by its id; of two rows the later is reported."""
-        pairs = [f"{item.properties['userId']}/{item.properties['skuId']}" for item in items]
-        seen = dict(self.context.snapshot.get("user.license.wanted", pairs))
-        problems = []
-        for item, pair in zip(items, pairs, strict=True):
-            mine = (item.origin.file, item.origin.place)
-            if pair not in seen:
-                seen[pair] = mine
-                continue
-            first, *later = sorted([tuple(seen[pair]), mine])
-            seen[pair] = first
-            for file, place in later:
-                name = f"{item.properties['user']}, {item.properties['sku']}"
-                message = f"{name} is there twice, first in {first[0]} row {first[1]}"
-                problems.append(InputProblem(file, place, "duplicate-license", message))
-        self.context.snapshot.put("user.license.wanted", seen.items())
-        return problems
+        return problems + [_wanted_twice(item, first) for item, first in self._sets.stage(staged)]
 
     def turns(self) -> int:
         return 3 if self._takes else 1
@@ -124,7 +109,7 @@ class UserLicenses(Resource):
         return [_reading(item, users) for item in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        after = {name: wanted.properties[name] for name in (*IDENTITY, "disabledPlans")}
+        after = {name: wanted.properties[name] for name in WRITTEN}
         line = Change(kind=self.kind, key=_key(wanted), action=Action.ADD, after=after, origin=wanted.origin)
         line.before = self.before_image(reading)
         if line.before is not None:
@@ -209,20 +194,24 @@ class UserLicenses(Resource):
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
-        freed: Counter[str] = Counter()
+        needed: Counter[str] = Counter()
         more: Counter[tuple[str, str]] = Counter()
-        for change in view.changes(self.kind):
-            if change.action is Action.ADD and any(kind == self.kind for kind, _ in change.needs):
-                freed[(change.after or {})["sku"]] += 1
-            if change.key in self._capped:
-                more[self._capped[change.key]] += {Action.ADD: 1, Action.REMOVE: -1}.get(change.action, 0)
+        takes = False
+        for key, action in view.actions(self.kind):
+            takes = takes or action is Action.REMOVE
+            if action is Action.ADD:
+                needed[_product_of(key)] += 1
+            if key in self._capped:
+                more[self._capped[key]] += {Action.ADD: 1, Action.REMOVE: -1}.get(action, 0)
+        waiting = filter(_waits_for_a_seat, view.changes(self.kind) if takes else ())
+        freed = Counter(_product_of(change.key) for change in waiting)
 
         def demand() -> Iterator[tuple[str, Origin]]:
             for change in view.changes(self.kind):
-                if change.action is Action.ADD and change.after:
-                    yield change.after["sku"], change.origin
+                if change.action is Action.ADD:
+                    yield _product_of(change.key), change.origin
 
-        return [*self._skus.shortages(demand, freed), *await over_org_caps(self.context, self._skus, more)]
+        return [*self._skus.shortages(needed, demand, freed), *await over_org_caps(self.context, self._skus, more)]
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/users/{id}/assignLicense")]
@@ -249,6 +238,14 @@ class UserLicenses(Resource):
         )
 
 
+def _wanted_twice(item: Desired, first: Origin) -> InputProblem:
+    """A SKU asked for by its part number and again by its id; of two rows the later is reported."""
+    first, later = sorted([first, item.origin], key=in_order)
+    name = f"{item.properties['user']}, {item.properties['sku']}"
+    message = f"{name} is there twice, first in {first.file} row {first.place}"
+    return InputProblem(later.file, later.place, "duplicate-license", message)
+
+
 def _exactly(change: Change) -> Change:
     """Plans that the user has turned off besides are turned on again."""
     return replace(change, after={**change.after, "exact": True}) if change.after else change
@@ -272,9 +269,9 @@ def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:
     ``also`` says that there is a group besides.
     """
     mine = [state for state in holding(user) if str(state.get("skuId")).lower() == sku_id.lower()]
-    direct = [state for state in mine if not state.get("assignedByGroup")]
     if not mine:
         return None
+    direct = [state for state in mine if not state.get("assignedByGroup")]
     off = set.intersection(*(set(state.get("disabledPlans") or ()) for state in direct or mine))
     found: dict[str, Any] = {"disabledPlans": sorted(off)}
     if len(direct) < len(mine):
@@ -284,6 +281,15 @@ def _held(user: dict[str, Any], sku_id: str) -> dict[str, Any] | None:
 
 def _key(wanted: Desired) -> str:
     return f"{wanted.properties['user'].lower()}/{wanted.properties['sku']}"
+
+
+def _product_of(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _waits_for_a_seat(change: Change) -> bool:
+    """Does it get one that the plan itself frees?"""
+    return change.action is Action.ADD and any(kind == UserLicenses.kind for kind, _ in change.needs)
 
 
 def _blocked(line: Change, why: str) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -70,14 +71,17 @@ class Pools(InputModel):
 
 
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
-    """A group, its licence and its members, pool by pool."""
+    """The groups and their licences, then the members: each staff list is read once, however many pools share it."""
+    lists: dict[Path, tuple[Source, str, Lists]] = {}
     for source, document in inputs.documents(Pools):
         mode = options.mode or document.mode
         for index, pool in enumerate(document.pools):
             if options.org in ("", pool.org):
                 origin = Origin(source.name, f"pools[{index}]")
                 yield from _pool(pool, origin, authoritative=mode == "authoritative")
-                yield from _members(inputs, source, pool)
+                _note_list(lists, source, pool)
+    for source, name, shared in lists.values():
+        yield from _members(inputs, source, name, shared)
 
 
 def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desired]:
@@ -113,21 +117,32 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         )
 
 
-def _members(inputs: Inputs, source: Source, pool: Pool) -> Iterator[Desired]:
-    if isinstance(pool.members_from, Rule):
+Lists = dict[tuple[str, ...], dict[tuple[str, ...], list[str]]]
+"""Of one staff list: by the headings that pools match, the pools (keys) by what they want to see there."""
+
+
+def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, pool: Pool) -> None:
+    given = pool.members_from
+    if isinstance(given, Rule):
         return
-    name, match = (
-        (pool.members_from, {})
-        if isinstance(pool.members_from, str)
-        else (pool.members_from.csv, pool.members_from.match)
-    )
-    for origin, member in inputs.rows_beside(source, name, Member, match=match):
-        yield Desired(
-            kind="group.member",
-            key=f"{pool.key}/{member.upn.lower()}",
-            origin=origin,
-            properties={"group": pool.key, "user": member.upn},
-        )
+    name, match = (given, {}) if isinstance(given, str) else (given.csv, given.match)
+    headings = tuple(sorted(match))
+    cells = tuple(match[heading].strip() for heading in headings)
+    _, _, shared = lists.setdefault(source.beside(name), (source, name, {}))
+    shared.setdefault(headings, {}).setdefault(cells, []).append(pool.key)
+
+
+def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterator[Desired]:
+    wanted = {heading for headings in shared for heading in headings}
+    for origin, member in inputs.rows_beside(source, name, Member, headings=wanted):
+        for headings, pools in shared.items():
+            for pool in pools.get(tuple([origin.values[heading].strip() for heading in headings]), ()):
+                yield Desired(
+                    kind="group.member",
+                    key=f"{pool}/{member.upn.lower()}",
+                    origin=origin,
+                    properties={"group": pool, "user": member.upn},
+                )
 
 
 RECIPE = Recipe(

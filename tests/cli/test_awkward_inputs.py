@@ -105,6 +105,23 @@ def test_what_is_wrong_with_a_file_is_said_once_and_in_its_own_words(validate, c
     assert not [each for each in messages if "holds no rows" in each]
 
 
+@pytest.mark.parametrize("below", ["", ",,,,\n" * 250, "\n\n"])
+def test_a_list_of_blank_rows_is_as_empty_as_one_without_any(validate, below):
+    code, valid, (message,) = validate(f"{HEADER}\n{below}")
+    assert (code, valid) == (5, 0)
+    assert message.startswith("holds no rows below its header")
+
+
+def test_passwords_are_not_kept_wherever_in_a_long_list_they_are(simulated, tmp_path):
+    path, run = tmp_path / "assign.csv", tmp_path / "a.run"
+    rows = [f"rx1-{number:04}@contoso.example,SPE_E3,RX1,Secret-{number}" for number in range(1, 251)]
+    rows[120] = "nobody,SPE_E3,RX1,Secret-bad"
+    path.write_text("\n".join(("upn,sku,org,Passwort", *rows, "")), encoding="utf-8")
+    assert simulated("plan", "licenses.assign", "-i", path, "--skip-invalid", "--out", run).code in (0, 3, 4)
+    assert b"rx1-0030@" in run.read_bytes()
+    assert b"Secret-" not in run.read_bytes()
+
+
 # -- and what comes back -------------------------------------------------------------------------------------------
 
 LEAVING = "employee_id,first_name,last_name,org,start_date,end_date"

@@ -112,11 +112,87 @@ def test_a_run_file_is_never_overwritten(plan):
         RunFile.create(plan, HEADER)
 
 
-def test_a_key_that_is_wanted_twice_names_both_rows(tmp_path):
-    wishes = [Desired(kind="group", key="k", origin=Origin("s.csv", place)) for place in (2, 7)]
+def wish(key, place, **more):
+    return Desired(kind="group", key=key, origin=Origin("s.csv", place, {"name": key}), **more)
+
+
+def test_keys_that_are_wanted_twice_name_both_rows_and_the_first_is_kept(tmp_path):
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
-        problems = run.stage(wishes)
-    assert problems == [InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in row 2")]
+        run.stage([wish("k", 2), wish("j", 3), wish("k", 7)])
+        run.stage([Desired(kind="group", key="k", origin=Origin("p.yaml", "groups[1]")), wish("l", 8)])
+        (chunk,) = run.resolving("group")
+        assert [(each.key, each.origin.place) for each in chunk] == [("j", 3), ("k", 2), ("l", 8)]
+        assert run.twice() == [
+            InputProblem("s.csv", 7, "duplicate-key", "k is there twice, first in row 2"),
+            InputProblem("p.yaml", "groups[1]", "duplicate-key", "k is there twice, first in s.csv row 2"),
+        ]
+        assert [each.values.get("name") for each in run.inputs()] == ["k", "j", "k", "l", None]
+
+
+def test_a_key_is_wanted_twice_too_where_a_chunk_ends_between_the_two(tmp_path):
+    keys = [f"{number:05}" for number in range(2_500)]
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish(key, place) for place, key in enumerate(reversed(keys), 2)])
+        run.stage([wish(key, place) for place, key in ((3_000, "00999"), (3_001, "00999"), (3_002, "02499"))])
+        found = [each.key for chunk in run.resolving("group") for each in chunk]
+        assert found == keys
+        assert [problem.where for problem in run.twice()] == [3_000, 3_001, 3_002]
+
+
+def test_what_is_put_into_wishes_is_kept_and_what_a_refused_row_asks_for_is_not(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish("a", 2), wish("b", 3), wish("c", 4)])
+        for chunk in run.resolving("group"):
+            for each in chunk:
+                each.properties["id"] = f"id of {each.key}"
+        run.drop_wanted(InputProblem("s.csv", 3, "bad", "no such group"))
+        assert [(each.key, each.properties) for each in run.wanted("group")] == [
+            ("a", {"id": "id of a"}),
+            ("c", {"id": "id of c"}),
+        ]
+        assert run.wanted_count("group") == 2
+        run.drop_wanted(InputProblem("s.csv", 2, "bad", "no such group"))
+        run.drop_wanted(InputProblem("s.csv", 4, "bad", "no such group"))
+        assert run.wanted_kinds() == []
+
+
+def test_a_key_is_wanted_as_long_as_a_row_that_asks_for_it_is_left(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([wish("a", 2), wish("b", 3), wish("a", 4)])
+        assert [run.is_wanted("group", key) for key in "abc"] == [True, True, False]
+        assert not run.is_wanted("team", "a")
+        assert [each.key for chunk in run.resolving("group") for each in chunk] == ["a", "b"]
+        for row in (3, 4):
+            run.drop_wanted(InputProblem("s.csv", row, "bad", "no such group"))
+        assert [run.is_wanted("group", key) for key in "ab"] == [True, False]
+        run.drop_wanted(InputProblem("s.csv", 2, "bad", "no such group"))
+        assert not run.is_wanted("group", "a")
+
+
+def test_lines_are_counted_within_a_container_and_not_within_one_whose_name_begins_like_it(tmp_path):
+    keys = ("a/1", "a/2", "a/b/3", "ab/4", "a0/5", "a")
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.add_changes([Change(kind="k", key=key, action=Action.ADD) for key in keys])
+        assert run.counts()["add"] == 6
+        run.add_changes([Change(kind="k", key="a/6", action=Action.REMOVE)])
+        assert run.counts()["remove"] == 1
+        assert run.counts_within("k", "a") == {Action.ADD: 2, Action.REMOVE: 1}
+        assert run.counts_within("k", "a/b") == {Action.ADD: 1}
+        assert run.counts_within("other", "a") == {}
+
+
+def test_texts_with_line_feeds_are_kept_as_they_are(tmp_path):
+    """Lines, wishes and cells are encoded many at a time, one to a line."""
+    text = "one\ntwo\r\n\u2028three"
+    item = Desired(kind="k", key=text, origin=Origin("s.csv", 2, {text: text}), properties={"name": text})
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.stage([item, wish("z", 3)])
+        assert [each.properties for each in run.wanted("k")] == [{"name": text}]
+        assert [each.values for each in run.inputs()] == [{text: text}, {"name": "z"}]
+        change = Change(kind="k", key=text, action=Action.ADD, after={"name": text}, origin=Origin("s.csv", 2))
+        run.add_changes([change, Change(kind="k", key="z", action=Action.ADD, origin=Origin("s.csv", 3))])
+        assert [each.key for each in run.changes()] == [text, "z"]
+        assert Change.lines([change]) == [change.line()]
 
 
 def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
@@ -154,6 +230,19 @@ def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_p
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
         rows = [(row.origin.place, row.result.code) for row in run.input_results(tables=True)]
     assert rows == [(2, "not-asked"), (3, "invalid-input"), (4, "not-asked"), (5, "not-asked")]
+
+
+def test_input_rows_come_back_in_the_order_of_their_files_one_that_is_found_meanwhile_too(tmp_path):
+    opened = ["z.csv", "a.yaml"]
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        run.given = opened
+        run.stage_inputs([Origin("a.yaml", "pools[0]")])
+        opened += ["m.csv", "b.csv"]
+        for file in ("b.csv", "z.csv", "m.csv"):
+            run.stage_inputs([Origin(file, place, {file: ""}) for place in (2, 3)])
+        found = [row.origin.file for row in run.input_results(tables=True)]
+        assert run.input_columns() == ["z.csv", "m.csv", "b.csv"]
+    assert found == ["z.csv", "z.csv", "m.csv", "m.csv", "b.csv", "b.csv"]
 
 
 # -- the journal -----------------------------------------------------------------------------------------------------

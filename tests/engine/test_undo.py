@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from chaos import HANDED, LATER, MADE_ID, World, _timeless, settle
+from msgspec import structs
 
 from graphkit.clock import VirtualClock
 from graphkit.clock import run as run_job
@@ -290,7 +291,7 @@ def test_an_undo_that_could_not_be_undone_itself_needs_a_flag(world, command, mo
     usual = Groups.inverse
 
     def for_good(resource, change, object_id):
-        return replace(usual(resource, change, object_id), undo=Undo.IRREVERSIBLE)
+        return structs.replace(usual(resource, change, object_id), undo=Undo.IRREVERSIBLE)
 
     monkeypatch.setattr(Groups, "inverse", for_good)
     refused = command(teams, "undo", run, "--yes", "-o", "json", *LIMITS)

@@ -8,7 +8,7 @@ import pytest
 
 from graphkit.errors import InputErrors
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
-from graphkit.inputs.rows import SeenKeys, read_rows
+from graphkit.inputs.rows import SeenKeys, judge_rows, read_rows
 
 A, B = "rx1-0001@contoso.example", "rx1-0002@contoso.example"
 
@@ -52,16 +52,14 @@ def test_a_repeated_key_is_told_with_both_rows_and_only_the_first_is_kept(table,
 
 def test_keys_of_several_parts_do_not_run_together():
     seen = SeenKeys()
-    assert seen.first_row(("ab", "c"), 2) is None
-    assert seen.first_row(("a", "bc"), 3) is None
-    assert seen.first_row(("AB", "C"), 4) == 2
+    assert seen.again([(("ab", "c"), 2), (("a", "bc"), 3)]) == {}
+    assert seen.again([(("x", "y"), 4), (("AB", "C"), 5), (("x", "Y"), 6)]) == {5: 2, 6: 4}
 
 
 @pytest.mark.parametrize(("one", "other"), [("straße", "strasse"), ("İ", "i"), ("ı", "i")])
 def test_keys_that_only_look_alike_are_different(one, other):
     seen = SeenKeys()
-    assert seen.first_row(one, 2) is None
-    assert seen.first_row(other, 3) is None
+    assert seen.again([(one, 2), (other, 3)]) == {}
 
 
 def test_more_problems_than_can_be_kept_are_counted():
@@ -120,3 +118,20 @@ def test_a_bad_json_line_hides_no_other(table, licence, problems, told):
     text = f'{{"upn": "{A}", "sku": "E3"}}\n{{oops\n\n{{"upn": "{B}", "sku": {{}}}}\n{{"upn": "{B}", "sku": "E3"}}\n'
     assert [row.number for row, _ in read_rows(table(text, name="in.jsonl"), licence, problems)] == [1, 5]
     assert [line.split(": ", 1)[1][:5] for line in told()] == ["row 2", "row 4"]
+
+
+def test_bad_rows_amid_a_chunk_keep_their_numbers_and_are_told_in_their_order(table, licence, problems, told):
+    """Rows are judged many at a time: of 350, some in each chunk and at its edges are bad, each in a way of its own."""
+    rows = [f"{number:06}@contoso.example,E3,RX1" for number in range(2, 352)]
+    for number in (2, 101, 102, 150, 351):
+        rows[number - 2] = f"nobody-{number},E3,RX1"
+    rows[60] = "#N/A,E3,RX1"
+    rows[200] = "000003@CONTOSO.example,E3,RX1"
+    judged = list(judge_rows(table("upn,sku,org\n" + "\n".join(rows) + "\n"), licence, problems, key=by_upn))
+    bad = [2, 62, 101, 102, 150, 202, 351]
+    assert [problem.where for problem in problems.found] == bad
+    assert [row.number for chunk in judged for row in chunk.rejected] == bad
+    assert [row.number for chunk in judged for row, _ in chunk.valid] == [n for n in range(2, 352) if n not in bad]
+    assert all(item.upn == f"{row.number:06}@contoso.example" for chunk in judged for row, item in chunk.valid)
+    assert told()[5].endswith("row 202, 000003@CONTOSO.example: already in row 3")
+    assert told()[6].startswith("in.csv: row 351, upn: 'nobody-351': is not a user principal name")

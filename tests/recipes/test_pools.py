@@ -162,8 +162,40 @@ def test_a_list_that_fills_many_pools_is_read_once_and_what_is_wrong_with_it_tol
     assert [(problem.where, problem.code) for problem in problems.found] == [(2, "invalid-value")]
     assert [origin.place for origin in inputs.rejected] == [2]
     assert [wish.origin.place for wish in members if wish.key.startswith("P7.")] == list(range(9, 302, 30))
-    assert members[0].origin.values == {"upn": "rx1-0030@contoso.example", "pool": " P0 "}
+    (one,) = [wish for wish in members if wish.key == "P0.EMS.pool/rx1-0030@contoso.example"]
+    assert one.origin.values == {"upn": "rx1-0030@contoso.example", "pool": " P0 "}
     assert len(members) == 300
+
+
+def test_a_list_that_two_pages_share_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "staff.csv").write_text("upn,org\na@contoso.example,RX1\nb@contoso.example,RX2\n", encoding="utf-8")
+    for n in "12":
+        entry = f"  - {{org: RX{n}, sku: EMS, cap: 9, members_from: {{csv: staff.csv, match: {{org: RX{n}}}}}}}"
+        (tmp_path / f"{n}.yaml").write_text(f"pools:\n{entry}\n", encoding="utf-8")
+    opened = []
+    monkeypatch.setattr(recipe, "open_table", lambda *given: opened.append(1) or open_table(*given))
+    problems = Problems()
+    inputs = recipe.Inputs([open_source(str(tmp_path / f"{n}.yaml"), problems) for n in "12"], problems)
+    wishes = list(recipe.find_recipe("licenses.pools").desired(inputs, PlanOptions()))
+    assert [wish.key for wish in wishes if wish.kind == "group.member"] == [
+        "RX1.EMS.pool/a@contoso.example",
+        "RX2.EMS.pool/b@contoso.example",
+    ]
+    assert len(opened) == 1
+
+
+def test_a_heading_that_pools_match_and_the_list_does_not_have_is_told_once(tmp_path):
+    (tmp_path / "staff.csv").write_text("upn,org\na@contoso.example,RX1\n", encoding="utf-8")
+    entries = [
+        f"  - {{org: RX{n}, sku: EMS, cap: 9, members_from: {{csv: staff.csv, match: {{site: {n}}}}}}}" for n in "12"
+    ]
+    (tmp_path / "pools.yaml").write_text("\n".join(["pools:", *entries]) + "\n", encoding="utf-8")
+    problems = Problems()
+    inputs = recipe.Inputs([open_source(str(tmp_path / "pools.yaml"), problems)], problems)
+    wishes = list(recipe.find_recipe("licenses.pools").desired(inputs, PlanOptions()))
+    assert {wish.kind for wish in wishes} == {"group", "group.license"}
+    assert [problem.code for problem in problems.found] == ["missing-column"]
+    assert problems.found[0].message.startswith("missing column: site, which ")
 
 
 def killed_at(fault, simulated, tenant, run_file):

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphkit.engine.change import Action, Change
-from graphkit.engine.run.store import CHUNK, Store
+from graphkit.engine.run.inputs import InputRows
+from graphkit.engine.run.store import CHUNK
 
 _ACTIONS = {action.value: action for action in Action}
 
 
-class Lines(Store):
+class Lines(InputRows):
     """What is planned."""
 
-    def add_changes(self, changes: Iterable[Change]) -> None:
+    _counted: dict[str, dict[str, int]] | None = None
+    """Counts by kind and action, until a line is added."""
+
+    def add_changes(self, changes: Sequence[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
+        self._counted = None
         with self.transaction():
             self._db.executemany(
-                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?,"
-                " (SELECT id FROM input WHERE file = ? AND place = ?))",
-                (
-                    (
-                        change.kind,
-                        change.key,
-                        change.action.value,
-                        change.line(),
-                        change.origin.file,
-                        change.origin.place,
-                    )
-                    for change in changes
-                ),
+                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
+                    for change, line in zip(changes, Change.lines(changes), strict=True)
+                ],
             )
 
     def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:
@@ -66,6 +64,15 @@ class Lines(Store):
         for key, action in self._db.execute("SELECT key, action FROM change WHERE kind = ? ORDER BY key", (kind,)):
             yield key, _ACTIONS[action]
 
+    def counts_within(self, kind: str, container: str) -> Counter[Action]:
+        """How many lines of a kind there are of each action whose key is ``<container>/<name>``."""
+        rows = self._db.execute(
+            "SELECT action, count(*) FROM change WHERE kind = ?1 AND key >= ?2 || '/' AND key < ?2 || '0'"
+            " AND instr(substr(key, length(?2) + 2), '/') = 0 GROUP BY action",
+            (kind, container),
+        )
+        return Counter({_ACTIONS[action]: count for action, count in rows})
+
     def find_change(self, kind: str, key: str) -> Change | None:
         """The line for one object that writes something, if the plan has one."""
         return next(self._chunks("kind = ? AND key = ? AND action NOT IN ('noop', 'blocked')", (kind, key)), None)
@@ -77,16 +84,20 @@ class Lines(Store):
 
     def counts(self) -> dict[str, int]:
         """Changes per action, every action named."""
-        found = dict(self._db.execute("SELECT action, count(*) FROM change GROUP BY action"))
-        return {action.value: int(found.get(action.value, 0)) for action in Action}
+        found: Counter[str] = Counter()
+        for actions in self.counts_by_kind().values():
+            found.update(actions)
+        return {action.value: found[action] for action in Action}
 
     def counts_by_kind(self) -> dict[str, dict[str, int]]:
-        table: dict[str, dict[str, int]] = {}
-        for kind, action, count in self._db.execute(
-            "SELECT kind, action, count(*) FROM change GROUP BY kind, action ORDER BY min(seq)"
-        ):
-            table.setdefault(kind, {})[action] = count
-        return table
+        """Changes per action of each kind, in plan order."""
+        if self._counted is None:
+            self._counted = {}
+            for kind, action, count in self._db.execute(
+                "SELECT kind, action, count(*) FROM change GROUP BY kind, action ORDER BY min(seq)"
+            ):
+                self._counted.setdefault(kind, {})[action] = count
+        return self._counted
 
     def _chunks(self, where: str, values: tuple[Any, ...]) -> Iterator[Change]:
         last = 0

@@ -23,32 +23,22 @@ class Results(Records):
 
     def input_columns(self) -> list[str]:
         """The columns of all tables that were given, in their order; empty if only documents were."""
-        columns: dict[str, None] = {}
-        query = "SELECT data FROM input WHERE file = ? AND typeof(place) = 'integer' AND data != '{}' LIMIT 1"
-        for file in self._files():
-            row = self._db.execute(query, (file,)).fetchone() or ("{}",)
-            columns.update(dict.fromkeys(msgspec.json.decode(row[0])))
-        return list(columns)
+        firsts = self._db.execute(
+            # Of each file the row with the lowest number, as SQLite has it where min() stands beside bare columns.
+            "SELECT data, min(id) FROM input WHERE typeof(place) = 'integer' AND data != '{}'"
+            " GROUP BY file ORDER BY min(id)"
+        )
+        return list(dict.fromkeys(column for data, _ in firsts for column in msgspec.json.decode(data)))
 
     def input_results(self, *, tables: bool) -> Iterator[InputResult]:
         """Every row of the tables (or every entry of the documents) in its order, with the sum of what became of it."""
-        # Rows that were refused are kept after the others, so their number says where they belong.
-        which, order = ("=", "place") if tables else ("!=", "id")
-        for file in self._files():
-            rows = self._db.execute(
-                "SELECT id, place, data, problem FROM input"
-                f" WHERE file = ? AND typeof(place) {which} 'integer' ORDER BY {order}",
-                (file,),
-            )
-            for row, place, data, problem in rows:
-                outcomes = self._outcomes_of(row)
-                yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
-
-    def _files(self) -> list[str]:
-        """In the order in which they were given: rows that ask for nothing, or were refused, are kept out of turn."""
-        files = [file for (file,) in self._db.execute("SELECT file FROM input GROUP BY file ORDER BY min(id)")]
-        given = {file: place for place, file in enumerate(self.header_value("files") or ())}
-        return sorted(files, key=lambda file: given.get(file, len(given)))
+        which = "=" if tables else "!="
+        rows = self._db.execute(
+            f"SELECT id, file, place, data, problem FROM input WHERE typeof(place) {which} 'integer' ORDER BY id"
+        )
+        for row, file, place, data, problem in rows:
+            outcomes = self._outcomes_of(row)
+            yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, outcomes)
 
     def _outcomes_of(self, row: int) -> list[tuple[str, ...]]:
         return self._db.execute(

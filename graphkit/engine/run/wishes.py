@@ -1,112 +1,94 @@
-"""Wishes and the input rows behind them, as they are staged until the plan is sealed."""
+"""Wishes, as they are staged until the plan is sealed."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from graphkit.engine.change import Desired, Origin
-from graphkit.engine.run.store import CHUNK, Store
+from graphkit.engine.run.inputs import InputRows
+from graphkit.engine.run.store import CHUNK
 from graphkit.errors import InputProblem
 
-_STAGED = """
-PRAGMA temp.journal_mode=MEMORY;
-CREATE TEMP TABLE wanted(kind TEXT, key TEXT, body BLOB, file TEXT, place, number INTEGER,
-    PRIMARY KEY(kind, key)) WITHOUT ROWID;
+_TABLES = """
+CREATE TEMP TABLE staged_{0}(number INTEGER PRIMARY KEY, key TEXT, wish BLOB);
+CREATE TEMP TABLE resolved_{0}(number INTEGER PRIMARY KEY, wishes BLOB);
 """
-"""Wishes are needed until the plan is sealed and no longer: in a nameless file that goes with the connection."""
+"""Of each kind, first the wishes as they come, then chunks of them by key. They are needed until the plan is sealed and
+no longer: in a nameless file that goes with the connection."""
+
+_ENCODER = msgspec.json.Encoder()
+_WISH = msgspec.json.Decoder(Desired)
+_WISHES = msgspec.json.Decoder(list[Desired])
 
 
-class Wishes(Store):
+class Wishes(InputRows):
     """What is asked for."""
 
     def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
         super().__init__(path, db, write=write)
-        self._staged = 0
-        db.executescript(_STAGED)
+        self._kinds: dict[str, int] = {}
+        self._counts: defaultdict[str, int] = defaultdict(int)
+        self._resolved: set[str] = set()
+        self._twice: dict[InputProblem, None] = {}
+        self._dropped: set[Origin] = set()
+        db.execute("PRAGMA temp.journal_mode=MEMORY")
 
-    def stage(self, items: Sequence[Desired]) -> list[InputProblem]:
-        """Keep a chunk of wishes and the input rows behind them. A key wanted twice is reported, not kept."""
-        # In order of key, of which the tree has to be searched less.
-        numbered = sorted(enumerate(items, self._staged), key=lambda pair: pair[1].key)
-        self._staged += len(items)
+    def stage(self, items: Sequence[Desired]) -> None:
+        """Keep a chunk of wishes and the input rows behind them."""
+        by_kind: defaultdict[str, list[Desired]] = defaultdict(list)
         with self.transaction():
-            self._keep_inputs(item.origin for item in items)
-            added = self._db.executemany(
-                "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (item.kind, item.key, _pack(item), item.origin.file, item.origin.place, number)
-                    for number, item in numbered
-                ),
-            )
-            if added.rowcount == len(items):
-                return []
-            found = (self._twice(item, number) for number, item in numbered)
-            return [problem for problem in found if problem]
+            self._keep_inputs([item.origin for item in items])
+            for item in items:
+                item.origin = Origin(item.origin.file, item.origin.place)  # its values are kept with the input
+                by_kind[item.kind].append(item)
+            for kind, some in by_kind.items():
+                # Line by line: a line feed within a text is escaped.
+                wishes = _ENCODER.encode_lines(some).split(b"\n")[:-1]
+                self._db.executemany(
+                    f"INSERT INTO staged_{self._table(kind)}(key, wish) VALUES (?, ?)",
+                    [(item.key, wish) for item, wish in zip(some, wishes, strict=True)],
+                )
+                self._counts[kind] += len(some)
 
-    def _keep_inputs(self, origins: Iterable[Origin]) -> None:
-        # In the order of the columns, so that the results can be laid beside the input.
-        self._db.executemany(
-            "INSERT OR IGNORE INTO input(file, place, data) VALUES (?, ?, ?)",
-            ((origin.file, origin.place, msgspec.json.encode(dict(origin.values)).decode()) for origin in origins),
-        )
+    def _table(self, kind: str) -> int:
+        if kind not in self._kinds:
+            self._kinds[kind] = len(self._kinds)
+            for statement in _TABLES.format(self._kinds[kind]).strip().splitlines():
+                self._db.execute(statement)
+        return self._kinds[kind]
 
-    def _twice(self, item: Desired, number: int) -> InputProblem | None:
-        """Set unless the wish that is kept under this key is the one of that number."""
-        file, row, kept = self._db.execute(
-            "SELECT file, place, number FROM wanted WHERE kind = ? AND key = ?", (item.kind, item.key)
-        ).fetchone()
-        if kept == number:
-            return None
-        place = f"row {row}" if isinstance(row, int) else row
-        where = place if file == item.origin.file else f"{file} {place}"
-        message = f"{item.key} is there twice, first in {where}"
-        return InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)
+    def resolving(self, kind: str) -> Iterator[list[Desired]]:
+        """Every wish of a kind in chunks, by key, once; what is put into them before the next chunk is kept."""
+        for chunk in self._staged_chunks(kind):
+            yield chunk
+            with self.transaction():
+                query = f"INSERT INTO resolved_{self._table(kind)}(wishes) VALUES (?)"
+                self._db.execute(query, (_ENCODER.encode(chunk),))
+        self._resolved.add(kind)
 
-    def stage_inputs(self, origins: Iterable[Origin]) -> None:
-        """Keep input rows that ask for nothing themselves, so that the results have a line for each."""
-        with self.transaction():
-            self._keep_inputs(origins)
-
-    def inputs(self) -> Iterator[Origin]:
-        """Every input row, with its cells."""
-        for file, place, data in self._db.execute("SELECT file, place, data FROM input ORDER BY id"):
-            yield Origin(file, place, msgspec.json.decode(data) if data else {})
-
-    def mark_problem(self, problem: InputProblem) -> None:
-        """Note why an input row was left out; it ends as skipped."""
-        self._keep_inputs([Origin(problem.file, problem.where)])
-        self._db.execute(
-            "UPDATE input SET problem = coalesce(problem || '; ', '') || ? WHERE file = ? AND place = ?",
-            (problem.message, problem.file, problem.where),
-        )
-
-    def left_out(self) -> int:
-        """How many input rows were refused and go on without."""
-        return int(self._db.execute("SELECT count(*) FROM input WHERE problem IS NOT NULL").fetchone()[0])
+    def twice(self) -> list[InputProblem]:
+        """Keys that were found to be wanted twice while wishes were brought into order; the first one is kept."""
+        return list(self._twice)
 
     def drop_wanted(self, problem: InputProblem) -> None:
-        self._db.execute("DELETE FROM wanted WHERE file = ? AND place = ?", (problem.file, problem.where))
+        """What this input row asks for is left out from now on."""
+        self._dropped.add(Origin(problem.file, problem.where))
 
-    def restage(self, items: Sequence[Desired]) -> None:
-        """Keep what ``resolve`` has put into the wishes."""
-        with self.transaction():
-            self._db.executemany(
-                "UPDATE wanted SET body = ? WHERE kind = ? AND key = ?",
-                [(_pack(item), item.kind, item.key) for item in items],
-            )
+    def drop_all(self) -> None:
+        """No wish is needed any more."""
+        self._db.execute("PRAGMA temp.journal_mode=OFF")  # else all that goes would be kept in memory first
+        for number in self._kinds.values():
+            self._db.execute(f"DROP TABLE staged_{number}")
+            self._db.execute(f"DROP TABLE resolved_{number}")
+        self._kinds.clear()
 
     def wanted_kinds(self) -> list[str]:
-        # From one to the next, for DISTINCT would read every wish.
-        kinds: list[str] = []
-        query = "SELECT min(kind) FROM wanted WHERE kind > ?"
-        while (kind := self._db.execute(query, (kinds[-1] if kinds else "",)).fetchone()[0]) is not None:
-            kinds.append(kind)
-        return kinds
+        return [kind for kind in sorted(self._kinds) if self.wanted_count(kind)]
 
     def wanted(self, kind: str) -> Iterator[Desired]:
         """Every wish of a kind, by key."""
@@ -114,50 +96,54 @@ class Wishes(Store):
             yield from chunk
 
     def wanted_count(self, kind: str) -> int:
-        return int(self._db.execute("SELECT count(*) FROM wanted WHERE kind = ?", (kind,)).fetchone()[0])
+        """How many wishes there are of a kind; what is wanted twice may count twice."""
+        return sum(1 for _ in self.wanted(kind)) if self._dropped else self._counts[kind]
 
     def is_wanted(self, kind: str, key: str) -> bool:
-        return self._db.execute("SELECT 1 FROM wanted WHERE kind = ? AND key = ?", (kind, key)).fetchone() is not None
+        """Few ask, so that the wishes have no index by key until somebody does."""
+        if kind not in self._kinds:
+            return False
+        table = f"staged_{self._kinds[kind]}"
+        self._db.execute(f"CREATE INDEX IF NOT EXISTS temp.{table}_key ON {table}(key)")
+        found = self._db.execute(f"SELECT wish FROM {table} WHERE key = ?", (key,)).fetchall()
+        return any(_WISH.decode(wish).origin not in self._dropped for (wish,) in found)
 
     def wanted_chunks(self, kind: str) -> Iterator[list[Desired]]:
-        last = ""
-        while True:
-            rows = self._db.execute(
-                "SELECT key, body, file, place FROM wanted WHERE kind = ? AND key > ? ORDER BY key LIMIT ?",
-                (kind, last, CHUNK),
-            ).fetchall()
-            if not rows:
-                return
-            yield [_unpack(kind, key, body, Origin(file, place)) for key, body, file, place in rows]
-            last = rows[-1][0]
+        chunks = self._resolved_chunks(kind) if kind in self._resolved else self._staged_chunks(kind)
+        for chunk in chunks:
+            kept = [item for item in chunk if item.origin not in self._dropped] if self._dropped else chunk
+            if kept:
+                yield kept
 
+    def _resolved_chunks(self, kind: str) -> Iterator[list[Desired]]:
+        query = f"SELECT number, wishes FROM resolved_{self._kinds[kind]} WHERE number > ? LIMIT 1"
+        last = 0
+        while row := self._db.execute(query, (last,)).fetchone():
+            last, wishes = row
+            yield _WISHES.decode(wishes)
 
-class _Body(msgspec.Struct, array_like=True):
-    """What a staged wish holds beside its key and origin."""
+    def _staged_chunks(self, kind: str) -> Iterator[list[Desired]]:
+        if kind not in self._kinds:
+            return
+        # What is sorted is a copy, so that others may write meanwhile.
+        rows = self._db.execute(f"SELECT key, wish FROM staged_{self._kinds[kind]} ORDER BY key, number")
+        last = None
+        while found := rows.fetchmany(CHUNK):
+            chunk = [_WISH.decode(wish) for _, wish in found]
+            if len({key for key, _ in found}) < len(found) or (last and last.key == chunk[0].key):
+                chunk = list(self._first_of_each(chunk, last))
+            if chunk:
+                last = chunk[-1]
+                yield chunk
 
-    properties: dict[str, Any]
-    needs: tuple[tuple[str, str], ...]
-    rails: dict[str, Any]
-    blocked: str
-    absent: bool
-
-
-_BODY = msgspec.json.Decoder(_Body)
-
-
-def _pack(item: Desired) -> bytes:
-    return msgspec.json.encode(_Body(item.properties, item.needs, item.rails, item.blocked, item.absent))
-
-
-def _unpack(kind: str, key: str, body: bytes, origin: Origin) -> Desired:
-    wish = _BODY.decode(body)
-    return Desired(
-        kind=kind,
-        key=key,
-        origin=origin,
-        properties=wish.properties,
-        needs=wish.needs,
-        rails=wish.rails,
-        blocked=wish.blocked,
-        absent=wish.absent,
-    )
+    def _first_of_each(self, chunk: Iterable[Desired], last: Desired | None) -> Iterator[Desired]:
+        """The others are noted as wanted twice."""
+        for item in chunk:
+            if last is None or item.key != last.key:
+                last = item
+                yield item
+                continue
+            place = f"row {last.origin.place}" if isinstance(last.origin.place, int) else last.origin.place
+            where = place if last.origin.file == item.origin.file else f"{last.origin.file} {place}"
+            message = f"{item.key} is there twice, first in {where}"
+            self._twice[InputProblem(item.origin.file, item.origin.place, "duplicate-key", message)] = None
