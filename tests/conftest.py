@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
@@ -36,6 +38,36 @@ def clean_environment(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(home))
     for name in ("STATE", "CACHE", "CONFIG", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+
+
+class _Watched(sqlite3.Connection):
+    still_open: dict[_Watched, object]
+
+    def close(self) -> None:
+        self.still_open.pop(self, None)
+        super().close()
+
+
+@pytest.fixture(autouse=True)
+def databases_are_closed(monkeypatch):
+    """By the end of a test, whatever it opened. Python warns of one that is not from 3.13 on, and of a run file never:
+    SQLite holds the functions that it registered, and they hold the connection.
+    """
+    connect, still_open = sqlite3.connect, {}
+
+    def watched(path, **options):
+        if "factory" in options:
+            return connect(path, **options)
+        db = connect(path, factory=_Watched, **options)
+        db.still_open = still_open
+        still_open[db] = path
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    yield
+    if still_open:
+        gc.collect()  # what goes with its owner
+    assert list(still_open.values()) == []
 
 
 @dataclass(frozen=True)

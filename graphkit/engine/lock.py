@@ -51,10 +51,15 @@ class FileLock:
                 break
             # Its last holder removed it between our opening and our locking.
             os.close(handle)
-        # The first byte is what Windows locks; the rest may be read by all.
-        os.truncate(handle, 0)
-        os.write(handle, b" " + told.encode())
-        return cls(path, handle)
+        held = cls(path, handle)
+        try:
+            # The first byte is what Windows locks; the rest may be read by all.
+            os.truncate(handle, 0)
+            os.write(handle, b" " + told.encode())
+        except OSError:
+            held.release()
+            raise
+        return held
 
     def release(self) -> None:
         if sys.platform == "win32":

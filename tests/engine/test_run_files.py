@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -98,6 +99,18 @@ def test_a_newer_format_is_refused(plan):
 def test_only_one_process_may_write(plan):
     with RunFile.open(plan, write=True), pytest.raises(RunFileError, match=f"process {os.getpid()}"):
         RunFile.open(plan, write=True)
+    RunFile.open(plan, write=True).close()
+    assert list(plan.parent.glob("a.run*")) == [plan]
+
+
+def test_a_lock_whose_holder_finds_no_room_to_say_so_is_not_held(plan, monkeypatch):
+    def is_full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", is_full)
+        with pytest.raises(OSError, match="No space"):
+            RunFile.open(plan, write=True)
     RunFile.open(plan, write=True).close()
     assert list(plan.parent.glob("a.run*")) == [plan]
 
