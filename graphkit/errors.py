@@ -56,15 +56,16 @@ class UsageError(GraphkitError):
     exit_code = 5
 
 
-_UNREAD_BELOW = frozenset({"malformed-csv", "encoding", "too-long"})
+_UNREAD_BELOW = frozenset({"malformed-csv", "malformed-xlsx", "encoding", "too-long"})
 """Codes of a row that was the last one to be read."""
 
 _UNREAD_WHOLE = frozenset(
     {
         *("file-not-found", "file-unreadable", "unknown-format", "spreadsheet", "not-a-table", "not-a-document"),
-        "file-outside",
-        *("malformed-csv", "malformed-json", "malformed-yaml", "encoding", "empty-file", "empty-folder"),
-        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding"),
+        *("file-outside", "too-large", "too-wide", "one-too-many"),
+        *("malformed-csv", "malformed-xlsx", "malformed-json", "malformed-yaml", "encoding"),
+        *("empty-file", "empty-folder"),
+        *("missing-column", "ambiguous-header", "unknown-column", "unknown-value", "bad-template", "bad-binding"),
         *("no-rows", "nothing-wanted", "no-policy"),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
