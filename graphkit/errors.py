@@ -65,8 +65,16 @@ _UNREAD_WHOLE = frozenset(
         *("file-outside", "too-large", "too-wide", "one-too-many", "unknown-org"),
         *("malformed-csv", "malformed-xlsx", "malformed-json", "malformed-yaml"),
         *("encoding", "empty-file", "empty-folder"),
-        *("missing-column", "ambiguous-header", "unknown-column", "bad-template", "bad-binding", "bad-map"),
-        *("no-rows", "nothing-wanted", "no-policy"),
+        *(
+            "missing-column",
+            "ambiguous-header",
+            "unknown-column",
+            "unknown-value",
+            "bad-template",
+            "bad-binding",
+            "bad-map",
+        ),
+        *("no-rows", "nothing-wanted", "no-policy", "more-problems"),
         # A document that does not fit its model is dropped as a whole; a pool without its SKU takes its members along.
         *("invalid-value", "missing-value", "unknown-key", "unknown-sku"),
     }
@@ -108,9 +116,10 @@ class InputErrors(GraphkitError):
     code = "invalid-input"
     exit_code = 5
 
-    def __init__(self, problems: Iterable[InputProblem], *, hint: str = "") -> None:
+    def __init__(self, problems: Iterable[InputProblem], *, hint: str = "", total: int = 0) -> None:
+        """``total`` counts those, too, that are not listed, if there are any."""
         self.problems: Sequence[InputProblem] = tuple(problems)
-        count = len(self.problems)
+        count = total or len(self.problems)
         super().__init__(
             f"{count} problem{'' if count == 1 else 's'} in the input; nothing was written", hint=hint or self._advice()
         )

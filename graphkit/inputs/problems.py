@@ -48,4 +48,4 @@ class Problems:
             return
         more = self.total - len(self.found)
         tail = [InputProblem("", "", "more-problems", f"and {more} more")] if more else []
-        raise InputErrors([*self.found, *tail])
+        raise InputErrors([*self.found, *tail], total=self.total)

@@ -120,6 +120,7 @@ def test_invalid_rows_can_be_left_out_and_are_accounted_for(world):
         ("rx1.csv", None),
         ("rx1.csv", ""),
         ("rx1.csv", "name\nx\n"),
+        ("rx1.csv", f"upn{',' * 1000}\nrx1-0001@contoso.example\n"),
         ("rx1.csv", 'upn\nrx1-0001@contoso.example\n"rx1-0002@contoso.example\nrx1-0003@contoso.example\n'),
         ("pools.yaml", "pools: ["),
         ("pools.yaml", "pools:\n  - {org: RX1, sku: SPE_E3, cap: many, members_from: rx1.csv}\n"),
@@ -132,6 +133,17 @@ def test_what_hides_other_rows_cannot_be_left_out(world, name, text):
         world.plan(skip_invalid=True)
     assert "not what could not be read" in caught.value.hint
     assert not list(world.folder.glob("*.run*"))
+
+
+def test_a_workbook_that_cannot_be_read_cannot_be_left_out(world):
+    (world.folder / "rx2.xlsx").write_bytes(b"no workbook")
+    with (world.folder / "pools.yaml").open("a", encoding="utf-8") as pools:
+        pools.write("  - {org: RX2, sku: SPE_E3, cap: 50, members_from: rx2.xlsx}\n")
+    with pytest.raises(InputErrors) as caught:
+        world.plan(skip_invalid=True)
+    assert [(problem.file.rpartition("/")[2], problem.hides_others) for problem in caught.value.problems] == [
+        ("rx2.xlsx", True)
+    ]
 
 
 def test_a_list_of_nobody_is_refused(world):

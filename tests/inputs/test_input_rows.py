@@ -70,6 +70,8 @@ def test_more_problems_than_can_be_kept_are_counted():
         problems.raise_if_any()
     assert len(problems) == KEPT_PROBLEMS + 5
     assert raised.value.problems[-1].message == "and 5 more"
+    assert raised.value.message.startswith("10005 problems")
+    assert "not what could not be read" in raised.value.hint, "so many cannot be left out"
 
 
 def test_no_problem_raises_nothing():
