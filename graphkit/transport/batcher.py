@@ -37,6 +37,10 @@ class Recalled(Exception):
     """It was let through and is taken back before it left: the stage above sends it again in its time."""
 
 
+_UNSENT = Recalled()
+"""In the place of an answer that nobody waits for any more."""
+
+
 class _Lane:
     __slots__ = ("busy", "due", "queue", "version")
 
@@ -149,7 +153,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            answers = await self._answers(lane, requests)
+            answers = await self._answers(lane, calls)
             if logger.isEnabledFor(logging.INFO):
                 _tell(requests, answers, loop.time() - begun)
             _hand_over(calls, answers)
@@ -164,10 +168,13 @@ class Batcher:
             if lane.queue:
                 self._schedule(lane, loop)
 
-    async def _answers(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
-        if len(requests) == 1 or not self._envelopes:
-            return [await self._bare(request) for request in requests]
-        return await self._together(lane, requests)
+    async def _answers(self, lane: _Lane, calls: Sequence[_Call]) -> list[Answer]:
+        requests = [request for given, _ in calls for request in given]
+        if len(requests) > 1 and self._envelopes and (answers := await self._together(lane, requests)) is not None:
+            return answers
+        return [
+            _UNSENT if waiting.done() else await self._bare(request) for given, waiting in calls for request in given
+        ]
 
     async def _bare(self, request: Request) -> Answer:
         try:
@@ -175,7 +182,8 @@ class Batcher:
         except Exception as error:  # its caller must hear of it, and the others of this batch of theirs
             return error
 
-    async def _together(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer]:
+    async def _together(self, lane: _Lane, requests: Sequence[Request]) -> list[Answer] | None:
+        """In one envelope; ``None`` if that is refused."""
         envelope = Request(
             method="POST",
             path="/$batch",
@@ -192,7 +200,7 @@ class Batcher:
             elif outer.status in _ENVELOPE_REFUSED:
                 if outer.status in _NO_BATCHES_HERE:
                     self._envelopes = False
-                return [await self._bare(request) for request in requests]
+                return None
             else:
                 answers = [replace(outer) for _ in requests]
         return [
@@ -219,6 +227,8 @@ def _tell(requests: Sequence[Request], answers: Sequence[Answer], seconds: float
     """One event for each request, whether it went bare or in an envelope; what its query asks for may name people."""
     for request, answer in zip(requests, answers, strict=True):
         head = request.path.partition("?")[0]
+        if answer is _UNSENT:
+            continue
         if isinstance(answer, Response):
             told: dict[str, Any] = {
                 "status": answer.status,
