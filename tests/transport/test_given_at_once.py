@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from graphkit import clock
@@ -261,3 +262,22 @@ def test_a_fault_of_ours_is_told_to_everybody_and_leaves_every_object_free(virtu
     first, second = virtual(main())
     assert [type(answer) for answer in first] == [ZeroDivisionError, Response, ZeroDivisionError, Response]
     assert [answer.status for answer in second] == [204] * 3
+
+
+@pytest.mark.parametrize("status", [400, 405])
+def test_a_caller_who_gives_up_where_no_batch_is_taken_sends_nothing_more(virtual, connected, far_end, status):
+    """They go one after the other then, and those that have not left yet need not."""
+    end = far_end(outer=lambda call, items: httpx.Response(status, json={}))
+    _, client = connected(end, slots=1)
+
+    async def main():
+        given = asyncio.create_task(client.batch([patch(number) for number in range(20)]))
+        await clock.VirtualClock().sleep(1.1)
+        given.cancel()
+        await asyncio.wait([given])
+        sent = len(end.arrivals)
+        await clock.VirtualClock().sleep(60)
+        return sent, len(end.arrivals)
+
+    sent, in_the_end = virtual(main())
+    assert 0 < sent == in_the_end < 20

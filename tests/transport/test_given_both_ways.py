@@ -343,14 +343,24 @@ def left_over(requests, answers):
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rounds_of(list(ANSWERS)), SETTINGS, st.lists(st.sampled_from(WHOLE), max_size=8), UPSETS, st.booleans())
-def test_whatever_comes_in_between_everything_ends_and_nobody_holds_anything(rounds, how, envelopes, upsets, in_turn):
+@given(
+    rounds_of(list(ANSWERS)),
+    SETTINGS,
+    st.lists(st.sampled_from(WHOLE), max_size=8),
+    UPSETS,
+    st.booleans(),
+    st.integers(0, 3),
+)
+def test_whatever_comes_in_between_everything_ends_and_nobody_holds_anything(
+    rounds, how, envelopes, upsets, in_turn, alone
+):
     async def upset(chain, parts):
         tasks = []
-        for part in parts:
-            tasks.append(asyncio.create_task(chain.batch(part)))
-            if in_turn:
-                await asyncio.sleep(0.3)
+        for number, part in enumerate(parts):
+            giving = singly(chain, part) if number == alone else chain.batch(part)
+            tasks.append(asyncio.create_task(giving))
+            if in_turn or number == alone:  # who gives them singly needs a turn of the loop to have given them
+                await asyncio.sleep(0.3 if in_turn else 1e-9)
         for what, after, which in upsets:
             await asyncio.sleep(after)
             if what == "give up":

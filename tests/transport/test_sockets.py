@@ -11,7 +11,7 @@ from contextlib import suppress
 import httpcore
 import pytest
 import trustme
-from test_network import a_proxy, answer, answering, asked, contexts, talking_to
+from test_network import KINDS, a_proxy, answer, answering, asked, contexts, talking_to
 
 from graphkit.errors import ConnectionFailed, OutcomeUnknown
 from graphkit.protocol.message import Request
@@ -96,13 +96,14 @@ async def until(condition):
 # Proxies
 
 
-def test_a_proxy_is_asked_for_the_host_and_never_told_the_link(run):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_proxy_is_asked_for_the_host_and_never_told_the_link(run, kind):
     """A link to a report is a key to it, and httpcore would hand it on to the CONNECT."""
     lines = []
 
     async def main():
         async with a_proxy() as (proxy, heads):
-            async with talking_to(answering(lines), "httpcore", tls=trustme.CA(), proxy=proxy) as (far, root):
+            async with talking_to(answering(lines), kind, tls=trustme.CA(), proxy=proxy) as (far, root):
                 await far.send(get(f"{root}{LINK}"))
             return heads, root
 
