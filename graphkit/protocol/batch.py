@@ -175,6 +175,8 @@ def _response(answer: _Answer) -> Response | None:
     if not 200 <= answer.status < 600:
         return None
     headers = {name.lower(): value for name, value in answer.headers.items()} if answer.headers else {}
+    if answer.body is _NOTHING:
+        return Response(answer.status, headers)
     body = bytes(answer.body)
     if body == b"null":
         body = b""
