@@ -20,9 +20,10 @@ from graphkit.protocol.message import Answer, BatchStage, Request, Response
 from graphkit.protocol.quota import Bucket
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import SLOTS, Batcher
+from graphkit.transport.counters import MakeMeter
 from graphkit.transport.download import Downloads
 from graphkit.transport.fleet import Fleet, Ship
-from graphkit.transport.governor import PARK_AFTER, Governor, MakeMeter
+from graphkit.transport.governor import PARK_AFTER, Governor
 from graphkit.transport.guard import Guard, Sentry
 from graphkit.transport.meter import Meter
 from graphkit.transport.retry import Hook, Retry

@@ -1,6 +1,6 @@
 """Admits requests at the pace of the binding quota, and stops only the bucket that the service says is empty.
 
-What a request costs is the table's to say (:mod:`graphkit.protocol.quota`), who goes when that of
+What a request is charged is :mod:`graphkit.transport.counters`' to say, who goes when that of
 :mod:`graphkit.transport.admission`; here the two meet, and every answer teaches.
 """
 
@@ -16,12 +16,12 @@ from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Answer, BatchStage, Request, Response, ended, singly
-from graphkit.protocol.quota import Bucket, Charge, charges, table
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
+from graphkit.transport.counters import Costs, Counters, MakeMeter, at_a_time, sum_of, utilisation
 from graphkit.transport.meter import Meter
 from graphkit.transport.use import Use
-from graphkit.transport.utilisation import Totals, Utilisation, rows, utilisation_of
+from graphkit.transport.utilisation import Utilisation, utilisation_of
 
 logger = logging.getLogger("graphkit.transport")
 
@@ -29,46 +29,10 @@ PARK_AFTER = 600.0
 """A stated wait above this many seconds is not sat out; the run ends resumable."""
 
 _LONGEST_BACKOFF = 60.0
-_MANY = 20_000
 _WAITS = frozenset({429, 503, 509})
 _REFUSALS_BEGIN = 0.99
 """Of ``x-ms-throttle-limit-percentage``, where 1.0 is the limit."""
-MakeMeter = Callable[[str, Bucket, float], Meter]
-"""Key, bucket, share: a new counter, or one that others hold too."""
 _SCOPES = {"Tenant_Application": "app+tenant", "Tenant": "tenant", "Application": "app"}
-
-
-class _Costs:
-    """What requests of one kind are charged. ``units`` is the part that the service tells, as it tells it."""
-
-    __slots__ = ("due", "pairs", "units")
-
-    def __init__(self, due: tuple[Charge, ...], pairs: Sequence[Cost]) -> None:
-        self.due = due
-        self.pairs = pairs
-        self.units: str | None = None
-        for meter, amount in pairs:
-            if meter.bucket.unit == "resource_units":
-                self.units = f"{amount:g}"
-
-
-def _sum(costs: Sequence[_Costs]) -> Sequence[Cost]:
-    """What several requests are charged in all."""
-    first = costs[0]
-    if all(each is first for each in costs):
-        return [(meter, amount * len(costs)) for meter, amount in first.pairs]
-    sums: dict[Meter, float] = {}
-    for each in costs:
-        for meter, amount in each.pairs:
-            sums[meter] = sums.get(meter, 0.0) + amount
-    return list(sums.items())
-
-
-def _at_a_time(pairs: Sequence[Cost], count: int) -> int:
-    """How many of ``count`` requests that cost ``pairs`` in all the buckets let through in one go."""
-    return min(
-        (int(count * meter.burst / amount) for meter, amount in pairs if meter.interval and amount), default=count
-    )
 
 
 class Governor:
@@ -99,30 +63,24 @@ class Governor:
         self._following = following
         self._clock = clock
         self._share = share
-        self._buckets = table(size, limits)
+        self.counters = Counters(
+            clock, share=share, size=size, limits=limits, make_meter=make_meter, delegated=delegated
+        )
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
-        self._delegated = delegated
-        self._make_meter = make_meter
         self._recall = recall
         self.companions: Sequence[Governor] = ()
         self._admission = Admission(clock, park_after=park_after)
-        self._meters: dict[str, Meter] = {}
-        # By the identity of what the table says, which each entry keeps alive: to hash a dozen fields costs more.
-        self._costs_of: dict[int, _Costs] = {}
         self._troubled: set[Meter] = set()
-        self._forgotten: dict[str, Totals] = {}
-        self._forget_above = _MANY
         self.throttled = 0
 
     @property
     def delegated(self) -> bool:
         """Whether a person is signed in; known once there is a token."""
-        return self._delegated
+        return self.counters.delegated
 
     @delegated.setter
     def delegated(self, signed_in: bool) -> None:
-        self._delegated = signed_in
-        self._costs_of.clear()
+        self.counters.delegated = signed_in
 
     @property
     def deadline(self) -> float:
@@ -134,7 +92,7 @@ class Governor:
         self._admission.deadline = at
 
     async def send(self, request: Request) -> Response:
-        costs = self._costs(request)
+        costs = self.counters.costs(request)
         while True:
             now = self._clock.monotonic()
             if not self._admitted(costs.pairs, now):
@@ -151,9 +109,9 @@ class Governor:
 
         Only who is charged alike waits together: a full bucket holds up nobody who does not need it.
         """
-        each_costs = [self._costs(request) for request in requests]
-        pairs = _sum(each_costs)
-        most = _at_a_time(pairs, len(requests))
+        each_costs = [self.counters.costs(request) for request in requests]
+        pairs = sum_of(each_costs)
+        most = at_a_time(pairs, len(requests))
         if most < 2:
             return await singly(self, requests)
         if most < len(requests):
@@ -214,13 +172,11 @@ class Governor:
         """The buckets in use, the fullest first; ``of_all`` companions together, or by itself. May be asked from
         another thread if the clock may."""
         everyone = (self, *self.companions) if of_all else (self,)
-        # What all apps share is one counter, which each of them holds.
-        meters = {id(meter): meter for each in everyone for meter in list(each._meters.values())}
-        return rows(meters.values(), [each._forgotten for each in everyone], self._clock.monotonic())
+        return utilisation([each.counters for each in everyone], self._clock.monotonic())
 
     def binding(self) -> Utilisation | None:
         """The bucket that most requests wait for at this moment."""
-        longest = max(self._meters.values(), key=lambda meter: meter.waiting, default=None)
+        longest = max(self.counters.meters.values(), key=lambda meter: meter.waiting, default=None)
         if longest is None or not longest.waiting:
             return None
         return utilisation_of(longest, self._clock.monotonic())
@@ -237,48 +193,15 @@ class Governor:
     def outlook(self, request: Request, ahead: int) -> float:
         """When it may be expected to go if ``ahead`` others go first, by the counters that all apps do not share."""
         now = self._clock.monotonic()
-        own = (meter for meter, _ in self._costs(request).pairs if not meter.bucket.scope.startswith("tenant"))
+        own = (meter for meter, _ in self.counters.costs(request).pairs if not meter.bucket.scope.startswith("tenant"))
         return max(max(meter.next_free, meter.stopped_until, now) + ahead * meter.interval for meter in own)
 
     async def aclose(self) -> None:
         await self._admission.aclose()
 
-    # What a request is charged
-
-    def _costs(self, request: Request) -> _Costs:
-        """One list for all requests that are charged alike, since hundreds of them wait at a time."""
-        due = charges(request.method, request.path, request.version, delegated=self._delegated)
-        costs = self._costs_of.get(id(due))
-        if costs is None:
-            self._forget_idle()
-            pairs = [(self._meter(charge), charge.amount) for charge in due]
-            costs = self._costs_of[id(due)] = _Costs(due, pairs)
-        return costs
-
-    def _meter(self, charge: Charge) -> Meter:
-        key = charge.key
-        meter = self._meters.get(key)
-        if meter is None:
-            meter = self._meters[key] = self._make_meter(key, self._buckets[charge.bucket], self._share)
-        return meter
-
-    def _forget_idle(self) -> None:
-        """Counters of single teams and chats come and go; what they counted in all is kept."""
-        if len(self._costs_of) <= self._forget_above:
-            return
-        now = self._clock.monotonic()
-        idle = [meter for meter in self._meters.values() if meter.bucket.split and meter.idle(now)]
-        for meter in idle:
-            del self._meters[meter.key]
-            known = self._forgotten.setdefault(meter.bucket.id, Totals(meter.bucket))
-            known.add(meter)
-        self._costs_of.clear()
-        # Where most are busy still, to look again at once would be in vain.
-        self._forget_above = max(_MANY, 2 * len(self._meters))
-
     # What an answer teaches
 
-    def _learn(self, costs: _Costs, response: Response, admitted: float) -> None:
+    def _learn(self, costs: Costs, response: Response, admitted: float) -> None:
         headers = response.headers
         if response.status in _WAITS:
             self._refused(costs.pairs, response, admitted)
@@ -289,7 +212,7 @@ class Governor:
         if headers.get("x-ms-resource-unit", costs.units) != costs.units:
             self._correct(costs, headers)
 
-    def _correct(self, costs: _Costs, headers: Mapping[str, str]) -> None:
+    def _correct(self, costs: Costs, headers: Mapping[str, str]) -> None:
         """The service knows better what it cost; the next of its kind is charged so from the first."""
         units = throttle.resource_units(headers)
         if units is None or costs.units is None:
@@ -300,8 +223,7 @@ class Governor:
             if told != amount:
                 meter.correct(told - amount)
             pairs.append((meter, told))
-        if id(costs.due) in self._costs_of:
-            self._costs_of[id(costs.due)] = _Costs(costs.due, pairs)
+        self.counters.charge_so(costs, pairs)
 
     def _is_crowded(self, headers: Mapping[str, str]) -> bool:
         """A bucket fuller than our own share explains is drawn on by somebody else; at its limit it is in any case."""
@@ -335,7 +257,7 @@ class Governor:
         if not throttled and not stated:
             return
         now = self._clock.monotonic()
-        meter = self._current(self._named(costs, response) or self._fullest(costs, now))
+        meter = self.counters.current(self._named(costs, response) or self._fullest(costs, now))
         # Whatever was under way when the bucket was stopped learns nothing new from being refused.
         fresh = admitted >= meter.stopped_at
         if throttled:
@@ -359,14 +281,7 @@ class Governor:
 
     def call_back(self, meter: Meter) -> None:
         """Take back what is charged to a counter and has not left yet."""
-        self._recall(lambda request: any(held is meter for held, _ in self._costs(request).pairs))
-
-    def _current(self, meter: Meter) -> Meter:
-        """It may have been forgotten while the request was under way."""
-        known = self._meters.get(meter.key)
-        if known is None:
-            known = self._meters[meter.key] = self._make_meter(meter.key, meter.bucket, self._share)
-        return known
+        self._recall(lambda request: any(held is meter for held, _ in self.counters.costs(request).pairs))
 
     def _backoff(self, meter: Meter) -> float:
         # A power of a thousand refusals is no number any more.

@@ -247,7 +247,7 @@ def test_without_a_stated_wait_the_pauses_grow_and_the_pace_recovers_slowly(scri
         paces = []
         for _ in range(refusals + 40):
             await governor.send(policies)
-            paces.append(governor._meters["identity_protection_ca.tenant"].pace)
+            paces.append(governor.counters.meters["identity_protection_ca.tenant"].pace)
         return paces
 
     paces = virtual(main())
@@ -291,7 +291,7 @@ def test_refusals_of_what_was_already_under_way_count_once(script, virtual):
     governor = governed(stage)
     virtual(flood(governor, patches(20)))
     assert governor.throttled == 20
-    assert [meter.pace for meter in governor._meters.values() if meter.pace < 1] == [0.5]
+    assert [meter.pace for meter in governor.counters.meters.values() if meter.pace < 1] == [0.5]
 
 
 def test_refused_calls_count_as_consumed(script, virtual):
@@ -337,7 +337,7 @@ def test_a_503_with_a_stated_wait_stops_the_bucket_but_is_no_throttling(script, 
     virtual(main())
     assert 20 <= stage.times[1] < 20.1
     assert governor.throttled == 0
-    assert {meter.pace for meter in governor._meters.values()} == {1.0}
+    assert {meter.pace for meter in governor.counters.meters.values()} == {1.0}
 
 
 def test_the_service_corrects_our_idea_of_a_cost(script, virtual):
@@ -357,7 +357,7 @@ def test_it_slows_down_when_a_bucket_is_fuller_than_its_own_share_explains(scrip
         governor = governed(stage, share=share)
         for request in patches(4):
             await governor.send(request)
-        return min(meter.pace for meter in governor._meters.values())
+        return min(meter.pace for meter in governor.counters.meters.values())
 
     assert virtual(pace("0.81", 0.7)) == 1.0
     assert virtual(pace("0.95", 0.7)) == pytest.approx(0.9**4)

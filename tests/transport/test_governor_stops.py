@@ -138,7 +138,7 @@ def test_of_two_waits_stated_at_once_the_longer_one_counts(script, virtual, seco
     async def main():
         await flood(governor, patches(2))
         await governor.send(WRITE)
-        return [meter.pace for meter in governor._meters.values() if meter.pace < 1]
+        return [meter.pace for meter in governor.counters.meters.values() if meter.pace < 1]
 
     assert virtual(main()) == [pytest.approx(0.52, abs=0.1)]
     assert stage.times[2] == pytest.approx(1 + max(9, float(second)))
@@ -328,7 +328,7 @@ def test_only_the_length_of_a_stop_parks_and_not_how_late_it_is(script, virtual)
 @pytest.mark.parametrize("again", [False, True])
 def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, virtual, monkeypatch, again):
     """Counters of twenty thousand idle teams make room for others; an answer may still be on its way to one."""
-    monkeypatch.setattr("graphkit.transport.governor._MANY", 3)
+    monkeypatch.setattr("graphkit.transport.counters._MANY", 3)
     slow, times = Request(method="POST", path="/teams/t1/channels"), []
 
     class Service:
@@ -347,7 +347,7 @@ def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, 
         first = asyncio.create_task(governor.send(slow))
         await governor._clock.sleep(3)
         await flood(governor, [Request(method="POST", path=f"/teams/o{number}/channels") for number in range(9)])
-        assert "teams.create_channel.resource|t1" not in governor._meters
+        assert "teams.create_channel.resource|t1" not in governor.counters.meters
         if again:
             await governor.send(Request(method="POST", path="/teams/t1/channels"))
         await first
@@ -359,7 +359,7 @@ def test_a_counter_that_was_forgotten_meanwhile_is_stopped_all_the_same(script, 
 
 def test_a_counter_in_use_is_not_forgotten_however_many_others_there_are(script, virtual, monkeypatch):
     """A team takes four new members a minute; meanwhile two hundred other teams are asked for."""
-    monkeypatch.setattr("graphkit.transport.governor._MANY", 3)
+    monkeypatch.setattr("graphkit.transport.counters._MANY", 3)
     stage = script(OK)
     governor = governed(stage)
 
@@ -375,7 +375,7 @@ def test_a_counter_in_use_is_not_forgotten_however_many_others_there_are(script,
 
     async def main():
         await asyncio.gather(adds(), others())
-        return len(governor._meters)
+        return len(governor.counters.meters)
 
     assert virtual(main()) < 100
     times = [at for at, request in zip(stage.times, stage.requests, strict=True) if request.method == "POST"]
@@ -391,7 +391,7 @@ def test_the_next_of_its_kind_is_charged_what_the_service_said_the_first_did_cos
         await governor.send(members)
         await flood(governor, [members] * 5)
         others = Request(method="GET", path="/users/u1/memberOf")
-        return [governor._costs(request).units for request in (members, others)]
+        return [governor.counters.costs(request).units for request in (members, others)]
 
     assert virtual(main()) == ["7", "2"]
 
@@ -416,7 +416,7 @@ def test_it_slows_before_the_service_refuses(script, virtual):
         paces = []
         for request in patches(80):
             await governor.send(request)
-            paces.append(min(meter.pace for meter in governor._meters.values()))
+            paces.append(min(meter.pace for meter in governor.counters.meters.values()))
         return paces
 
     paces = virtual(main())

@@ -75,7 +75,7 @@ def test_requests_refusals_waits_and_utilisation_are_told_by_bucket(instruments,
 
 
 def test_a_counter_never_falls_when_a_session_ends_or_counters_are_forgotten(instruments, script, virtual, monkeypatch):
-    monkeypatch.setattr("graphkit.transport.governor._MANY", 20)
+    monkeypatch.setattr("graphkit.transport.counters._MANY", 20)
     stage = script(Response(204, {}))
 
     async def main():
@@ -87,7 +87,7 @@ def test_a_counter_never_falls_when_a_session_ends_or_counters_are_forgotten(ins
                 await governor.send(Request(method="GET", path=f"/teams/t{number}"))
                 await governor._clock.sleep(10)
                 totals.append(instruments.collect("graphkit.quota.taken")["teams.get_team.resource"])
-            assert len(governor._meters) < 60
+            assert len(governor.counters.meters) < 60
             telemetry.unwatch(governor)
             totals.append(instruments.collect("graphkit.quota.taken")["teams.get_team.resource"])
             del governor
