@@ -7,6 +7,7 @@ process of its own, that answers each part of a batch with 204. It has no quota,
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import importlib.util
@@ -85,6 +86,7 @@ asyncio.run(main())
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"python {platform.python_version()}, {platform.system()} {platform.machine()}")
     print(f"\nStart-up, wall time of the whole process, median of {STARTS} taken in turn")
     start_up()
