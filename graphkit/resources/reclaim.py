@@ -60,7 +60,8 @@ class Reclaims(Resource):
         self._at_work: Counter[str] = Counter()
         """Idle people with a status that is not excluded, by status."""
         self._listed_here: Mapping[str, Any] = {}
-        self._fates: list[tuple[str, str]] = []
+        self._fates: dict[str, str] = {}
+        """Of the people of one page who are listed: what was found, by name."""
         self._unread: list[str] = []
 
     async def expand(self, view: PlanView) -> AsyncIterator[Sequence[Desired]]:
@@ -74,13 +75,15 @@ class Reclaims(Resource):
         select = (*SELECT, *self.context.orgs.select)
         async for page in users_with_sign_ins(self.context.client, select, self._unread):
             if self._unread:
+                listed = view.wanted("license.reclaim.person")
+                self.context.snapshot.put(FATE, ((person.key, "not looked at: see above") for person in listed))
                 return
             self._listed_here = self.context.snapshot.get(PEOPLE, [_name(user).lower() for user in page])
+            self._fates = dict.fromkeys(self._listed_here, "holds none of these licences")
             idle = [seat for user in page for seat in self._idle_seats(policy, user, wanted)]
             await self._learn_groups(idle)
             yield [wish for seat in idle for wish in self._leaving(policy, seat, wanted)]
-            self.context.snapshot.put(FATE, self._fates)
-            self._fates = []
+            self.context.snapshot.put(FATE, self._fates.items())
 
     def _list(self, people: Iterable[Desired]) -> None:
         self.context.snapshot.put(
@@ -113,7 +116,10 @@ class Reclaims(Resource):
         for state in holding(user):
             if (sku := str(state.get("skuId")).lower()) in wanted:
                 seats.setdefault(sku, Seat(user, sku)).sources.append(state)
-        if not seats or (self.context.options.org and self._org(user) != self.context.options.org):
+        if not seats:
+            return
+        if self.context.options.org and self._org(user) != self.context.options.org:
+            self._tell(user, "of another organisation")
             return
         days = idle_days(user, day_of(self.context))
         if days is not None and days < policy.properties["idleDays"]:
@@ -145,8 +151,8 @@ class Reclaims(Resource):
         return "", ""
 
     def _tell(self, user: Mapping[str, Any], text: str) -> None:
-        if _name(user).lower() in self._listed_here:
-            self._fates.append((_name(user).lower(), text))
+        if _name(user).lower() in self._fates:
+            self._fates[_name(user).lower()] = text
 
     async def _learn_groups(self, seats: Iterable[Seat]) -> None:
         givers = (state.get("assignedByGroup") for seat in seats for state in seat.sources)
@@ -294,12 +300,29 @@ class ReclaimedPeople(Resource):
 
     kind = "license.reclaim.person"
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._nobody: Counter[str] = Counter()
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         return [ABSENT for _ in items]
 
     def diff(self, wanted: Desired, reading: Reading) -> Iterable[Change]:
-        fate = self.context.snapshot.get(FATE, [wanted.key]).get(wanted.key, "holds none of these licences")
+        fate = self.context.snapshot.get(FATE, [wanted.key]).get(wanted.key)
+        if fate is None:
+            self._nobody[wanted.properties["leaveStatus"]] += 1
+            fate = "nobody here has this name"
         return [Change(kind=self.kind, key=wanted.key, action=Action.NOOP, note=fate, origin=wanted.origin)]
+
+    async def guard(self, view: PlanView) -> list[str]:
+        """Lists hold people without an account. With a slip in it, the name of somebody on leave spares nobody."""
+        away = {status: count for status, count in sorted(self._nobody.items()) if status}
+        if away:
+            counted = ", ".join(f"{count:,} {status}" for status, count in away.items())
+            self.context.remarks.append(
+                f"listed by a name that nobody here has, so that whoever is meant is not spared: {counted}"
+            )
+        return []
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return []

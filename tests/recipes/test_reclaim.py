@@ -120,6 +120,22 @@ def test_each_listed_person_has_a_line_that_says_what_was_found(simulated, eight
     assert told[upn(4, 2)].startswith("no successful sign-in is on record")
 
 
+def test_a_slip_in_the_name_of_somebody_on_leave_is_pointed_out(simulated, held, files):
+    held({upn(1): 120, upn(2): 120}, E3)
+    slip = upn(1).replace("contoso", "contos0")
+    planned = plan(simulated, files(people=[f"{slip},maternity,RX1", f"{upn(3)},,RX1", "nobody@contoso.example,,RX1"]))
+    told = {item["key"]: item["note"] for item in planned.json["items"] if item["kind"] == "license.reclaim.person"}
+    assert told == {
+        slip: "nobody here has this name",
+        upn(3): "holds none of these licences",
+        "nobody@contoso.example": "nobody here has this name",
+    }
+    assert (
+        "listed by a name that nobody here has, so that whoever is meant is not spared: 1 maternity"
+        in planned.json["remarks"]
+    )
+
+
 def test_a_new_account_is_left_alone(simulated, tenant, held, files):
     held({upn(1): 120}, E3)
     with tenant.changed() as here:
