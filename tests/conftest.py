@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from graphkit.__main__ import main
+from graphkit.clock import StillClock
 from graphkit.sandbox import Seed, SimulatedTenant, stored_time
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -131,19 +132,6 @@ def graphkit():
         handler.close()
 
 
-class _Still:
-    """A clock that stands: for looking at a stored tenant."""
-
-    def __init__(self, at: float) -> None:
-        self._at = at
-
-    def now(self) -> float:
-        return self._at
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody waits here")
-
-
 @dataclass
 class StoredTenant:
     """A simulated tenant in a file."""
@@ -158,12 +146,12 @@ class StoredTenant:
         """``users=60, seats={"SPE_E3": 100}`` ...: the fields of ``Seed``. Replaces what the file held."""
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink()
-        SimulatedTenant.open(self.path, _Still(0.0), seed=Seed(**seed)).close()
+        SimulatedTenant.open(self.path, StillClock(0.0), seed=Seed(**seed)).close()
         return self
 
     def look(self) -> SimulatedTenant:
         """The tenant as its file has it now; close it."""
-        return SimulatedTenant.open(self.path, _Still(stored_time(self.path) or 0.0))
+        return SimulatedTenant.open(self.path, StillClock(stored_time(self.path) or 0.0))
 
     @contextmanager
     def changed(self) -> Iterator[SimulatedTenant]:

@@ -17,18 +17,9 @@ from graphkit.clock import Clock
 from graphkit.errors import UsageError
 from graphkit.protocol import odata
 from graphkit.protocol.clouds import Cloud
-from graphkit.protocol.message import (
-    Answer,
-    Batching,
-    Downloading,
-    Effect,
-    Idempotency,
-    Request,
-    Response,
-    Stage,
-    singly,
-)
+from graphkit.protocol.message import Answer, Batching, Downloading, Effect, Idempotency, Request, Response, Stage
 from graphkit.protocol.routes import parse
+from graphkit.transport.together import singly
 
 if TYPE_CHECKING:
     import httpx

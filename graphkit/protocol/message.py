@@ -6,15 +6,12 @@ transport's business. A :class:`Response` keeps its body raw until someone asks.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol, TypeVar, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
-
-T = TypeVar("T")
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -175,25 +172,6 @@ class Batching(Stage, Protocol):
     async def batch(self, requests: Sequence[Request]) -> list[Answer]:
         """As :meth:`BatchStage.send_batch`."""
         ...
-
-
-async def singly(stage: Stage, requests: Iterable[Request]) -> list[Answer]:
-    """Every request by itself, all at once; otherwise as :meth:`BatchStage.send_batch`."""
-    answers = await asyncio.gather(*(stage.send(request) for request in requests), return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-            raise answer  # cancelled: nobody waits for the others any more
-    return answers  # type: ignore[return-value] # what is no Exception was raised above
-
-
-async def ended(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What each came to, once all have ended. Only then raises what one of them raised, or that it was cancelled: the
-    others would run on unheard, and what they hold be given back under them."""
-    outcomes = await asyncio.gather(*works, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes  # type: ignore[return-value] # whatever was raised has been raised again above
 
 
 @runtime_checkable

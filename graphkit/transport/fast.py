@@ -1,4 +1,4 @@
-"""The network by way of aiohttp, which needs less than half the CPU of httpcore: the extra ``fast``.
+"""The network by way of aiohttp, which needs less CPU than httpcore: the extra ``fast``.
 
 Written against aiohttp rather than taken from httpx-aiohttp, which tells a connection lost after the request was sent
 as one that was never made (so that a create would be repeated), and tidies up the escapes of links.

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from graphkit.errors import Parked
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, Request, Response, singly
+from graphkit.protocol.message import Answer, Request, Response
 from graphkit.transport.auth import Auth
 from graphkit.transport.batcher import Batcher
 from graphkit.transport.governor import Governor
+from graphkit.transport.together import singly
 from graphkit.transport.use import Use
 from graphkit.transport.utilisation import Utilisation
 

@@ -15,11 +15,12 @@ from graphkit.errors import DeadlineReached, Stopped
 from graphkit.log import event
 from graphkit.protocol import throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, BatchStage, Request, Response, ended, singly
+from graphkit.protocol.message import Answer, BatchStage, Request, Response
 from graphkit.transport.admission import Admission, Cost
 from graphkit.transport.batcher import Recalled
 from graphkit.transport.counters import Costs, Counters, MakeMeter, at_a_time, sum_of, utilisation
 from graphkit.transport.meter import Meter
+from graphkit.transport.together import ended, singly
 from graphkit.transport.use import Use
 from graphkit.transport.utilisation import Utilisation, utilisation_of
 
@@ -95,8 +96,10 @@ class Governor:
         costs = self.counters.costs(request)
         while True:
             now = self._clock.monotonic()
-            if not self._admitted(costs.pairs, now):
-                now = await self._wait(costs.pairs, now, ahead=is_read(request))
+            blocker = self._charge(costs.pairs, now)
+            if blocker is not None:
+                await self._admission.wait(blocker, costs.pairs, now, ahead=is_read(request))
+                now = self._clock.monotonic()
             try:
                 response = await self._following.send(request)
             except Recalled:
@@ -118,10 +121,12 @@ class Governor:
             return await self._in_parts(requests, [place // most for place in range(len(requests))])
         now = self._clock.monotonic()
         try:
-            if not self._admitted(pairs, now):
+            blocker = self._charge(pairs, now)
+            if blocker is not None:
                 if any(costs is not each_costs[0] for costs in each_costs):
                     return await self._in_parts(requests, list(map(id, each_costs)))
-                now = await self._wait(pairs, now, ahead=is_read(requests[0]))
+                await self._admission.wait(blocker, pairs, now, ahead=is_read(requests[0]))
+                now = self._clock.monotonic()
         except Stopped:
             # There is no room for all of them in time. For some of them there may be.
             return await singly(self, requests)
@@ -151,22 +156,17 @@ class Governor:
         }
         return [answers[place] for place in range(len(requests))]
 
-    def _admitted(self, pairs: Sequence[Cost], now: float) -> bool:
-        """Charged, if there is room at once. Nearly always there is, and no coroutine is made for that."""
-        if self._admission.blocker(pairs, now) is not None:
-            return False
+    def _charge(self, pairs: Sequence[Cost], now: float) -> Meter | None:
+        """At once, if there is room, as there nearly always is: no coroutine is made for that. Otherwise nothing is
+        charged, and the meter told for which to wait."""
+        blocker = self._admission.blocker(pairs, now)
+        if blocker is not None:
+            return blocker
         if now > self._admission.deadline:
             raise DeadlineReached("the deadline has come")
         for meter, amount in pairs:
             meter.take(amount, now)
-        return True
-
-    async def _wait(self, pairs: Sequence[Cost], now: float, *, ahead: bool) -> float:
-        """Until there is room; when it was charged."""
-        blocker = self._admission.blocker(pairs, now)
-        if blocker is not None:
-            await self._admission.wait(blocker, pairs, now, ahead=ahead)
-        return self._clock.monotonic()
+        return None
 
     def utilisation(self, *, of_all: bool = False) -> list[Utilisation]:
         """The buckets in use, the fullest first; ``of_all`` companions together, or by itself. May be asked from

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from graphkit.errors import Blocked, ConnectionFailed, GraphkitError, Stopped, UntrustedDestination, UsageError
 from graphkit.protocol.budget import WriteBudget, effect_of, is_read
-from graphkit.protocol.message import READ_METHODS, Answer, Batching, Effect, Request, Response, singly
+from graphkit.protocol.message import READ_METHODS, Answer, Batching, Effect, Request, Response
+from graphkit.transport.together import singly
 
 
 class Sentry(Protocol):

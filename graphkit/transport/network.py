@@ -169,8 +169,8 @@ def make_wire(
     verify: ssl.SSLContext | bool = True,
     proxy: str | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """HTTP/1.1 over httpcore, which respx and recorders can see, or over aiohttp, which takes half the CPU (HTTP/2 in
-    pure Python doubles the CPU of batches).
+    """HTTP/1.1 over httpcore, which respx and recorders can see, or over aiohttp, which takes less CPU (HTTP/2 in pure
+    Python doubles that of batches).
 
     ``verify`` is an SSL context that trusts the CA bundle of the settings; ``proxy`` an address, or ``None``. Raises
     ``UsageError`` if the extra ``fast`` is not installed.

@@ -19,11 +19,12 @@ from graphkit.errors import ConnectionFailed, DeadlineReached, OutcomeUnknown
 from graphkit.log import event
 from graphkit.protocol import batch, outcomes, throttle
 from graphkit.protocol.budget import is_read
-from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response, ended
+from graphkit.protocol.message import Answer, BatchStage, Idempotency, Request, Response
 from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
 from graphkit.transport.governor import PARK_AFTER
+from graphkit.transport.together import ended
 from graphkit.transport.turns import Turn, Turns
 
 logger = logging.getLogger("graphkit.transport")

@@ -15,8 +15,9 @@ from graphkit.client import GraphClient
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
-from graphkit.protocol.message import Request, Response, singly
+from graphkit.protocol.message import Request, Response
 from graphkit.transport.chain import build_chain
+from graphkit.transport.together import singly
 
 
 class Script:

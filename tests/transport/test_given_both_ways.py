@@ -19,10 +19,11 @@ from graphkit.errors import Blocked, ConnectionFailed, GraphkitError, Stopped
 from graphkit.protocol.budget import WriteBudget, effect_of
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
-from graphkit.protocol.message import Idempotency, Request, Response, singly
+from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.routes import parse
 from graphkit.transport.chain import build_chain
 from graphkit.transport.tally import Grant
+from graphkit.transport.together import singly
 
 EXAMPLES = int(os.environ.get("GRAPHKIT_EXAMPLES", "50"))
 PLENTY = WriteBudget(creates=500, updates=500, removals=500, deletions=500, members=500)
