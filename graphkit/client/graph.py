@@ -254,12 +254,9 @@ class GraphClient:
         response = await self._chain.send(request)
         if not response.ok:
             raise service_error(request, response)
-        if not response.body:
-            return None
         try:
-            # /$count answers with a byte order mark before the number.
-            return msgspec.json.decode(response.body.removeprefix(b"\xef\xbb\xbf"))
-        except msgspec.DecodeError as error:
+            return response.json()
+        except ValueError as error:
             raise unreadable(request, response) from error
 
 

@@ -39,13 +39,10 @@ _TOO_OLD = frozenset(
 
 
 class Page(msgspec.Struct):
-    value: list[dict[str, Any]]
+    value: list[Any]
     next_link: str | None = msgspec.field(default=None, name=NEXT_LINK)
     delta_link: str | None = msgspec.field(default=None, name=DELTA_LINK)
     count: int | None = msgspec.field(default=None, name="@odata.count")
-
-
-_decoder = msgspec.json.Decoder(Page)
 
 
 class TooOld(Exception):
@@ -130,10 +127,19 @@ async def fetch(chain: Stage, request: Request, link: str) -> Page:
             raise
         raise broken(request, error.message, error.hint) from error
     try:
-        return _decoder.decode(response.body)
-    except msgspec.DecodeError as error:
+        return page_of(response)
+    except ValueError as error:
         reason = f"a page is not a list of objects ({error})"
         raise broken(request, reason, "check that the address is a collection") from error
+
+
+def page_of(response: Response) -> Page:
+    """Raises ``ValueError`` if it is none."""
+    # Not as a list of dicts: each would be copied.
+    page = msgspec.convert(response.json(), Page)
+    if not {dict}.issuperset(map(type, page.value)):
+        raise ValueError("not all of them are objects")
+    return page
 
 
 def following(first: Request, link: str) -> Request:

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""/$count puts one before its number."""
+
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -70,7 +73,8 @@ class Response:
     """What the service answered to one request. Header names are lower case.
 
     ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing;
-    ``identity`` is the number of the app registration that it was asked by.
+    ``identity`` is the number of the app registration that it was asked by. ``document`` is the body decoded, once
+    anybody has asked for it.
     """
 
     status: int
@@ -80,19 +84,21 @@ class Response:
     client_request_id: str = ""
     token_serial: int = 0
     identity: int = 0
+    document: Any = None
 
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body decoded; ``None`` if it is empty. Raises ``ValueError`` if it is not JSON."""
-        if not self.body:
-            return None
-        try:
-            return msgspec.json.decode(self.body)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not JSON: {error}") from error
+        """The body decoded, the same object each time; ``None`` if it is empty. Raises ``ValueError`` if it is not
+        JSON."""
+        if self.document is None and self.body:
+            try:
+                self.document = msgspec.json.decode(self.body.removeprefix(_BYTE_ORDER_MARK))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"not JSON: {error}") from error
+        return self.document
 
     @property
     def error(self) -> GraphProblem:

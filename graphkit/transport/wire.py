@@ -15,12 +15,10 @@ import httpx
 import msgspec
 
 from graphkit.errors import ConnectionFailed, OutcomeUnknown
-from graphkit.protocol.message import Request, Response
+from graphkit.protocol.message import READ_METHODS, Request, Response
 
 MAX_BODY = 64 * 1024 * 1024
 """Decoded bytes of one answer: a page of 999 users is under 5 MB, and a bomb is no answer."""
-
-_LARGE = 64 * 1024
 
 # Raised before any byte of the request left.
 _NOT_SENT = (
@@ -84,7 +82,7 @@ class Wire:
         except (httpx.HTTPError, httpx.StreamError, OSError, _TooLarge) as error:
             raise _lost(request, request_id, response, _reason(error)) from error
         answer = Response(response.status_code, _headers(response), body, client_request_id=request_id)
-        if not readable(answer):
+        if not readable(answer, request.method):
             raise _lost(request, request_id, response, "the body is not what its headers say")
         return answer
 
@@ -154,8 +152,11 @@ class _TooLarge(Exception):
     pass
 
 
-def readable(answer: Response) -> bool:
-    """A 2xx whose body is cut off, or a web page put there by a proxy, proves nothing."""
+def readable(answer: Response, method: str) -> bool:
+    """A 2xx whose body is cut off, or a web page put there by a proxy, proves nothing.
+
+    Whoever reads will want the document: it is decoded here, once, and kept. Of writes mostly the status is wanted.
+    """
     if not answer.ok or not answer.body:
         return True
     content_type = answer.headers.get("content-type", "")
@@ -163,12 +164,12 @@ def readable(answer: Response) -> bool:
         return False
     if "json" not in content_type:
         return True
-    # Whoever asked for a large body reads all of it, and what is cut off has lost its closing brackets.
-    if len(answer.body) > _LARGE and answer.body.count(b"{") == answer.body.count(b"}"):
-        return True
     try:
-        msgspec.json.decode(answer.body, type=msgspec.Raw)
-    except msgspec.DecodeError:
+        if method in READ_METHODS:
+            answer.json()
+        else:
+            msgspec.json.decode(answer.body, type=msgspec.Raw)
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -260,8 +260,9 @@ def test_what_stops_a_run_stops_a_list():
         asyncio.run(collect(graph.list("/users")))
 
 
-def test_a_first_page_that_is_no_collection_is_incomplete():
-    _, graph = client(lambda request: (200, {"id": "u1"}))
+@pytest.mark.parametrize("said", [{"id": "u1"}, {"value": 7}, {"value": [{"id": "u1"}, None]}, {"value": [["u1"]]}, []])
+def test_a_first_page_that_is_no_collection_is_incomplete(said):
+    _, graph = client(lambda request: (200, said))
     with pytest.raises(IncompleteList, match="not a list") as caught:
         asyncio.run(collect(graph.list("/users/u1")))
     assert "collection" in caught.value.hint

@@ -135,6 +135,8 @@ def test_header_names_are_lower_case():
     [
         (200, "application/json", b'{"value": []}', True),
         (200, "application/json;odata.metadata=minimal", b'{"value": [', False),
+        (200, "application/json", b'{"value": ["\xff"]}', False),
+        (200, "application/json", b"[" * 100_000, False),
         (200, "text/html", b"<html>sign in</html>", False),
         (200, "text/plain", b"8000", True),
         (200, "image/jpeg", b"\xff\xd8", True),
