@@ -43,7 +43,7 @@ class Effect:
 NOTHING = Effect()
 
 
-class Request(msgspec.Struct, kw_only=True):
+class Request(msgspec.Struct, kw_only=True, gc=False):
     """One operation of Microsoft Graph.
 
     ``path`` begins with a slash, is relative to the API version and already percent-encoded, query included
@@ -64,7 +64,7 @@ class Request(msgspec.Struct, kw_only=True):
     commutative: bool = False
 
 
-class Response(msgspec.Struct):
+class Response(msgspec.Struct, gc=False):
     """What the service answered to one request. Header names are lower case.
 
     ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing;

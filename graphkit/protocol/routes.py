@@ -100,7 +100,7 @@ _SERVICES_BELOW = {
 }  # fmt: skip
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, gc=False):
     """``shape`` is lower case with ``*`` for each id; ``target`` the first object named, empty for a collection.
 
     ``version`` is empty unless the address was absolute. ``parts`` are the segments as given.
