@@ -10,7 +10,6 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
@@ -192,25 +191,19 @@ class Retry:
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
         try:
             given = await self._asked([crowd.requests[place] for place in places])
-            heard = zip(places, given, strict=True)
-            again = [
-                self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)
-            ]
+            again: dict[int, Heard] = {}
+            for place, answer in zip(places, given, strict=True):
+                crowd.answers[place] = answer
+                if isinstance(answer, Response) and answer.status < 400:
+                    self._allowance.earn(crowd.requests[place])
+                elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+                    again[place] = answer
             if again:
-                await ended(again)
+                self._release(crowd, *(place for place in places if place not in again))
+                await ended(self._again(crowd, place, answer) for place, answer in again.items())
         finally:
             # Whoever stands behind one that was cancelled must not wait for ever.
             self._release(crowd, *places)
-
-    def _is_open(self, answer: Answer, crowd: _Crowd, place: int) -> TypeGuard[Heard]:
-        """Is this not the end of it? If it is, the target is free."""
-        crowd.answers[place] = answer
-        if isinstance(answer, Response) and answer.status < 400:
-            self._allowance.earn(crowd.requests[place])
-        elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
-            return True
-        self._release(crowd, place)
-        return False
 
     async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
         try:
