@@ -21,6 +21,8 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from graphkit.client.listing import Listing, Page, counting, number_in
 from graphkit.client.walk import broken
 from graphkit.errors import ServiceError
@@ -116,7 +118,7 @@ class PartitionedListing(Listing):
         self._page_size = page_size
         self._scheme = SCHEMES.get(parse(first.path).shape)
         self.ranges = 0
-        super().__init__(chain, replace(first, path=first.path + query(self._params)))
+        super().__init__(chain, msgspec.structs.replace(first, path=first.path + query(self._params)))
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """As :meth:`Listing.pages`."""
@@ -224,7 +226,7 @@ class PartitionedListing(Listing):
         own = self._params.get("$filter")
         narrowed = f"({own}) and ({within})" if own and within else own or within
         params = {**self._params, "$filter": narrowed} if narrowed else self._params
-        return replace(self._first, path=self._path + query(params))
+        return msgspec.structs.replace(self._first, path=self._path + query(params))
 
 
 def merged(ranges: Iterable[Range], largest: int, clauses: int) -> list[Range]:

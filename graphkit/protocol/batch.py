@@ -26,7 +26,7 @@ _JSON = {"Content-Type": "application/json"}
 _NUMBERS = {str(number): number for number in range(MAX_ITEMS)}
 
 
-class _Item(msgspec.Struct, omit_defaults=True):
+class _Item(msgspec.Struct, omit_defaults=True, gc=False):
     id: str
     method: str
     url: str
@@ -34,11 +34,11 @@ class _Item(msgspec.Struct, omit_defaults=True):
     body: msgspec.Raw | str | None = None
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     requests: list[_Item]
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     id: str | int
     status: int
     headers: dict[str, str] | None = None
@@ -52,7 +52,7 @@ class _LooseAnswer(msgspec.Struct):
     body: msgspec.Raw = _NOTHING
 
 
-class _Answers(msgspec.Struct):
+class _Answers(msgspec.Struct, gc=False):
     responses: list[_Answer]
 
 

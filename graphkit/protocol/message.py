@@ -7,7 +7,7 @@ transport's business. A :class:`Response` keeps its body raw until someone asks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
@@ -46,8 +46,7 @@ class Effect:
 NOTHING = Effect()
 
 
-@dataclass(slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, kw_only=True, gc=False):
     """One operation of Microsoft Graph.
 
     ``path`` begins with a slash, is relative to the API version and already percent-encoded, query included
@@ -60,7 +59,7 @@ class Request:
     method: str
     path: str
     body: bytes | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     version: str = "v1.0"
     idempotency: Idempotency = Idempotency.READ
     effect: Effect | None = None
@@ -68,8 +67,7 @@ class Request:
     commutative: bool = False
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct, gc=False):
     """What the service answered to one request. Header names are lower case.
 
     ``token_serial`` counts the renewals of the token it was asked with, so that an old one refused renews nothing;

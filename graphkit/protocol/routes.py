@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 # Where the collection is not the first segment but the second; and below which two it is the third.
 _DEEP = frozenset(
@@ -99,7 +100,7 @@ _SERVICES_BELOW = {
 }  # fmt: skip
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True, gc=False):
     """``shape`` is lower case with ``*`` for each id; ``target`` the first object named, empty for a collection.
 
     ``version`` is empty unless the address was absolute. ``parts`` are the segments as given.

@@ -9,10 +9,10 @@ longer than to add the people to the team's group, 20 by one call, the group is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Origin, Pace, Reading, Verdict
 from graphkit.engine.resource import Context, PlanView, Resource, as_desired

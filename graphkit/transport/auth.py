@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from graphkit.clock import Clock
 from graphkit.protocol.identity import Token, TokenSource

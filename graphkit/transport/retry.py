@@ -10,7 +10,6 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
@@ -192,25 +191,19 @@ class Retry:
     async def _together(self, crowd: _Crowd, places: Sequence[int]) -> None:
         try:
             given = await self._asked([crowd.requests[place] for place in places])
-            heard = zip(places, given, strict=True)
-            again = [
-                self._again(crowd, place, answer) for place, answer in heard if self._is_open(answer, crowd, place)
-            ]
+            again: dict[int, Heard] = {}
+            for place, answer in zip(places, given, strict=True):
+                crowd.answers[place] = answer
+                if isinstance(answer, Response) and answer.status < 400:
+                    self._allowance.earn(crowd.requests[place])
+                elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
+                    again[place] = answer
             if again:
-                await ended(again)
+                self._release(crowd, *(place for place in places if place not in again))
+                await ended(self._again(crowd, place, answer) for place, answer in again.items())
         finally:
             # Whoever stands behind one that was cancelled must not wait for ever.
             self._release(crowd, *places)
-
-    def _is_open(self, answer: Answer, crowd: _Crowd, place: int) -> TypeGuard[Heard]:
-        """Is this not the end of it? If it is, the target is free."""
-        crowd.answers[place] = answer
-        if isinstance(answer, Response) and answer.status < 400:
-            self._allowance.earn(crowd.requests[place])
-        elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
-            return True
-        self._release(crowd, place)
-        return False
 
     async def _asked(self, requests: Sequence[Request]) -> Sequence[Answer]:
         try:
@@ -272,19 +265,23 @@ class Retry:
             return outcomes.no_answer(idempotency)
         renewed = effort.renewed or self._renew is None
         decision = outcomes.decide(idempotency, answer, workload=effort.workload, renewed=renewed)
-        if decision.action in {Action.WAIT, Action.REPEAT}:
-            self._refuse_parking(effort.request, self._stated(answer))
+        if decision.action in {Action.WAIT, Action.REPEAT} and answer.status != 429 and (stated := self._parks(answer)):
+            raise parked(f"{_name(effort.request)}: the service asks to wait", stated, self._clock.now())
         return decision
 
     def _stated(self, answer: Heard) -> float | None:
         return throttle.retry_after(answer.headers, self._clock.now()) if isinstance(answer, Response) else None
 
-    def _refuse_parking(self, request: Request, stated: float | None) -> None:
-        if stated is not None and stated > self._park_after:
-            raise parked(f"{_name(request)}: the service asks to wait", stated, self._clock.now())
+    def _parks(self, answer: Heard) -> float:
+        """The wait asked for, if it is not sat out; else nothing."""
+        stated = self._stated(answer) or 0.0
+        return stated if stated > self._park_after else 0.0
 
     def _pause(self, effort: _Effort) -> float:
         if effort.decision.action is Action.RENEW:
+            return 0.0
+        if self._parks(effort.answer):
+            # A quota used up for that long is closed in the governor by now: another app goes instead, or it is parked.
             return 0.0
         longest = min(_LONGEST, _SHORTEST * 2.0**effort.attempts)
         pause = self._stated(effort.answer) or self._chance.uniform(_SHORTEST / 2, longest)

@@ -11,29 +11,40 @@ from graphkit.transport.guard import Guard
 
 ROOT = "https://graph.microsoft.com"
 
+ELSEWHERE = [
+    "https://evil.example/v1.0/users",
+    "https://graph.microsoft.com@evil.example/v1.0/users",
+    "https://graph.microsoft.com.evil.example/v1.0/users",
+    "http://graph.microsoft.com/v1.0/users",
+    "https://graph.microsoft.com:8443/v1.0/users",
+    "https://graph.microsoft.us/v1.0/users",
+    "https://graph.microsoft.com./v1.0/users",
+    "https://graph.xn--microsft-03a.com/v1.0/users",
+    "https:graph.microsoft.com/v1.0/users",
+    "//evil.example/v1.0/users",
+    "file:///etc/passwd",
+    "users",
+    "",
+]
+
+NOT_WHAT_IT_SEEMS = [
+    "/users/../groups",
+    "/users/%2e%2e/groups",
+    "/users/.%2E/groups",
+    "/users/a b",
+    "/users/a\r\nb",
+    "/users/ü",
+    "/users/\0",
+    "/$batch",
+    "https://graph.microsoft.com/v1.0/../beta/users",
+]
+
 
 def guarded(stage, budget=None, root=ROOT):
     return Guard(stage, graph_root=root, budget=budget or WriteBudget.unlimited())
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "https://evil.example/v1.0/users",
-        "https://graph.microsoft.com@evil.example/v1.0/users",
-        "https://graph.microsoft.com.evil.example/v1.0/users",
-        "http://graph.microsoft.com/v1.0/users",
-        "https://graph.microsoft.com:8443/v1.0/users",
-        "https://graph.microsoft.us/v1.0/users",
-        "https://graph.microsoft.com./v1.0/users",
-        "https://graph.xn--microsft-03a.com/v1.0/users",
-        "https:graph.microsoft.com/v1.0/users",
-        "//evil.example/v1.0/users",
-        "file:///etc/passwd",
-        "users",
-        "",
-    ],
-)
+@pytest.mark.parametrize("path", ELSEWHERE)
 def test_nothing_leaves_for_another_place(script, virtual, path):
     stage = script(Response(200, {}))
     with pytest.raises(UntrustedDestination):
@@ -41,25 +52,24 @@ def test_nothing_leaves_for_another_place(script, virtual, path):
     assert stage.requests == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/users/../groups",
-        "/users/%2e%2e/groups",
-        "/users/.%2E/groups",
-        "/users/a b",
-        "/users/a\r\nb",
-        "/users/ü",
-        "/users/\0",
-        "/$batch",
-        "https://graph.microsoft.com/v1.0/../beta/users",
-    ],
-)
+@pytest.mark.parametrize("path", NOT_WHAT_IT_SEEMS)
 def test_an_address_that_is_not_what_it_seems_is_refused(script, virtual, path):
     stage = script(Response(200, {}))
     with pytest.raises(UsageError):
         virtual(guarded(stage).send(Request(method="GET", path=path)))
     assert stage.requests == []
+
+
+@pytest.mark.parametrize("path", [*ELSEWHERE, *NOT_WHAT_IT_SEEMS, "/users/a /b", "/users/a /b c"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_among_others_only_it_is_refused(connected, far_end, virtual, path, place):
+    end = far_end()
+    paths = ["/users/a", "/groups/b"]
+    paths.insert(place, path)
+    _, client = connected(end)
+    answers = virtual(client.batch([Request(method="GET", path=each) for each in paths]))
+    refused = [isinstance(answer, UntrustedDestination | UsageError) for answer in answers]
+    assert refused == [each == path for each in paths]
 
 
 @pytest.mark.parametrize(
