@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import httpcore
@@ -25,6 +26,9 @@ _KINDS: dict[type[BaseException], type[httpx.TransportError]] = {
 } | {httpcore.ConnectionNotAvailable: httpx.ConnectError}  # fmt: skip
 
 _ERRORS = tuple(_KINDS)
+
+_OPEN: Any = nullcontext()
+"""In the place of httpcore's locks: whoever has a connection has it alone, and each lock costs a turn of the loop."""
 
 WireKind = Literal["httpcore", "aiohttp"]
 
@@ -53,6 +57,8 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
             if kind := _KINDS.get(type(error)):
                 raise kind(str(error), request=request) from error
             raise
+        if inner := getattr(connection, "_connection", None):
+            inner._state_lock = _OPEN
         body = _Body(answer.stream, request, lambda: self._give_back(connection))
         return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
@@ -84,9 +90,11 @@ class HttpcoreTransport(httpx.AsyncBaseTransport):
                 keepalive_expiry=KEPT_OPEN_S,
                 network_backend=backend,
             )
-        return httpcore.AsyncHTTPConnection(
+        connection = httpcore.AsyncHTTPConnection(
             origin, ssl_context=self._verify, keepalive_expiry=KEPT_OPEN_S, network_backend=backend
         )
+        connection._request_lock = _OPEN
+        return connection
 
     async def _give_back(self, connection: _Connection) -> None:
         self._busy.discard(connection)

@@ -11,6 +11,7 @@ from contextlib import suppress
 import httpcore
 import pytest
 import trustme
+from httpcore._synchronization import AsyncLock
 from test_network import KINDS, a_proxy, answer, answering, asked, contexts, talking_to
 
 from graphkit.errors import ConnectionFailed, OutcomeUnknown
@@ -284,6 +285,26 @@ def test_a_wait_that_is_over_leaves_no_timer_behind():
             return [timer for timer in timers if not timer.cancelled()]
 
     assert asyncio.run(main()) == []
+
+
+def test_a_connection_that_is_kept_waits_for_no_lock(monkeypatch):
+    """Each of httpcore's locks is a turn of the loop, for a connection that nobody else has."""
+    locks = []
+    enter = AsyncLock.__aenter__
+
+    async def counted(lock):
+        locks.append(lock)
+        return await enter(lock)
+
+    async def main():
+        async with talking_to(answering([]), "httpcore") as (far, _):
+            await far.send(get())
+            locks.clear()
+            await far.send(get())
+
+    monkeypatch.setattr(AsyncLock, "__aenter__", counted)
+    asyncio.run(main())
+    assert locks == []
 
 
 # Bodies, both ways
