@@ -59,7 +59,8 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
 class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """One connection. HTTP/1.1 asks and listens in turn, so that never more than one waits here.
 
-    ``timeout`` in seconds. Raises the ``httpcore`` error of what was being done.
+    ``timeout`` in seconds. ``max_bytes`` is not looked at: h11 takes whatever has come, and to cut it up is to copy it.
+    Raises the ``httpcore`` error of what was being done.
     """
 
     def __init__(self) -> None:
@@ -85,7 +86,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         while not self._unread and not self._ended:
             await self._wait(timeout, httpcore.ReadTimeout)
         if self._unread:
-            return self._take(max_bytes)
+            return self._take()
         if self._error is not None:
             raise httpcore.ReadError(str(self._error)) from self._error
         return b""
@@ -161,12 +162,9 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._full = False
         self._wake()
 
-    def _take(self, max_bytes: int) -> bytes:
+    def _take(self) -> bytes:
         self._asking = False
         data = self._unread.popleft()
-        if len(data) > max_bytes:
-            self._unread.appendleft(data[max_bytes:])
-            data = data[:max_bytes]
         was, self._unread_size = self._unread_size, self._unread_size - len(data)
         if was > _AHEAD >= self._unread_size:
             self._transport.resume_reading()
