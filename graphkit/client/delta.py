@@ -34,6 +34,7 @@ class Changes:
             async for page in pages:
                 for item in page:
                     yield item
+                del page
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Keep ``link`` only after whatever came before it: it is set once the last page has been taken.
@@ -54,15 +55,17 @@ class Changes:
                     f"{DELTA_LINK}: it leads to {where!r}, outside {self._origin[:-1]}; it was not kept",
                     hint="check the cloud setting, and report the address if the service itself gave it",
                 )
+            rest, end = page.next_link, page.delta_link
             yield page.value
-            if not page.next_link:
+            del page  # or it would stand in memory beside the next
+            if not rest:
                 break
-            if not links.add(page.next_link):
+            if not links.add(rest):
                 raise broken(self._first, "its pages run in a circle", "report it to Microsoft with the time of day")
-            request, link = following(self._first, page.next_link), NEXT_LINK
-        if not page.delta_link:
+            request, link = following(self._first, rest), NEXT_LINK
+        if not end:
             raise broken(self._first, "its last page has no delta link", "check that the address is a delta function")
-        self.link = page.delta_link
+        self.link = end
 
 
 def _resync(first: Request) -> ResyncRequired:

@@ -56,6 +56,7 @@ class Listing:
             async for page in pages:
                 for item in page:
                     yield item
+                del page  # or it would stand in memory beside the next, here and below
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Raises ``ServiceError`` if the service refuses the first page, and ``IncompleteList`` if the walk breaks off
@@ -65,6 +66,7 @@ class Listing:
             self.counted = await self._count()
         async for page in self._walk(self._first):
             yield page
+            del page
         await self._finish()
 
     def _begin(self) -> None:
@@ -79,6 +81,7 @@ class Listing:
             restarts = walk.restarts
             self.read += len(page)
             yield page
+            del page
         if self.counted is None and counting(first):
             self.counted = walk.counted
 

@@ -78,14 +78,16 @@ class Walk:
                 self.counted = page.count
             fresh = self._fresh(page.value)
             yield fresh
-            if not page.next_link:
+            link, empty = page.next_link, not fresh
+            del page, fresh  # or they would stand in memory beside the next
+            if not link:
                 return
             # Tokens have been seen to come twice with different pages (maester365/maester issue 1112): a link is a
             # circle only once it has led to nothing new.
-            if repeated and (self._nameless or not fresh):
+            if repeated and (self._nameless or empty):
                 raise broken(self._first, "its pages run in a circle", "report it to Microsoft with the time of day")
-            repeated = not links.add(page.next_link)
-            request = following(self._first, page.next_link)
+            repeated = not links.add(link)
+            request = following(self._first, link)
 
     def _fresh(self, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ids = [item_id for item in items if isinstance(item_id := item.get("id"), str)]
