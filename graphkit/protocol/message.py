@@ -6,6 +6,8 @@ transport's business. A :class:`Response` keeps its body raw until someone asks.
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -93,7 +95,7 @@ class Response(msgspec.Struct, gc=False):
         JSON."""
         if self.document is None and self.body:
             try:
-                self.document = msgspec.json.decode(self.body.removeprefix(_BYTE_ORDER_MARK))
+                self.document = _decoded(self.body.removeprefix(_BYTE_ORDER_MARK))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"not JSON: {error}") from error
         return self.document
@@ -102,6 +104,18 @@ class Response(msgspec.Struct, gc=False):
     def error(self) -> GraphProblem:
         """The service's own account of a failure; empty fields where it gave none."""
         return GraphProblem.read(self)
+
+
+def _decoded(body: bytes) -> Any:
+    """The garbage collector waits until all is there, as it does by itself since Python 3.12: it would look through the
+    objects of a page time and again while they are made, and find nothing."""
+    if sys.version_info >= (3, 12) or not gc.isenabled():
+        return msgspec.json.decode(body)
+    gc.disable()
+    try:
+        return msgspec.json.decode(body)
+    finally:
+        gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
