@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 FEW = 1 << 17
-"""Up to so many are kept in a dict of Python's, which is four times as fast and takes 65 to 95 bytes each."""
+"""Up to so many are kept in a set of Python's, which is four times as fast and takes 70 to 110 bytes each."""
 _FULL = 0.7
 
 
@@ -21,8 +20,7 @@ class Seen:
     __slots__ = ("_few", "_many")
 
     def __init__(self) -> None:
-        # Not a set: the garbage collector looks at each member of a set time and again, but not into a dict of numbers
-        self._few: dict[int, None] = {}
+        self._few: set[int] = set()
         self._many: _Table | None = None
 
     def __len__(self) -> int:
@@ -43,17 +41,17 @@ class Seen:
         return self._add_few(marks)
 
     def _add_few(self, marks: list[int]) -> list[bool]:
-        few, before = self._few, len(self._few)
-        for mark in marks:
-            few[mark] = None
-        added = len(few) - before
-        if added == len(marks):
-            return [True] * added
-        fresh = set(islice(reversed(few), added))  # what a dict took last comes first
+        few = self._few
+        if few.isdisjoint(marks):
+            count = len(few) + len(marks)
+            few.update(marks)
+            if len(few) == count:
+                return [True] * len(marks)
+            few.difference_update(marks)  # one of them came twice: which, the long way tells
         new = []
         for mark in marks:
-            new.append(mark in fresh)
-            fresh.discard(mark)
+            new.append(mark not in few)
+            few.add(mark)
         return new
 
 

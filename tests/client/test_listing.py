@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import sys
 import tracemalloc
 
 import httpx
@@ -346,13 +345,6 @@ def test_each_of_a_page_is_new_once(before):
     seen.add_all([f"before {number}" for number in range(before)])
     assert seen.add_all(["a", "b", "a", "c", "b"]) == [True, True, False, True, False]
     assert seen.add_all(["c", "d"]) == [False, True]
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python tracks every dict since")
-def test_the_garbage_collector_does_not_look_through_what_was_seen():
-    seen = Seen()
-    seen.add_all([str(number) for number in range(FEW)])
-    assert not gc.is_tracked(seen._few)
 
 
 def test_a_million_ids_fit_beside_a_small_process():
