@@ -171,11 +171,12 @@ def _chaos(proof: Proof, count: int, *, kill: bool) -> Tally:
     for _ in range(count):
         seed = proof.dice.randrange(10**9)
         total.cases += 1
-        total.kills += kill
         said = StringIO()
         try:
             with redirect_stderr(said):
-                case(seed, proof.normal, proof.case, kill=kill)
+                world = case(seed, proof.normal, proof.case, kill=kill)
+            total.faults += world.fired
+            total.kills += world.killed
         except (Exception, ExceptionGroup) as error:
             total.different += 1
             total.told.append(f"seed {seed}: {error!r}\n{said.getvalue()[-2000:]}")

@@ -10,6 +10,7 @@ import msgspec
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import Context
+from graphkit.resources.seats import waits
 from graphkit.resources.service_plans import obstacle
 from graphkit.resources.skus import Skus
 
@@ -18,8 +19,6 @@ HOLDING = ("Active", "ActiveWithError")
 STAGED = "user.license.set"
 SOME = 10_000
 """So many different sets are remembered."""
-TAKES, SWAPS, GIVES = range(3)
-"""The turns of users in a plan: who only loses licences, who swaps them, who only gets some."""
 
 
 def states_of(user: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -40,6 +39,8 @@ class LicenseSets:
         self._snapshot = context.snapshot
         self._skus = skus
         self._obstacles = lru_cache(SOME)(self._work_out)
+        self._swaps: set[tuple[str, str]] = set()
+        self._waits: dict[str, int] = {}
 
     def stage(self, items: Sequence[tuple[Desired, Mapping[str, Any], str]]) -> list[tuple[Desired, Origin]]:
         """Add (wish, its user, why it cannot be written) to the users' sets; ids are in the wishes by now.
@@ -57,19 +58,35 @@ class LicenseSets:
             if places := [Origin(*place) for _, sku, *_, place in mine["wanted"] if sku == properties["skuId"]]:
                 twice.append((item, min(places, key=in_order)))
             place = (origin.file, origin.place)
+            for _, sku, _, gone, *_ in mine["wanted"]:
+                if gone is not item.absent:
+                    self._swaps.add((sku, properties["skuId"]) if gone else (properties["skuId"], sku))
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
         self._snapshot.put(STAGED, sets.items())
         return twice
 
-    def turns(self, items: Sequence[Desired]) -> list[int]:
+    def turns(self) -> int:
+        """Who only loses licences comes first; then who swaps them, before those who wait for what that frees; last who
+        only gets some. To be asked once all is staged."""
+        self._waits = waits(self._swaps)
+        return 3 + max(self._waits.values(), default=0)
+
+    def turns_of(self, items: Sequence[Desired]) -> list[int]:
         sets = self._of(items)
-        return [_turn(sets.get(item.rails.get("set", ""))) for item in items]
+        return [self._turn(sets.get(item.rails.get("set", ""))) for item in items]
 
     def obstacles(self, items: Sequence[Desired]) -> list[str]:
         """Why these cannot be written, one text each. Who also loses something gets all of it or nothing."""
         sets = self._of(items)
         told = {user: self._told(mine) for user, mine in sets.items()}
         return [told.get(item.rails["set"], {}).get(item.key, "") for item in items]
+
+    def _turn(self, mine: Mapping[str, Any] | None) -> int:
+        wanted = mine["wanted"] if mine else ()
+        gets = [sku for _, sku, _, gone, *_ in wanted if not gone]
+        if len(gets) == len(wanted):
+            return 2 + max(self._waits.values(), default=0)
+        return 1 + max(self._waits.get(sku, 0) for sku in gets) if gets else 0
 
     def _of(self, items: Sequence[Desired]) -> Mapping[str, Any]:
         return self._snapshot.get(STAGED, [item.rails["set"] for item in items if "set" in item.rails])
@@ -124,8 +141,3 @@ def _after(held: Iterable[Mapping[str, Any]], wanted: Iterable[Sequence[Any]]) -
         elif name not in given and not left_out:
             direct[name] = {"skuId": sku, "disabledPlans": off, "direct": True}
     return [*direct.values(), *inherited]
-
-
-def _turn(mine: Mapping[str, Any] | None) -> int:
-    ways = {gone for _, _, _, gone, *_ in mine["wanted"]} if mine else {False}
-    return SWAPS if len(ways) == 2 else TAKES if True in ways else GIVES

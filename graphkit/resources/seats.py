@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from graphkit.engine.resource import Context
 from graphkit.resources.skus import Skus
@@ -43,6 +43,31 @@ class Freed:
             return ""
         keys = self._now.get(sku)
         return keys.popleft() if keys else ""
+
+
+def waits(swaps: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """How many swaps, one after another, free a seat of each SKU before it is to be taken.
+
+    ``swaps``: what is given up, and what is taken for it. Where some go from F3 to E3 and others from E3 to E5, the
+    former take what the latter gave up. Where swaps go round in a circle, the order of ids says who begins.
+    """
+    takes: dict[str, set[str]] = {}
+    for given_up, taken in swaps:
+        takes.setdefault(given_up, set()).add(taken)
+    found: dict[str, int] = {}
+    under_way: set[str] = set()
+
+    def wait(sku: str) -> int:
+        if sku not in found:
+            under_way.add(sku)
+            before = sorted(takes.get(sku, set()) - under_way)
+            found[sku] = max((1 + wait(other) for other in before), default=0)
+            under_way.discard(sku)
+        return found[sku]
+
+    for sku in sorted(takes):
+        wait(sku)
+    return found
 
 
 async def over_org_caps(context: Context, skus: Skus, more: Mapping[tuple[str, str], int]) -> list[str]:

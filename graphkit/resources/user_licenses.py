@@ -20,7 +20,7 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request
 from graphkit.protocol.odata import segment
-from graphkit.resources.license_sets import HOLDING, TAKES, LicenseSets, holding, in_order
+from graphkit.resources.license_sets import HOLDING, LicenseSets, holding, in_order
 from graphkit.resources.members import WORTH_A_LINE, Members
 from graphkit.resources.reading import read_each
 from graphkit.resources.seats import Freed, over_org_caps
@@ -43,7 +43,7 @@ class UserLicenses(Resource):
     anew. ``rails`` may hold ``org``, whose cap in the registry counts.
 
     Removals free seats for those who come after: who only loses licences comes first in a plan, then who swaps them,
-    and an add that needs a freed seat waits for the removal.
+    whoever frees what another takes before that one, and an add that needs a freed seat waits for the removal.
     """
 
     kind = "user.license"
@@ -61,7 +61,7 @@ class UserLicenses(Resource):
         self._freed = Freed()
         self._locates = False
         self._takes = False
-        self._turn = TAKES
+        self._turn = 0
         self._capped: dict[str, tuple[str, str]] = {}
         """Organisation and SKU of lines that count against a cap, by key."""
 
@@ -89,7 +89,7 @@ class UserLicenses(Resource):
         return problems + [_wanted_twice(item, first) for item, first in self._sets.stage(staged)]
 
     def turns(self) -> int:
-        return 3 if self._takes else 1
+        return self._sets.turns() if self._takes else 1
 
     def in_turn(self, items: Sequence[Desired], turn: int) -> Sequence[Desired]:
         if turn != self._turn:
@@ -97,7 +97,7 @@ class UserLicenses(Resource):
             self._freed.next_turn()
         if not self._takes:
             return items
-        return [item for item, own in zip(items, self._sets.turns(items), strict=True) if own == turn]
+        return [item for item, own in zip(items, self._sets.turns_of(items), strict=True) if own == turn]
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         planned = [item for item in items if "held" in item.rails]

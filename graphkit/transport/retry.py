@@ -23,6 +23,7 @@ from graphkit.protocol.outcomes import Action, Decision
 from graphkit.protocol.routes import workload
 from graphkit.transport.admission import parked
 from graphkit.transport.governor import PARK_AFTER
+from graphkit.transport.retry_budget import RetryBudget
 from graphkit.transport.together import ended
 from graphkit.transport.turns import Turn, Turns
 
@@ -34,7 +35,6 @@ MOST_ATTEMPTS = 8
 MOST_REFUSALS = 50
 """For one request that is throttled. Giving up early is what loses rows; the governor sees to the pace."""
 
-_ALLOWANCE = 10_000.0
 _SHORTEST, _LONGEST = 0.5, 30.0
 
 Heard = Response | ConnectionFailed | OutcomeUnknown
@@ -84,30 +84,6 @@ class _Crowd:
     standing: dict[int, tuple[str, Turn]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Allowance:
-    """The retry budget of each workload: 10,000 tokens, 5 for a repeat, 10 after no answer, 1 back for each success.
-
-    The figures are those of boto/botocore botocore/retries/standard.py, but for the stock, which is twenty times as
-    large because one failed call may carry twenty requests.
-    """
-
-    left: dict[str, float] = field(default_factory=dict)
-
-    def spend(self, name: str, tokens: float) -> bool:
-        left = self.left.get(name, _ALLOWANCE)
-        if left < tokens:
-            return False
-        self.left[name] = left - tokens
-        return True
-
-    def earn(self, request: Request) -> None:
-        if self.left and (name := workload(request.path)) in self.left:
-            self.left[name] += 1
-            if self.left[name] >= _ALLOWANCE:
-                del self.left[name]
-
-
 class Retry:
     """``renew`` gets a fresh token after a 401; ``hooks`` hear of each repeat.
 
@@ -133,7 +109,7 @@ class Retry:
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, protects nothing
         self._park_after = park_after
         self._turns = Turns()
-        self._allowance = _Allowance()
+        self._budget = RetryBudget()
         self.deadline = math.inf
 
     async def send(self, request: Request, turn: Turn | None = None) -> Response:
@@ -150,7 +126,7 @@ class Retry:
             except (ConnectionFailed, OutcomeUnknown) as error:
                 answer = error
             if isinstance(answer, Response) and answer.status < 400:
-                self._allowance.earn(request)
+                self._budget.earn(request)
                 return answer
             return await self._persist(request, target, answer)
         finally:
@@ -195,7 +171,7 @@ class Retry:
             for place, answer in zip(places, given, strict=True):
                 crowd.answers[place] = answer
                 if isinstance(answer, Response) and answer.status < 400:
-                    self._allowance.earn(crowd.requests[place])
+                    self._budget.earn(crowd.requests[place])
                 elif isinstance(answer, Response | ConnectionFailed | OutcomeUnknown):
                     again[place] = answer
             if again:
@@ -300,7 +276,7 @@ class Retry:
             # A dead network is no burden to the service; the slots of the batcher bound how often it is tried.
             return False
         tokens = 5.0 if isinstance(effort.answer, Response) else 10.0
-        return not self._allowance.spend(effort.workload, tokens)
+        return not self._budget.spend(effort.workload, tokens)
 
     def _tell(self, effort: _Effort, state: RetryCallState) -> None:
         answer = effort.answer

@@ -152,10 +152,15 @@ class Watched(httpx.AsyncBaseTransport):
 
 @dataclass
 class World:
-    """One folder: a tenant in a file, the input of one recipe, and its runs."""
+    """One folder: a tenant in a file, the input of one recipe, and its runs.
+
+    ``fired`` counts the faults that came to something, ``killed`` the processes that died.
+    """
 
     folder: Path
     recipe: str
+    fired: int = 0
+    killed: int = 0
 
     @property
     def state(self) -> Path:
@@ -216,7 +221,9 @@ class World:
         return path.stat().st_size if path.exists() else 0
 
     def faults(self, rules: list[dict]) -> None:
+        """These from now on; what the ones before did is counted."""
         tenant = self.tenant()
+        self.fired += sum(rule.fired for rule in tenant.faults.rules)
         tenant.faults.clear()
         tenant.faults.extend(rules)
         tenant.close()
@@ -431,8 +438,11 @@ def settle(world: World) -> None:
     tenant.close()
 
 
-def case(seed: int, normal: dict[str, Undisturbed], folder: Path, *, kill: bool = False, recipe: str = "") -> str:
-    """Raises ``AssertionError`` if a promise is broken; the message has what is needed to see it again."""
+def case(seed: int, normal: dict[str, Undisturbed], folder: Path, *, kill: bool = False, recipe: str = "") -> World:
+    """The world as it was left.
+
+    Raises ``AssertionError`` if a promise is broken; what is printed then is what is needed to see it again.
+    """
     dice = random.Random(seed)
     recipe = recipe or dice.choice(sorted(normal))
     usual = normal[recipe]
@@ -448,7 +458,7 @@ def case(seed: int, normal: dict[str, Undisturbed], folder: Path, *, kill: bool 
                 path, method = dice.choice([("*", "PATCH"), ("*", "POST"), ("*", "PUT"), ("*", "*")])
                 when = dice.choice(["before", "after"])
                 rules.insert(
-                    0, {"action": "kill", "when": when, "method": method, "path": path, "nth": dice.randint(2, 14)}
+                    0, {"action": "kill", "when": when, "method": method, "path": path, "nth": dice.randint(1, 8)}
                 )
                 if dice.random() < 0.5:
                     del rules[1:]
@@ -472,7 +482,7 @@ def case(seed: int, normal: dict[str, Undisturbed], folder: Path, *, kill: bool 
     except BaseException:
         print("\n".join(told), file=sys.stderr)
         raise
-    return recipe
+    return world
 
 
 def scenario_case(name: str, recipe: str, normal: dict[str, Undisturbed], folder: Path) -> None:
@@ -517,6 +527,7 @@ def _leg(world: World, deadline: float | None, *, child: bool) -> str:
         command = [sys.executable, __file__, "leg", str(world.folder), world.recipe, str(deadline or "")]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode in (0, -9), done.stderr[-3000:]
+        world.killed += done.returncode == -9
         return f"child ended {done.returncode} {done.stdout.strip()}"
     try:
         return str(world.apply("a.run", deadline_s=deadline).outcomes)

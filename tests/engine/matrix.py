@@ -231,8 +231,8 @@ def fault_case(usual: Undisturbed, recipe: str, folder: Path, name: str, rules: 
         world.faults(list(rules))
         with suppress(GraphkitError):  # stopped early: the resume goes on
             world.apply("a.run")
-        tally.faults += fired(world)
         world.faults([])
+        tally.faults += world.fired
         judge(world, usual, tally, f"{recipe}: {name}")
     finally:
         shutil.rmtree(folder)
@@ -253,27 +253,18 @@ def link_case(usual: Undisturbed, recipe: str, folder: Path, link: str) -> Tally
         world.faults(everywhere)
         with suppress(GraphkitError):
             world.plan("hostile.run")
-        tally.faults += fired(world)
         tally.beyond += len(world.picture()[1]) - usual.before
         world.faults([])
         world.plan("a.run")
         world.faults(everywhere)
         with suppress(GraphkitError):
             world.apply("a.run")
-        tally.faults += fired(world)
         world.faults([])
+        tally.faults += world.fired
         judge(world, usual, tally, f"{recipe}: links to another {link}")
     finally:
         shutil.rmtree(folder)
     return tally
-
-
-def fired(world: World) -> int:
-    tenant = world.tenant()
-    try:
-        return sum(rule.fired for rule in tenant.faults.rules)
-    finally:
-        tenant.close()
 
 
 # -- the verdict -----------------------------------------------------------------------------------------------------

@@ -128,6 +128,37 @@ def test_seats_that_a_plan_frees_are_taken_once_they_are_free(simulated, tenant,
     assert [held(number) for number in (1, 2, 8, 9)] == [{}, {}, {E3: []}, {E3: []}]
 
 
+def test_who_moves_up_takes_the_seat_of_who_moved_up_before(simulated, tenant, give, held, rows, tmp_path):
+    tenant.seed(users=60, licensed=0, skus=SKUS, seats={"SPE_F1": 2, "SPE_E3": 2, "SPE_E5": 2})
+    for number, sku in ((1, F3), (2, F3), (8, E3), (9, E3)):
+        give(number, sku)
+    path = rows(
+        *(f"{upn(number)},SPE_F1,RX1,Remove\n{upn(number)},SPE_E3,RX1,Add" for number in (1, 2)),
+        *(f"{upn(number)},SPE_E3,RX1,Remove\n{upn(number)},SPE_E5,RX1,Add" for number in (8, 9)),
+        f"{upn(3)},SPE_F1,RX1,Add",
+    )
+    run = tmp_path / "up.run"
+    applied = apply(simulated, path, "--out", run)
+    assert (applied.code, applied.json["outcomes"]["done"]) == (0, 9)
+    assert [held(number) for number in (1, 2, 3, 8, 9)] == [{E3: []}, {E3: []}, {F3: []}, {E5: []}, {E5: []}]
+    assert plan(simulated, path).json["status"] == "empty"
+    assert simulated("undo", run, "--yes", "-o", "json").code == 0
+    assert [held(number) for number in (1, 2, 3, 8, 9)] == [{F3: []}, {F3: []}, {}, {E3: []}, {E3: []}]
+
+
+def test_who_would_take_each_others_seats_and_has_none_to_begin_with_is_told(simulated, tenant, give, rows):
+    tenant.seed(users=60, licensed=0, skus=SKUS, seats={"SPE_E3": 1, "SPE_E5": 1})
+    give(1, E3)
+    give(2, E5)
+    there = [f"{upn(1)},SPE_E3,RX1,Remove", f"{upn(1)},SPE_E5,RX1,Add"]
+    back = [f"{upn(2)},SPE_E5,RX1,Remove", f"{upn(2)},SPE_E3,RX1,Add"]
+    planned = plan(simulated, rows(*there, *back))
+    assert planned.code == 6
+    (reason,) = planned.json["blocked"]
+    assert reason.startswith("SPE_E5: 1 seats needed, 0 free")
+    assert tenant.log() == []
+
+
 def test_more_adds_than_free_and_freed_seats_block_the_plan(simulated, tenant, give, rows):
     tenant.seed(users=60, licensed=0, skus=SKUS, seats={"SPE_E3": 1})
     give(8, E3)

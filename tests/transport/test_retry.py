@@ -195,7 +195,7 @@ def test_each_success_earns_back_a_fifth_of_a_repeat_and_never_more_than_there_w
     async def left(reads):
         for _ in range(reads):
             await retry.send(Request(method="GET", path="/users"))
-        return dict(retry._allowance.left)
+        return dict(retry._budget.left)
 
     assert virtual(left(1)) == {"identity": 10_000 - 7 * 5}
     assert virtual(left(34)) == {"identity": 10_000 - 1}
