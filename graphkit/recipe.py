@@ -203,6 +203,8 @@ class Recipe:
     """Further permissions that are needed only if the plan holds such a kind."""
     builds_on: str = ""
     """The recipe whose starter file makes what this one's is about."""
+    options: tuple[str, ...] = ()
+    """The fields of ``PlanOptions`` that mean something to it, ``FOR_EVERY_PLAN`` apart; any other is refused."""
     essential: bool = False
 
 
@@ -223,6 +225,8 @@ class Report:
     models: tuple[type[BaseModel], ...] = ()
     template: str = ""
     essential: bool = False
+    options: tuple[str, ...] = ("org", "as_of")
+    """As of a recipe."""
 
 
 def if_asked_for(found: Recipe | Report) -> tuple[str, ...]:

@@ -93,7 +93,17 @@ def _asked(invocation: Invocation, recipes: Sequence[str], every: bool, given: d
         if name not in watched:
             hint = f'give them with -i, or write "{name}" = ["FILE"] under [drift] in graphkit.toml'
             raise UsageError(f"no inputs for {name}", hint=hint)
-        yield asked_for(invocation, name, {**given, "inputs": watched[name]})
+        yield asked_for(invocation, name, {**_heeded(invocation, name, names, given), "inputs": watched[name]})
+
+
+def _heeded(invocation: Invocation, recipe: str, others: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    """Of several recipes each takes what means something to it; what means nothing to any is refused, as ever."""
+    elsewhere = {option for name in others for option in find_recipe(name).options}
+    idle = elsewhere - set(find_recipe(recipe).options)
+    for option in sorted(idle):
+        if given[option]:
+            invocation.say(f"{recipe} is compared without {jobs.flag_of(option)}, which it does not use")
+    return {name: value for name, value in given.items() if name not in idle}
 
 
 def _facts(found: Sequence[Drift], accepted: Sequence[Acceptance], now: float) -> dict[str, Any]:

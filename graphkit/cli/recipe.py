@@ -60,6 +60,9 @@ def _shown(found: Description) -> Iterator[str]:
         headings = ["kind", "its write", "per write", "quota bucket", "1,000 take", "undo"]
         yield from (f"  {line}" for line in text.table(headings, cells))
         yield "  undo: R can be taken back, C within 30 days, X cannot"
+    if found.options:
+        yield ""
+        yield f"options, besides those of every recipe: {', '.join(found.options)}"
     yield ""
     yield "rails"
     yield from (f"  {rail}" for rail in found.rails)

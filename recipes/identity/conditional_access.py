@@ -183,6 +183,7 @@ RECIPE = Recipe(
     desired=desired,
     template="conditional_access.yaml",
     models=(Policies,),
+    options=("adopt", "promote", "add_break_glass", "bind", "create_groups", "allow_beta"),
     rails=(
         "the declared break-glass accounts must be excluded in every policy; none declared: blocked",
         "a new policy that is wished on only reports at first; --promote turns it on, after promote_after_days",
