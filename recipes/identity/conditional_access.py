@@ -14,7 +14,8 @@ from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
-from graphkit.resources.conditional_access import ON, incomplete, put, references
+from graphkit.resources.access_places import incomplete, put, references
+from graphkit.resources.conditional_access import ON
 from graphkit.resources.new_groups import described
 from recipes.identity.policy_file import PROMOTE_AFTER_DAYS, Policies
 from recipes.identity.published import PublishedSet, read_published
