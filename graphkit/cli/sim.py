@@ -295,7 +295,7 @@ def seed_tenant(
         seed = Seed(**chosen, **products)  # type: ignore[arg-type]  # click has made each what its option says
     except ValueError as error:
         raise UsageError(str(error)) from error
-    with closing(SimulatedTenant.open(path, StillClock(clock.VIRTUAL_EPOCH), seed=seed)) as tenant:
+    with closing(_made(path, clock.VIRTUAL_EPOCH, seed)) as tenant:
         furnish(tenant, groups=groups, policies=policies)
     made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
     invocation.output.emit({**made, "devices": seed.devices, "groups": groups * len(seed.codes)})
@@ -308,13 +308,18 @@ def _seed_from(invocation: Invocation, path: Path, cassette: Path) -> None:
     _refuse_further_options()
     recorded = read(cassette)
     before = what_was_there(recorded)
-    with closing(
-        SimulatedTenant.open(path, StillClock(recorded.header.started), seed=seed_after(before.objects))
-    ) as tenant:
+    with closing(_made(path, recorded.header.started, seed_after(before.objects))) as tenant:
         adopt(tenant, before.objects, before.links)
         made = {"tenant": tenant.tenant_id, "domain": tenant.seed.domain}
     counts = {name: len(found) for name, found in sorted(before.objects.items()) if name != "organization"}
     invocation.output.emit({**made, **counts, "links": len(before.links)})
+
+
+def _made(path: Path, now: float, seed: Seed) -> SimulatedTenant:
+    try:
+        return SimulatedTenant.open(path, StillClock(now), seed=seed)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _refuse_further_options() -> None:

@@ -21,7 +21,7 @@ from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.jobs.timing import nothing_sent_after
-from graphkit.private import is_open_to_all, make_folder
+from graphkit.private import is_open_to_all
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
@@ -95,10 +95,9 @@ async def plan(
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
-    make_folder(path.parent)
+    run = RunFile.create(path, header_of(session, recipe, options))
     if is_open_to_all(path.parent):
         problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
-    run = RunFile.create(path, header_of(session, recipe, options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
