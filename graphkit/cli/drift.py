@@ -13,6 +13,7 @@ from graphkit import jobs
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, asked_for, input_options
 from graphkit.cli.running import command_line
+from graphkit.cli.text import Destination
 from graphkit.errors import UsageError
 from graphkit.jobs import Asked, Drift
 from graphkit.jobs.summary import FORMAT
@@ -32,7 +33,7 @@ SIGNS = {action.value: sign for action, sign in text.SIGNS.items()}
 @click.argument("recipes", nargs=-1, metavar="[RECIPE...]")
 @click.option("--all", "every", is_flag=True, help="Every recipe that graphkit.toml [drift] names.")
 @click.option("--accept", metavar="FILE", help="Differences that are accepted, each with owner, reason and last day.")
-@click.option("--junit", metavar="FILE", help="Write the differences as JUnit XML, too.")
+@click.option("--junit", type=Destination(), metavar="FILE", help="Write the differences as JUnit XML, too.")
 @input_options
 @click.pass_obj
 def command(

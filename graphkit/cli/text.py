@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import click
 
@@ -40,6 +41,22 @@ class WaitFor(click.ParamType[float]):
         if what != "effective":
             self.fail(f"{value!r} is not effective, nor effective=TIME", param, ctx)
         return Duration().convert(time or self.usual, param, ctx)
+
+
+class Destination(click.ParamType[str]):
+    """A file that is to be written in the end. Refused before anything is done where it could not be."""
+
+    name = "file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = Path(str(value))
+        if path.is_dir():
+            self.fail(f"{path} is a folder", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}", param, ctx)
+        if not os.access(path.parent, os.W_OK):
+            self.fail(f"nothing may be written into {path.parent} by you", param, ctx)
+        return str(value)
 
 
 def quoted(argument: object) -> str:

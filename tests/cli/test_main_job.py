@@ -180,7 +180,7 @@ def test_nothing_is_sent_without_a_terminal_and_without_yes(simulated, tenant, p
     asked = (planned,) if form == "run" else ("licenses.pools", "-i", pools())
     result = simulated("apply", *asked)
     assert (result.code, tenant.log()) == (5, [])
-    assert "nothing was sent" in result.stderr
+    assert "nothing was done" in result.stderr
     assert "--yes" in result.stderr
 
 

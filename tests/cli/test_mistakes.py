@@ -64,6 +64,31 @@ def test_a_runs_folder_that_cannot_be_had_is_named_with_the_way_out(simulated, p
         assert "another folder for runs can be chosen with GRAPHKIT_RUNS_DIR" in refused.stderr
 
 
+@pytest.mark.parametrize("option", ["--results", "--html"])
+def test_nothing_is_sent_if_what_comes_of_it_could_not_be_written(simulated, tenant, planned, tmp_path, option):
+    for place, why in ((tmp_path, "is a folder"), (tmp_path / "gone" / "a.out", "there is no folder")):
+        refused = simulated("apply", planned, "--yes", option, place)
+        assert (refused.code, why in refused.stderr) == (5, True)
+    assert tenant.log() == []
+    done = simulated("apply", planned, "--yes", option, tmp_path / "a.out", "-o", "json")
+    assert (done.code, done.json["outcomes"]["failed"]) == (0, 0)
+    assert (tmp_path / "a.out").stat().st_size
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("plan", "licenses.pools", "-i", "pools.yaml", "--html"),
+        ("drift", "licenses.pools", "-i", "pools.yaml", "--junit"),
+        ("report", "licenses", "--html"),
+        ("show", "a.run", "--html"),
+    ],
+)
+def test_a_page_that_could_not_be_written_is_told_first(simulated, tmp_path, line):
+    refused = simulated(*line, tmp_path / "gone" / "a.out")
+    assert (refused.code, refused.stdout, f"there is no folder {tmp_path / 'gone'}" in refused.stderr) == (5, "", True)
+
+
 def shell(line, tmp_path, **environment):
     command = f'"{sys.executable}" -m graphkit {line}'
     given = {**os.environ, **environment}
