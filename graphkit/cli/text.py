@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from graphkit.private import make_folder
+
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?")
 
@@ -44,7 +46,10 @@ class WaitFor(click.ParamType[float]):
 
 
 class Destination(click.ParamType[str]):
-    """A file that is to be written in the end. Refused before anything is done where it could not be."""
+    """A file that is to be written in the end; a folder that is missing is made, as for a run file.
+
+    Refused before anything is done where it could not be written.
+    """
 
     name = "file"
 
@@ -52,8 +57,10 @@ class Destination(click.ParamType[str]):
         path = Path(str(value))
         if path.is_dir():
             self.fail(f"{path} is a folder", param, ctx)
-        if not path.parent.is_dir():
-            self.fail(f"there is no folder {path.parent}", param, ctx)
+        try:
+            make_folder(path.parent)
+        except OSError as error:
+            self.fail(f"the folder {path.parent} cannot be made: {error.strerror}", param, ctx)
         if not os.access(path.parent, os.W_OK):
             self.fail(f"nothing may be written into {path.parent} by you", param, ctx)
         return str(value)

@@ -66,13 +66,14 @@ def test_a_runs_folder_that_cannot_be_had_is_named_with_the_way_out(simulated, p
 
 @pytest.mark.parametrize("option", ["--results", "--html"])
 def test_nothing_is_sent_if_what_comes_of_it_could_not_be_written(simulated, tenant, planned, tmp_path, option):
-    for place, why in ((tmp_path, "is a folder"), (tmp_path / "gone" / "a.out", "there is no folder")):
+    (tmp_path / "taken").write_text("")
+    for place, why in ((tmp_path, "is a folder"), (tmp_path / "taken" / "a.out", "cannot be made")):
         refused = simulated("apply", planned, "--yes", option, place)
         assert (refused.code, why in refused.stderr) == (5, True)
     assert tenant.log() == []
-    done = simulated("apply", planned, "--yes", option, tmp_path / "a.out", "-o", "json")
+    done = simulated("apply", planned, "--yes", option, tmp_path / "new" / "a.out", "-o", "json")
     assert (done.code, done.json["outcomes"]["failed"]) == (0, 0)
-    assert (tmp_path / "a.out").stat().st_size
+    assert (tmp_path / "new" / "a.out").stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,10 @@ def test_nothing_is_sent_if_what_comes_of_it_could_not_be_written(simulated, ten
     ],
 )
 def test_a_page_that_could_not_be_written_is_told_first(simulated, tmp_path, line):
-    refused = simulated(*line, tmp_path / "gone" / "a.out")
-    assert (refused.code, refused.stdout, f"there is no folder {tmp_path / 'gone'}" in refused.stderr) == (5, "", True)
+    (tmp_path / "taken").write_text("")
+    refused = simulated(*line, tmp_path / "taken" / "a.out")
+    assert (refused.code, refused.stdout) == (5, "")
+    assert f"the folder {tmp_path / 'taken'} cannot be made" in refused.stderr
 
 
 def shell(line, tmp_path, **environment):
