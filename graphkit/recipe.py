@@ -13,6 +13,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from importlib.resources import files
 from itertools import chain
@@ -203,6 +204,8 @@ class Recipe:
     """Further permissions that are needed only if the plan holds such a kind."""
     builds_on: str = ""
     """The recipe whose starter file makes what this one's is about."""
+    options: tuple[str, ...] = ()
+    """The fields of ``PlanOptions`` that mean something to it, ``FOR_EVERY_PLAN`` apart; any other is refused."""
     essential: bool = False
 
 
@@ -223,6 +226,8 @@ class Report:
     models: tuple[type[BaseModel], ...] = ()
     template: str = ""
     essential: bool = False
+    options: tuple[str, ...] = ("org", "as_of")
+    """As of a recipe."""
 
 
 def if_asked_for(found: Recipe | Report) -> tuple[str, ...]:
@@ -259,8 +264,13 @@ def find(name: str) -> Recipe | Report:
         found = _load(f"{bundle}.{canonical.replace('-', '_')}") if canonical.count(".") == 1 else None
         if found and found.name == canonical:
             return found
+    raise UsageError(f"there is no recipe {name}", hint=f"{_near(canonical)}graphkit recipe list shows all")
+
+
+def _near(name: str) -> str:
     known = [each.name for each in everything()]
-    raise UsageError(f"there is no recipe {name}", hint=f"known recipes: {', '.join(known)}")
+    near = [each for each in known if name in each] or get_close_matches(name, known, cutoff=0.75)
+    return f"did you mean {' or '.join(near)}? " if near and name else ""
 
 
 def all_recipes() -> list[Recipe]:

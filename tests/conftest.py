@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,16 @@ def clean_environment(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(home))
     for name in ("STATE", "CACHE", "CONFIG", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """By children, too, where the tests are started with ``&`` by a shell that makes them ignore it."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 class _Watched(sqlite3.Connection):

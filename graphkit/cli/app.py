@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,6 +12,9 @@ import click
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import global_options
 from graphkit.cli.usage import COMMANDS, page
+from graphkit.errors import UsageError
+
+FILE_NAMES = sys.getfilesystemencoding()
 
 
 class Root(click.Group):
@@ -21,6 +25,7 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            _suggest(ctx, cmd_name)
             return None
         found = import_module(f"graphkit.cli.{cmd_name}").command
         assert isinstance(found, click.Command)  # noqa: S101 - a broken invariant of this package
@@ -28,6 +33,14 @@ class Root(click.Group):
 
     def get_help(self, ctx: click.Context) -> str:
         return page()
+
+
+def _suggest(ctx: click.Context, name: str) -> None:
+    """As click does, which does not know the commands that are not imported yet."""
+    from difflib import get_close_matches
+
+    if near := get_close_matches(name, COMMANDS):
+        ctx.fail(f"No such command {name!r}. (Did you mean {' or '.join(near)}?)")
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -55,8 +68,10 @@ def run(arguments: Sequence[str], invocation: Invocation | None = None) -> int:
     An ``invocation`` holds what is given already, as by the command inside which this one runs.
     """
     invocation = invocation or Invocation()
+    _open_what_was_closed()
     _speak_utf8()
     try:
+        _refuse_what_is_no_text(arguments)
         # Not root.main, which has ideas of its own about closed pipes.
         with root.make_context("graphkit", list(arguments), obj=invocation) as context:
             code = root.invoke(context)
@@ -68,6 +83,24 @@ def run(arguments: Sequence[str], invocation: Invocation | None = None) -> int:
 
         return explain(error, invocation, arguments)
     return code if isinstance(code, int) else 0
+
+
+def _open_what_was_closed() -> None:
+    """Streams that whoever started us had closed (``>&-``): nobody listens, and no file of ours may become one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - stays open like any of them
+
+
+def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
+    """Bytes of a file's name that mean nothing in this locale could be kept neither in a run nor in JSON."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode("utf-8", "backslashreplace").decode()
+            hint = f"rename it, or say how names are written here, as with PYTHONUTF8=1; now it is {FILE_NAMES}"
+            raise UsageError(f"{shown}: holds bytes that are no text", hint=hint) from None
 
 
 def _speak_utf8() -> None:

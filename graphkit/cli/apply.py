@@ -79,7 +79,7 @@ def _plan(invocation: Invocation, recipe: str, given: dict[str, Any]) -> Summary
 
 
 def _refuse_recipe(name: str) -> None:
-    if not Path(name).exists() and any(recipe.name == name for recipe in all_recipes()):
+    if not Path(name).is_file() and any(recipe.name == name for recipe in all_recipes()):
         raise UsageError(f"{name} is a recipe, and no input was given", hint=f"graphkit apply {name} -i FILE")
 
 

@@ -13,17 +13,15 @@ from graphkit.reports import text
 
 
 class Declined(GraphkitError):
-    """The person at the terminal said no. Nothing was sent."""
+    """The person at the terminal said no."""
 
     code = "declined"
 
 
 def require_answerable(*, yes: bool) -> None:
-    """Raises ``UsageError`` where nobody could be asked; before anything is sent."""
+    """Raises ``UsageError`` where nobody could be asked; before anything is done."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "nothing was sent: there is no terminal to ask at", hint="add --yes if this is what you want to be written"
-        )
+        raise UsageError("nothing was done: there is no terminal to ask at", hint="add --yes if this is what you want")
 
 
 def ask_for(summary: Summary, *, yes: bool) -> None:
@@ -42,4 +40,4 @@ def ask_for(summary: Summary, *, yes: bool) -> None:
 def ask(question: str, *, hint: str = "") -> None:
     """Raises ``Declined`` unless the answer is yes."""
     if not click.confirm(text.printable(question), err=True):
-        raise Declined("nothing was sent", hint=hint)
+        raise Declined("nothing was done", hint=hint)

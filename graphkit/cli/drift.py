@@ -13,6 +13,7 @@ from graphkit import jobs
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, asked_for, input_options
 from graphkit.cli.running import command_line
+from graphkit.cli.text import Destination
 from graphkit.errors import UsageError
 from graphkit.jobs import Asked, Drift
 from graphkit.jobs.summary import FORMAT
@@ -32,7 +33,7 @@ SIGNS = {action.value: sign for action, sign in text.SIGNS.items()}
 @click.argument("recipes", nargs=-1, metavar="[RECIPE...]")
 @click.option("--all", "every", is_flag=True, help="Every recipe that graphkit.toml [drift] names.")
 @click.option("--accept", metavar="FILE", help="Differences that are accepted, each with owner, reason and last day.")
-@click.option("--junit", metavar="FILE", help="Write the differences as JUnit XML, too.")
+@click.option("--junit", type=Destination(), metavar="FILE", help="Write the differences as JUnit XML, too.")
 @input_options
 @click.pass_obj
 def command(
@@ -93,7 +94,17 @@ def _asked(invocation: Invocation, recipes: Sequence[str], every: bool, given: d
         if name not in watched:
             hint = f'give them with -i, or write "{name}" = ["FILE"] under [drift] in graphkit.toml'
             raise UsageError(f"no inputs for {name}", hint=hint)
-        yield asked_for(invocation, name, {**given, "inputs": watched[name]})
+        yield asked_for(invocation, name, {**_heeded(invocation, name, names, given), "inputs": watched[name]})
+
+
+def _heeded(invocation: Invocation, recipe: str, others: Sequence[str], given: dict[str, Any]) -> dict[str, Any]:
+    """Of several recipes each takes what means something to it; what means nothing to any is refused, as ever."""
+    elsewhere = {option for name in others for option in find_recipe(name).options}
+    idle = elsewhere - set(find_recipe(recipe).options)
+    for option in sorted(idle):
+        if given[option]:
+            invocation.say(f"{recipe} is compared without {jobs.flag_of(option)}, which it does not use")
+    return {name: value for name, value in given.items() if name not in idle}
 
 
 def _facts(found: Sequence[Drift], accepted: Sequence[Acceptance], now: float) -> dict[str, Any]:

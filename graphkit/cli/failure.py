@@ -34,8 +34,7 @@ class Defect(GraphkitError):
 def explain(error: BaseException, invocation: Invocation, arguments: Sequence[str] = ()) -> int:
     """Tell what went wrong, on standard error or as JSON on standard output, and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_on_output()
         return READER_GONE
     known = as_graphkit_error(error)
     if invocation.go_on:
@@ -44,11 +43,25 @@ def explain(error: BaseException, invocation: Invocation, arguments: Sequence[st
         known.hint = first + invocation.go_on
     if isinstance(known, Defect) or invocation.verbosity > 1:
         _show_traceback(error)
-    if wants_json(invocation, arguments):
-        write(to_json({**invocation.facts, "error": known.to_json()}, indent=2) + "\n")
-    else:
+    if not (wants_json(invocation, arguments) and _wrote({**invocation.facts, "error": known.to_json()})):
         tell_error(known)
     return known.exit_code
+
+
+def _wrote(facts: dict[str, Any]) -> bool:
+    """As JSON; False where standard output takes no more, which may be the very error."""
+    try:
+        write(to_json(facts, indent=2) + "\n")
+        sys.stdout.flush()
+    except OSError:
+        _give_up_on_output()
+        return False
+    return True
+
+
+def _give_up_on_output() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_graphkit_error(error: BaseException) -> GraphkitError:

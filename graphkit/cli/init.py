@@ -11,8 +11,8 @@ import click
 
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
-from graphkit.cli.starter import put
-from graphkit.recipe import all_recipes, template_of
+from graphkit.cli.starter import put, starters
+from graphkit.recipe import all_recipes
 from graphkit.settings import SETTINGS, Setting, Settings
 
 TOML_HEAD = """\
@@ -38,7 +38,7 @@ def command(invocation: Invocation, /, folder: str) -> None:
         put(root / ".gitignore", IGNORED),
     ]
     for recipe in all_recipes():
-        written += [put(root / recipe.name / file, text) for file, text in template_of(recipe)]
+        written += [put(root / recipe.name / file, content) for file, content in starters(recipe)]
     invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
 
 

@@ -1,4 +1,8 @@
-"""Ctrl-C while a run is being applied: the first time it stops in an orderly way, the second time at once."""
+"""Ctrl-C, or a polite kill, while a run is applied: the first time it stops in an orderly way, the second time at once.
+
+A signal that is ignored from the start stays so: a shell makes what a script starts with ``&`` ignore Ctrl-C, which is
+meant for what stands in the foreground (GNU libc manual, "Initial Signal Actions").
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,13 @@ from types import FrameType
 from graphkit.cli.invocation import Invocation
 from graphkit.engine.brake import Brake
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPING = "stopping: what is under way may end; Ctrl-C again stops at once, and resume goes on either way"
 
 
 @contextmanager
 def braking(invocation: Invocation) -> Iterator[Brake]:
-    """A brake that Ctrl-C pulls while the context lasts."""
+    """A brake that the signals pull while the context lasts."""
     brake = Brake()
     asked = False
 
@@ -31,8 +36,12 @@ def braking(invocation: Invocation) -> Iterator[Brake]:
     if threading.current_thread() is not threading.main_thread():
         yield brake
         return
-    usual = signal.signal(signal.SIGINT, interrupted)
+    usual = {number: signal.getsignal(number) for number in SIGNALS}
+    heard = {number: handler for number, handler in usual.items() if handler is not signal.SIG_IGN}
+    for number in heard:
+        signal.signal(number, interrupted)
     try:
         yield brake
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number, handler in heard.items():
+            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from graphkit.cli.output import FORMATS, compile_query
-from graphkit.cli.text import Duration, WaitFor
+from graphkit.cli.text import Destination, Duration, WaitFor
 
 if TYPE_CHECKING:
     from graphkit.cli.invocation import Invocation
@@ -157,8 +157,9 @@ _APPLYING: tuple[Decorator, ...] = (
                  help="Stop when more of the last 200 outcomes failed; resumable."),
     click.option("--wait", type=WaitFor(), metavar="effective[=TIME]",
                  help="Wait until what was accepted is effective, 30m at most unless said otherwise."),
-    click.option("--results", metavar="FILE", help="The input rows with their outcomes; default: beside the run file."),
-    click.option("--html", metavar="FILE", help="Write a report for the browser, too."),
+    click.option("--results", type=Destination(), metavar="FILE",
+                 help="The input rows with their outcomes; default: beside the run file."),
+    click.option("--html", type=Destination(), metavar="FILE", help="Write a report for the browser, too."),
 )  # fmt: skip
 
 _TELLING: tuple[Decorator, ...] = (
@@ -213,7 +214,7 @@ def report_options(function: F) -> F:
     further = (
         click.option("--org", default="", metavar="CODE", help="Only what belongs to this organisation."),
         click.option("--as-of", default="", callback=_day, metavar="DATE", help="Report as of this day (YYYY-MM-DD)."),
-        click.option("--html", metavar="FILE", help="Write a page for the browser, too."),
+        click.option("--html", type=Destination(), metavar="FILE", help="Write a page for the browser, too."),
         click.option("--out-dir", metavar="DIR", help="Write each table as CSV, too; evidence by organisation."),
     )
     given = click.option("--set", "values", multiple=True, callback=_named_values, metavar="NAME=VALUE",

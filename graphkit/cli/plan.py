@@ -11,6 +11,7 @@ from graphkit import jobs
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, asked_for, plan_options
 from graphkit.cli.running import command_line, items_of, opened, write_report
+from graphkit.cli.text import Destination
 from graphkit.reports import text
 
 BLOCKED = 6
@@ -21,7 +22,7 @@ CHANGES = 2
 @click.argument("recipe")
 @plan_options
 @click.option("--full", is_flag=True, help="Print each change, not only their number.")
-@click.option("--html", metavar="FILE", help="Write the plan as a page for the browser, too.")
+@click.option("--html", type=Destination(), metavar="FILE", help="Write the plan as a page for the browser, too.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there is something to change.")
 @click.pass_obj
 def command(invocation: Invocation, /, recipe: str, html: str | None, detailed_exitcode: bool, **given: Any) -> int:

@@ -13,16 +13,12 @@ from graphkit import recipe as recipes
 from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Group, asked_for, trial_options
 from graphkit.cli.output import to_json, write
-from graphkit.cli.starter import put
+from graphkit.cli.starter import input_lines, put, starters
 from graphkit.errors import UsageError
 from graphkit.reports import text
 
 if TYPE_CHECKING:
-    from graphkit.inputs.described import Described
     from graphkit.jobs.describing import Description, Writes
-
-WIDEST = 100
-"""Characters of a description."""
 
 
 @click.group("recipe", cls=Group)
@@ -52,7 +48,7 @@ def show(invocation: Invocation, /, name: str) -> None:
 
 def _shown(found: Description) -> Iterator[str]:
     yield f"{found.name}: {found.summary}"
-    yield from _input(found)
+    yield from input_lines(found)
     if found.writes:
         yield ""
         yield "writes"
@@ -60,6 +56,9 @@ def _shown(found: Description) -> Iterator[str]:
         headings = ["kind", "its write", "per write", "quota bucket", "1,000 take", "undo"]
         yield from (f"  {line}" for line in text.table(headings, cells))
         yield "  undo: R can be taken back, C within 30 days, X cannot"
+    if found.options:
+        yield ""
+        yield f"options, besides those of every recipe: {', '.join(found.options)}"
     yield ""
     yield "rails"
     yield from (f"  {rail}" for rail in found.rails)
@@ -71,22 +70,10 @@ def _shown(found: Description) -> Iterator[str]:
         yield f"start with:  graphkit recipe template {found.name} DIR"
 
 
-def _input(found: Description) -> Iterator[str]:
-    for title, rows in found.inputs:
-        yield ""
-        yield title
-        cells = [[row.path, row.kind, _need(row), row.meaning] for row in rows]
-        yield from (f"  {line}" for line in text.table(["name", "holds", "", "meaning"], cells, widest=WIDEST))
-
-
 def _time(row: Writes) -> str:
     """With full writes, and with one change in each."""
     least, most = text.duration(row.seconds_full), text.duration(row.seconds_single)
     return least if least == most else f"{least} to {most}"
-
-
-def _need(row: Described) -> str:
-    return "required" if row.required else f"default {row.default}" if row.default else ""
 
 
 @command.command("schema")
@@ -104,21 +91,11 @@ def schema(name: str) -> None:
 @click.pass_obj
 def template(invocation: Invocation, /, name: str, folder: str) -> None:
     """Write starter inputs for the recipe NAME into DIR; what is there already stays."""
-    written = [put(Path(folder) / file, content) for file, content in _starters(recipes.find(name))]
-    invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
-
-
-def _starters(found: recipes.Recipe | recipes.Report) -> Iterator[tuple[str, str]]:
-    """The starter files; a table takes no comments, so that a file beside it says what its columns hold."""
-    files = dict(recipes.template_of(found))
-    if not files:
+    found = recipes.find(name)
+    written = [put(Path(folder) / file, content) for file, content in starters(found)]
+    if not written:
         raise UsageError(f"{found.name} needs no input", hint=f"graphkit recipe show {found.name}")
-    yield from files.items()
-    if found.template.endswith(".csv"):
-        from graphkit.jobs.describing import description_of
-
-        name = Path(found.template).stem
-        yield f"{name}.columns.txt", "".join(f"{line}\n" for line in _input(description_of(found)))
+    invocation.output.emit([each.to_json() for each in written], lambda: [str(each) for each in written])
 
 
 @command.command("new")

@@ -14,6 +14,7 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command, Group, report_options
 from graphkit.cli.output import Output, to_json, write, write_rows
 from graphkit.cli.show import show_run
+from graphkit.cli.text import Destination
 from graphkit.engine.resource import PlanOptions
 from graphkit.jobs import Asked
 from graphkit.recipe import Report, all_reports, find_report
@@ -38,7 +39,7 @@ def command() -> None:
 
 @command.command("run")
 @click.argument("run")
-@click.option("--html", metavar="FILE", help="Write a page for the browser, too.")
+@click.option("--html", type=Destination(), metavar="FILE", help="Write a page for the browser, too.")
 @click.pass_obj
 def report_run(invocation: Invocation, /, run: str, html: str | None) -> None:
     """How the run in the file RUN ended, or what it would do; the same as graphkit show RUN."""

@@ -83,6 +83,7 @@ RECIPE = Recipe(
     desired=desired,
     template="{stem}.csv",
     models=(Row,),
+    options=("org", "adopt"),
 )
 '''
 

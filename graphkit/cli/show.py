@@ -12,6 +12,7 @@ from graphkit.cli.invocation import Invocation
 from graphkit.cli.options import Command
 from graphkit.cli.output import write_rows
 from graphkit.cli.running import BEGUN, facts_of, items_of, opened
+from graphkit.cli.text import Destination
 from graphkit.engine.runfile import RunFile
 from graphkit.jobs import summarise
 from graphkit.reports import text
@@ -24,7 +25,7 @@ COLUMNS = (
 
 @click.command("show", cls=Command)
 @click.argument("run")
-@click.option("--html", metavar="FILE", help="Write a page for the browser, too.")
+@click.option("--html", type=Destination(), metavar="FILE", help="Write a page for the browser, too.")
 @click.pass_obj
 def command(invocation: Invocation, /, run: str, html: str | None) -> None:
     """What the run file RUN would do, or did. Asks no tenant.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -108,7 +110,7 @@ def serve_tenant(
     latency: float,
     other_load: float,
 ) -> None:
-    """Answer Microsoft Graph on a local address until Ctrl-C; --state FILE keeps the tenant."""
+    """Answer Microsoft Graph on a local address until Ctrl-C or kill; --state FILE keeps the tenant."""
     if "virtual_time" in invocation.given:
         raise UsageError("--virtual-time: a served tenant lives in real time, as its clients do")
     if https != (ca_folder is not None):
@@ -122,6 +124,7 @@ def serve_tenant(
     }
 
     async def main() -> None:
+        _end_when_told_to()
         with closing(_begin(state, time_scale, given)) as tenant:
             _add_faults(tenant, faults)
             tls, environment = _secured(tenant, host, ca_folder) if ca_folder else (None, {})
@@ -137,10 +140,17 @@ def serve_tenant(
 
     try:
         clock.run(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         invocation.say("stopped")
     except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
+
+
+def _end_when_told_to() -> None:
+    """SIGTERM is all that stops a server that a shell started with ``&`` and made to ignore Ctrl-C."""
+    serving = asyncio.current_task()
+    if serving and sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
 
 
 @dataclass(frozen=True)
@@ -285,7 +295,7 @@ def seed_tenant(
         seed = Seed(**chosen, **products)  # type: ignore[arg-type]  # click has made each what its option says
     except ValueError as error:
         raise UsageError(str(error)) from error
-    with closing(SimulatedTenant.open(path, StillClock(clock.VIRTUAL_EPOCH), seed=seed)) as tenant:
+    with closing(_made(path, clock.VIRTUAL_EPOCH, seed)) as tenant:
         furnish(tenant, groups=groups, policies=policies)
     made = {"tenant": seed.tenant_id, "domain": seed.domain, "organisations": list(seed.codes), "users": seed.users}
     invocation.output.emit({**made, "devices": seed.devices, "groups": groups * len(seed.codes)})
@@ -298,13 +308,18 @@ def _seed_from(invocation: Invocation, path: Path, cassette: Path) -> None:
     _refuse_further_options()
     recorded = read(cassette)
     before = what_was_there(recorded)
-    with closing(
-        SimulatedTenant.open(path, StillClock(recorded.header.started), seed=seed_after(before.objects))
-    ) as tenant:
+    with closing(_made(path, recorded.header.started, seed_after(before.objects))) as tenant:
         adopt(tenant, before.objects, before.links)
         made = {"tenant": tenant.tenant_id, "domain": tenant.seed.domain}
     counts = {name: len(found) for name, found in sorted(before.objects.items()) if name != "organization"}
     invocation.output.emit({**made, **counts, "links": len(before.links)})
+
+
+def _made(path: Path, now: float, seed: Seed) -> SimulatedTenant:
+    try:
+        return SimulatedTenant.open(path, StillClock(now), seed=seed)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _refuse_further_options() -> None:

@@ -6,8 +6,11 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import click
+
+from graphkit.private import make_folder
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?")
@@ -40,6 +43,27 @@ class WaitFor(click.ParamType[float]):
         if what != "effective":
             self.fail(f"{value!r} is not effective, nor effective=TIME", param, ctx)
         return Duration().convert(time or self.usual, param, ctx)
+
+
+class Destination(click.ParamType[str]):
+    """A file that is to be written in the end; a folder that is missing is made, as for a run file.
+
+    Refused before anything is done where it could not be written.
+    """
+
+    name = "file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = Path(str(value))
+        if path.is_dir():
+            self.fail(f"{path} is a folder", param, ctx)
+        try:
+            make_folder(path.parent)
+        except OSError as error:
+            self.fail(f"the folder {path.parent} cannot be made: {error.strerror}", param, ctx)
+        if not os.access(path.parent, os.W_OK):
+            self.fail(f"nothing may be written into {path.parent} by you", param, ctx)
+        return str(value)
 
 
 def quoted(argument: object) -> str:

@@ -168,8 +168,8 @@ class DeltaSnapshot:
             if before != asked:
                 self._drop(path)
             self._db.execute(
-                "INSERT INTO source VALUES (?1, ?2, '', ?3, NULL) "
-                "ON CONFLICT(name) DO UPDATE SET query = ?2, link = '', round = ?3",
+                "INSERT INTO source VALUES (?, ?, '', ?, NULL) "
+                "ON CONFLICT(name) DO UPDATE SET query = excluded.query, link = '', round = excluded.round",
                 (path, asked, number + 1),
             )
         return "", number + 1

@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from graphkit.engine.lock import FileLock, holder, since
+from graphkit.engine.runfile import make_runs_folder
 from graphkit.errors import InUse
-from graphkit.private import make_folder
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -40,13 +40,13 @@ class Claim(msgspec.Struct, frozen=True):
 def claimed(folder: Path, tenant: str, kinds: Collection[str], *, org: str, run: Path) -> Iterator[None]:
     """Hold the object set while the context lasts. ``tenant`` names the tenant and the way to it.
 
-    Raises ``InUse`` if a run of this machine holds a part of it. Of two that begin in the same moment both may be
-    refused; never do both go on.
+    Raises ``InUse`` if a run of this machine holds a part of it, ``RunFileError`` if none can be made there. Of two
+    that begin in the same moment both may be refused; never do both go on.
     """
     if not kinds:
         yield
         return
-    make_folder(folder)
+    make_runs_folder(folder)
     own = Claim(os.getpid(), str(run), sorted(kinds), org)
     name = f"{hashlib.sha256(tenant.encode()).hexdigest()[:16]}-"
     mine = folder / f"{name}{own.process}-{hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:8]}.claim"

@@ -69,6 +69,13 @@ class PlanOptions:
     protected: tuple[str, ...] = ()
 
 
+FOR_EVERY_PLAN = frozenset(
+    {"skip_invalid", "accept_impact", "allow_privileged", "confirm", "max_changes", "max_removals", "max_deletes"}
+    | {"break_glass", "protected"}
+)
+"""Options that engine and safety rails heed whatever the recipe; of the others each recipe says which it heeds."""
+
+
 class PlanView(Protocol):
     """What a guard may see of a plan in the making."""
 

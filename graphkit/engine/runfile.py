@@ -92,7 +92,8 @@ class RunFile(Wishes, Results):
         no lock of this machine.
         """
         if not path.is_file():
-            raise RunFileError(f"{path} is not there", hint="graphkit runs list shows those of the runs folder")
+            what = "is a folder, and no run file" if path.is_dir() else "is not there"
+            raise RunFileError(f"{path} {what}", hint="graphkit runs list shows those of the runs folder")
         if why := distrusted(path):
             raise RunFileError(
                 f"{path} {why}: it may not be what was planned", hint="plan again, into a private folder"
@@ -194,6 +195,7 @@ class RunFile(Wishes, Results):
             raise RunFileError(f"{self.path}: {what}{name}", hint=_JOURNAL_HINT)
 
 
+_ELSEWHERE = "another folder for runs can be chosen with GRAPHKIT_RUNS_DIR"
 _JOURNAL_HINT = "what was done is in the tenant: plan again, which finds what is left to do"
 
 
@@ -209,13 +211,21 @@ def _check_format(path: Path, db: sqlite3.Connection) -> None:
 
 def create_private(path: Path) -> None:
     """An empty file that its owner alone may read. Raises ``RunFileError`` rather than overwrite or follow a link."""
-    make_folder(path.parent)
+    make_runs_folder(path.parent)
     try:
         os.close(open_new(path))
     except FileExistsError:
         raise RunFileError(f"{path} exists already", hint="name another file") from None
     except OSError as error:
-        raise RunFileError(f"{path} cannot be created: {error.strerror}") from error
+        raise RunFileError(f"{path} cannot be created: {error.strerror}", hint=_ELSEWHERE) from error
+
+
+def make_runs_folder(folder: Path) -> None:
+    """A folder for run files, or for what lies beside them. Raises ``RunFileError`` if it cannot be made."""
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise RunFileError(f"{folder} cannot be made: {error.strerror}", hint=_ELSEWHERE) from error
 
 
 def _recover(path: Path) -> None:

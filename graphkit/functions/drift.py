@@ -18,6 +18,7 @@ from graphkit.functions.deployment import Deployment
 from graphkit.functions.http import send_once
 from graphkit.functions.request import Options, RunRequest, allowed_recipe, digests_of
 from graphkit.log import event
+from graphkit.recipe import find_recipe
 
 MAP = "map.yaml"
 _log = logging.getLogger("graphkit.functions")
@@ -50,9 +51,9 @@ def _begin(deployment: Deployment, folder: Path, day: str) -> str:
     recipe = allowed_recipe(folder.name, deployment.settings.functions_recipes)
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     documents = {path.name: path.read_bytes() for path in files}
-    request = RunRequest(
-        recipe, digests_of(documents), Options(as_of=day), map=MAP if MAP in documents else "", drift=True
-    )
+    options = Options(as_of=day if "as_of" in find_recipe(recipe).options else "")
+    given = MAP if MAP in documents else ""
+    request = RunRequest(recipe, digests_of(documents), options, map=given, label=day, drift=True)
     run = deployment.runs.find(request.id)
     if run is None:
         with deployment.runs.drafted(request, documents) as draft:

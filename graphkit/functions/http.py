@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from graphkit import jobs
-from graphkit.errors import GraphkitError, InputErrors
+from graphkit.errors import GraphkitError, InputErrors, UsageError
 from graphkit.functions.answer import Answer, Refused, answer_to
 from graphkit.functions.caller import Role, authorise
 from graphkit.functions.deployment import Deployment
@@ -45,7 +45,10 @@ def start(deployment: Deployment, recipe: str, body: bytes, headers: Mapping[str
 
 def _new_run(deployment: Deployment, request: RunRequest, documents: Mapping[str, bytes]) -> Run:
     with deployment.runs.drafted(request, documents) as draft:
-        asked = request.asked(draft.inputs, deployment.settings.break_glass)
+        try:
+            asked = request.asked(draft.inputs, deployment.settings.break_glass)
+        except UsageError as error:
+            raise Refused(400, error.message, hint=error.hint) from None
         found = jobs.validate(asked)
         if found.errors and (not asked.options.skip_invalid or any(error.hides_others for error in found.errors)):
             raise InputErrors(found.errors)

@@ -90,7 +90,9 @@ def show_path(path: Path) -> str:
 
 def _read(source: Source, problems: Problems) -> str | None:
     if source.format not in ("yaml", "json"):
-        problems.add(source.name, "", "not-a-document", "is not a YAML or JSON file")
+        is_folder = source.format == "folder"
+        what = "is a folder: name the YAML or JSON file in it" if is_folder else "is not a YAML or JSON file"
+        problems.add(source.name, "", "not-a-document", what)
         return None
     try:
         return read_text(source)

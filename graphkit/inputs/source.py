@@ -1,4 +1,4 @@
-"""One input as it was given: a file, a folder of JSON files, or standard input."""
+"""One input as it was given: a file, a folder of JSON files, a pipe, or standard input."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MAX_BYTES = 4 * 1024 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Source:
-    """``name`` is how messages call it: the path as given, or ``stdin``. ``path`` is None for standard input."""
+    """``name`` is how messages call it: the path as given, or ``stdin``. ``path`` is None for what can be read once."""
 
     name: str
     path: Path | None
@@ -55,7 +55,7 @@ class Source:
     _spool: IO[bytes] | None = field(default=None, repr=False, compare=False)
 
     def open(self) -> BufferedReader:
-        """The bytes from the beginning. Standard input can be read again, but not twice at a time."""
+        """The bytes from the beginning. A pipe can be read again, but not twice at a time."""
         if self.path is not None:
             return self.path.open("rb")
         assert self._spool is not None, "a source without a path is a spooled one"  # noqa: S101 - a broken invariant
@@ -69,12 +69,13 @@ class Source:
         return (self.path if self.format == "folder" else self.path.parent) / name
 
     def files(self, suffixes: Collection[str] = (".json",)) -> list[Path]:
-        """All ``*.json`` files of a folder and its subfolders in a fixed order, hidden ones left out."""
+        """All ``*.json`` files of a folder and its subfolders in a fixed order, without those that are hidden or whose
+        name is no text."""
         if self.path is None or self.format != "folder":
             return []
         root = self.path
         found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in suffixes)
-        shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+        shown = [path for path in found if _is_text(path) and not any(part.startswith(".") for part in path.parts)]
         return [root / path for path in sorted(shown, key=lambda path: path.as_posix())]
 
     def sha256(self) -> str:
@@ -122,6 +123,9 @@ def _open_source(
         problems.add(name, "", "file-not-found", "there is no such file or folder")
         return None
     if path.is_dir():
+        for each in sorted(each for each in path.rglob("*") if not _is_text(each)):
+            shown = str(each).encode("utf-8", "backslashreplace").decode()
+            problems.add(name, "", "file-name", f"{shown}: its name holds bytes that are no text: rename it")
         return Source(name, path, "folder")
     chosen = GIVEN[input_format] if input_format else _format_of(path, problems)
     if chosen is None:
@@ -132,7 +136,15 @@ def _open_source(
     if path.stat().st_size > MAX_BYTES:
         problems.add(name, "", "too-large", f"larger than {MAX_BYTES // 2**30} GB: split the file")
         return None
+    if not path.is_file():
+        with path.open("rb") as pipe:
+            return _from_pipe(name, chosen, pipe, problems)
     return Source(name, path, chosen)
+
+
+def _is_text(path: Path) -> bool:
+    """No run file and no JSON could hold the name otherwise."""
+    return str(path).isascii() or not any("\ud800" <= each <= "\udfff" for each in str(path))
 
 
 def _format_of(path: Path, problems: Problems) -> Format | None:
@@ -150,21 +162,25 @@ def _from_stdin(problems: Problems, input_format: str | None, stdin: BinaryIO | 
     if input_format is None or stdin is None:
         problems.add("stdin", "", "unknown-format", f"- needs --input-format {FORMATS}")
         return None
+    return _from_pipe("stdin", GIVEN[input_format], stdin, problems)
+
+
+def _from_pipe(name: str, form: Format, pipe: BinaryIO, problems: Problems) -> Source | None:
     # A nameless file of this process: planning reads its inputs twice, and a pipe can be read once.
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
-    if not _spooled(stdin, spool):
+    if not _spooled(pipe, spool):
         spool.close()
-        problems.add("stdin", "", "too-large", f"larger than {MAX_BYTES // 2**30} GB: split it")
+        problems.add(name, "", "too-large", f"larger than {MAX_BYTES // 2**30} GB: split it")
         return None
-    source = Source("stdin", None, GIVEN[input_format], spool)
+    source = Source(name, None, form, spool)
     weakref.finalize(source, spool.close)
     return source
 
 
-def _spooled(stdin: BinaryIO, spool: IO[bytes]) -> bool:
+def _spooled(pipe: BinaryIO, spool: IO[bytes]) -> bool:
     """All of it, or False as soon as it is too much."""
     left = MAX_BYTES
-    while chunk := stdin.read(1024 * 1024):
+    while chunk := pipe.read(1024 * 1024):
         left -= len(chunk)
         if left < 0:
             return False

@@ -10,6 +10,7 @@ from graphkit.jobs.drifting import drift as drift
 from graphkit.jobs.exporting import export as export
 from graphkit.jobs.handout import check_handout as check_handout
 from graphkit.jobs.handout import handed_out as handed_out
+from graphkit.jobs.heeded import flag_of as flag_of
 from graphkit.jobs.manner import Limits as Limits
 from graphkit.jobs.manner import Manner as Manner
 from graphkit.jobs.manner import check_limits as check_limits

@@ -12,7 +12,8 @@ from graphkit.engine.resource import PlanOptions
 from graphkit.errors import UsageError
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import STDIN, open_source
-from graphkit.recipe import Inputs
+from graphkit.jobs.heeded import refuse_idle
+from graphkit.recipe import Inputs, find_recipe, find_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class Asked:
     ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
     (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
     folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
-    all, unless it is for a report, which can do without, and for values that nothing takes.
+    all, unless it is for a report, which can do without, for values that nothing takes, and for options that mean
+    nothing to the recipe.
     """
 
     recipe: str
@@ -42,6 +44,8 @@ class Asked:
             raise UsageError("no input was given", hint="name one with -i FILE, a folder, or - for standard input")
         if self.values and not (self.map_file or self.for_report):
             raise UsageError("--set gives values to a map, and there is none", hint="name it with --map FILE")
+        find_one = find_report if self.for_report else find_recipe
+        refuse_idle(find_one(self.recipe), self.options)
 
     def problems(self) -> Problems:
         """Where whatever is wrong with these inputs goes."""

@@ -19,6 +19,7 @@ from graphkit.engine.snapshot import Snapshot
 from graphkit.inputs.described import Described, describe, is_table
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
+from graphkit.jobs.heeded import flag_of
 from graphkit.protocol import quota
 from graphkit.recipe import BASE_PERMISSIONS, Inputs, Recipe, Report, if_asked_for, template_of
 from graphkit.resources import ResourceTable, resource_class
@@ -55,7 +56,7 @@ class Writes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A recipe or report in words. ``inputs`` is (what it is, its fields) for each model, ``if_asked`` the permissions
-    that only some inputs need."""
+    that only some inputs need, ``options`` those that not every recipe heeds, as they are typed."""
 
     name: str
     summary: str
@@ -63,6 +64,7 @@ class Description:
     if_asked: tuple[str, ...]
     inputs: tuple[tuple[str, tuple[Described, ...]], ...]
     writes: tuple[Writes, ...]
+    options: tuple[str, ...]
     rails: tuple[str, ...]
     template: str
 
@@ -74,6 +76,7 @@ class Description:
             "permissionsIfAskedFor": list(self.if_asked),
             "input": [{"title": title, "fields": [asdict(each) for each in rows]} for title, rows in self.inputs],
             "writes": [asdict(each) for each in self.writes],
+            "options": list(self.options),
             "rails": list(self.rails),
             "template": self.template,
         }
@@ -88,6 +91,7 @@ def description_of(found: Recipe | Report) -> Description:
         if_asked=if_asked_for(found),
         inputs=tuple((_title(found, place), tuple(describe(model))) for place, model in enumerate(found.models)),
         writes=tuple(_writes(found)) if isinstance(found, Recipe) else (),
+        options=tuple(map(flag_of, found.options)),
         rails=(*RAILS, *found.rails) if isinstance(found, Recipe) else ("nothing is written",),
         template=found.template,
     )

@@ -43,6 +43,9 @@ def _block(found: Description) -> Iterator[str]:
                 for w in found.writes
             ],
         )
+    if found.options:
+        yield f"Options, besides those of every recipe: {', '.join(map(_code, found.options))}"
+        yield ""
     yield "Rails:"
     yield ""
     yield from (f"- {rail}" for rail in found.rails)
@@ -50,11 +53,6 @@ def _block(found: Description) -> Iterator[str]:
     asked = f"; only if the input asks for what needs them: {', '.join(found.if_asked)}" if found.if_asked else ""
     yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}{asked}."
     yield ""
-
-
-def _written(writes: Writes) -> list[str]:
-    first, bucket = _code(writes.first), _code(writes.bucket)
-    return [_code(writes.kind), first, str(writes.per_write), bucket, _time(writes), writes.undo]
 
 
 def _time(writes: Writes) -> str:

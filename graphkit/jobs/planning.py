@@ -21,7 +21,7 @@ from graphkit.jobs.asked import Asked
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.summary import Summary, Validated, summarise
 from graphkit.jobs.timing import nothing_sent_after
-from graphkit.private import is_open_to_all, make_folder
+from graphkit.private import is_open_to_all
 from graphkit.recipe import Inputs, Recipe, Report, find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
@@ -92,19 +92,17 @@ async def plan(
     problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
     options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
-    asked = replace(asked, options=options)
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
-    make_folder(path.parent)
+    run = RunFile.create(path, header_of(session, recipe, options))
     if is_open_to_all(path.parent):
         problems.warn(f"{path.parent}: anybody on this machine may replace the run file there; chmod o-w it")
-    run = RunFile.create(path, header_of(session, recipe, asked.options))
     try:
         with run:
             say(f"planning {recipe.name} for {session.tenant.shown}")
             with nothing_sent_after(session, deadline):
-                await _fill(session, run, _staged(run, recipe, inputs, asked.options), inputs, asked.options)
+                await _fill(session, run, _staged(run, recipe, inputs, options), inputs, options)
             warnings += lacking_for(session, recipe, run)
             run.set_header(warnings=[*warnings, *problems.warnings])
             if session.recorder:

@@ -48,7 +48,7 @@ RESOURCES: Mapping[str, str] = {
     "intuneRoleAssignment": "graphkit.resources.intune_roles:IntuneRoleAssignments",
     "leaver": "graphkit.resources.leavers:Leavers",
     "license.reclaim": "graphkit.resources.reclaim:Reclaims",
-    "license.reclaim.person": "graphkit.resources.reclaim:ReclaimedPeople",
+    "license.reclaim.person": "graphkit.resources.reclaimed_people:ReclaimedPeople",
     "license.scope": "graphkit.resources.license_errors:LicenseScopes",
     "managedDevice.retirement": "graphkit.resources.retirements:Retirements",
     "mfaWave": "graphkit.resources.mfa_waves:MfaWaves",

@@ -1,7 +1,7 @@
 """Conditional access policies, known by their displayName, carried from report-only to on step by step.
 
 Creating one twice makes two (names are not unique), so after a lost answer the list is looked at first. What a policy
-refers to is given by name or id; https://learn.microsoft.com/graph/api/resources/conditionalaccesspolicy.
+refers to is given by name or id.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from graphkit.engine.change import Action, Change, Desired, Reading
 from graphkit.engine.resource import Context, PlanView
 from graphkit.errors import InputProblem, ServiceError
 from graphkit.resources.access_impact import Impact, count_people, count_sign_ins
+from graphkit.resources.access_places import put, references
 from graphkit.resources.break_glass import NOTHING_DECLARED, BreakGlass, exclude, find_break_glass, not_excluded
 from graphkit.resources.ladder import days_since
 from graphkit.resources.named import NamedObjects
@@ -37,28 +38,6 @@ MAX_POLICIES = 195
 """In one tenant, whatever their state (MicrosoftDocs/entra-docs includes/entra-service-limits-include.md, 2024-07)."""
 PREFIX = "ca"
 """How the uniqueName of a group begins that is made for policies."""
-
-PLACES: Mapping[tuple[str, ...], str] = {
-    ("conditions", "users", "includeUsers"): "user",
-    ("conditions", "users", "excludeUsers"): "user",
-    ("conditions", "users", "includeGroups"): "group",
-    ("conditions", "users", "excludeGroups"): "group",
-    ("conditions", "users", "includeRoles"): "role",
-    ("conditions", "users", "excludeRoles"): "role",
-    ("conditions", "applications", "includeApplications"): "app",
-    ("conditions", "applications", "excludeApplications"): "app",
-    ("conditions", "locations", "includeLocations"): "location",
-    ("conditions", "locations", "excludeLocations"): "location",
-    ("grantControls", "authenticationStrength", "id"): "strength",
-}
-"""Where a policy refers to something else, and to what."""
-WORDS: Mapping[str, frozenset[str]] = {
-    "user": frozenset({"All", "None", "GuestsOrExternalUsers"}),
-    "app": frozenset({"All", "None", "Office365", "MicrosoftAdminPortals", "AllAgentIdResources"}),
-    # The zeros stand for the trusted addresses of the old multifactor service.
-    "location": frozenset({"All", "AllTrusted", "00000000-0000-0000-0000-000000000000"}),
-}
-"""What stands in those places without being a name (api-reference/v1.0/resources/conditionalaccess*.md)."""
 
 _FINDERS: Mapping[str, Callable[[Context, Iterable[str]], Awaitable[Found]]] = {
     "user": find_users,
@@ -257,52 +236,6 @@ class ConditionalAccessPolicies(NamedObjects):
         if sessions.get("signInFrequency"):
             sent["sessionControls"] = {**sessions, "signInFrequency": {**TIME_BASED, **sessions["signInFrequency"]}}
         return sent
-
-
-def references(policy: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
-    """(place, noun, names) wherever the policy refers to something that has to be looked up."""
-    for place, noun in PLACES.items():
-        value: Any = policy
-        for step in place:
-            value = value.get(step) if isinstance(value, Mapping) else None
-        names = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        yield place, noun, [name for name in names if isinstance(name, str) and word(noun, name) is None]
-
-
-def put(policy: dict[str, Any], place: tuple[str, ...], noun: str, by: Mapping[str, str]) -> None:
-    """Replace the names in one place as ``by`` says, and words by their own spelling."""
-    holder: Any = policy
-    for step in place[:-1]:
-        holder = holder.get(step) if isinstance(holder, dict) else None
-    value = holder.get(place[-1]) if isinstance(holder, dict) else None
-    if isinstance(value, str):
-        holder[place[-1]] = by.get(value, value)
-    elif isinstance(value, list):
-        holder[place[-1]] = [word(noun, name) or by.get(name, name) for name in value]
-
-
-def incomplete(policy: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(place, what is missing there) without which the service takes no policy.
-
-    https://learn.microsoft.com/graph/api/conditionalaccessroot-post-policies: an application rule, a user rule, and a
-    grant or session control; resources/conditionalaccessgrantcontrols: an operator, which the metadata calls text.
-    """
-    conditions = policy.get("conditions") or {}
-    people = [conditions.get(name) or {} for name in ("users", "clientApplications", "agents")]
-    apps = conditions.get("applications") or {}
-    if not any(value for part in people for name, value in part.items() if name.startswith("include")):
-        yield "conditions.users", "nobody is included"
-    if not any(value for name, value in apps.items() if name.startswith("include") or name == "applicationFilter"):
-        yield "conditions.applications", "no application or user action is included"
-    if not (policy.get("grantControls") or any((policy.get("sessionControls") or {}).values())):
-        yield "grantControls", "neither a grant nor a session control is given"
-    if policy.get("grantControls") and policy["grantControls"].get("operator") not in ("AND", "OR"):
-        yield "grantControls.operator", "AND or OR must say how the controls combine"
-
-
-def word(noun: str, name: str) -> str | None:
-    """The word that a name is in this place, by its own spelling; None if it is a name."""
-    return next((word for word in WORDS.get(noun, ()) if word.casefold() == name.casefold()), None)
 
 
 def _with_advice(name: str, why: str) -> str:

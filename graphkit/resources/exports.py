@@ -15,9 +15,9 @@ from graphkit.engine.resource import Context
 from graphkit.errors import ServiceError
 from graphkit.protocol.odata import segment
 from graphkit.protocol.schema import Version, arranged, canonical, clean, schema, validate, without_nulls
+from graphkit.resources.access_places import put, references, word
 from graphkit.resources.assignments import EVERYBODY, FILTER_ID, MADE
 from graphkit.resources.compliance import RULES, WITH_ACTIONS
-from graphkit.resources.conditional_access import put, references, word
 from graphkit.resources.intune import Endpoint
 from graphkit.resources.intune_policies import TAGS, TYPE
 from graphkit.resources.managed_apps import identifiers

@@ -53,5 +53,6 @@ def _config_files(chosen: object, cwd: Path, problems: list[str]) -> Iterator[tu
     own, users = config_paths(chosen, cwd)
     if chosen and not own.is_file():
         problems.append(f"flag --config: no file {chosen}")
-    yield own.name, own
+    else:
+        yield own.name, own
     yield "user config", users

@@ -165,4 +165,5 @@ RECIPE = Recipe(
     desired=desired,
     template="app_protection.yaml",
     models=(Policies,),
+    options=("org", "mode", "adopt", "create_groups", "allow_beta"),
 )

@@ -83,4 +83,5 @@ RECIPE = Recipe(
     desired=desired,
     template="autopilot.csv",
     models=(Device,),
+    options=("org",),
 )

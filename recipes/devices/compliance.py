@@ -233,6 +233,7 @@ RECIPE = Recipe(
     desired=desired,
     template="compliance.yaml",
     models=(Policies,),
+    options=("org", "mode", "adopt", "create_groups", "allow_beta"),
     rails=(
         "what only Graph's beta has needs allow_beta",
         "two live policies with one marker: that policy is blocked",

@@ -247,5 +247,6 @@ RECIPE = Recipe(
     desired=desired,
     template="hardening.yaml",
     models=(Policies,),
+    options=("org", "mode", "adopt", "promote", "create_groups", "allow_beta"),
     trial=PlanOptions(accept_impact=True),
 )

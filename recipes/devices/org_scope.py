@@ -103,5 +103,6 @@ RECIPE = Recipe(
     desired=desired,
     template="org_scope.csv",
     models=(Scope,),
+    options=("org", "adopt", "allow_beta"),
     trial=PlanOptions(allow_beta=True),
 )

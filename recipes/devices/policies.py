@@ -245,4 +245,5 @@ RECIPE = Recipe(
     desired=desired,
     template="policies.json",
     models=(Wrapped,),
+    options=("mode", "adopt", "bind", "create_groups", "allow_beta"),
 )

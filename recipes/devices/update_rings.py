@@ -154,4 +154,5 @@ RECIPE = Recipe(
     desired=desired,
     template="update_rings.yaml",
     models=(Rings,),
+    options=("org", "mode", "adopt", "create_groups", "allow_beta"),
 )

@@ -143,4 +143,5 @@ RECIPE = Recipe(
     desired=desired,
     template="updates.yaml",
     models=(Updates,),
+    options=("org", "mode", "adopt", "create_groups", "allow_beta"),
 )

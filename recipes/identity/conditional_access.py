@@ -14,7 +14,8 @@ from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import Source
 from graphkit.protocol.schema import clean, validate
 from graphkit.recipe import Inputs, Recipe
-from graphkit.resources.conditional_access import ON, incomplete, put, references
+from graphkit.resources.access_places import incomplete, put, references
+from graphkit.resources.conditional_access import ON
 from graphkit.resources.new_groups import described
 from recipes.identity.policy_file import PROMOTE_AFTER_DAYS, Policies
 from recipes.identity.published import PublishedSet, read_published
@@ -183,6 +184,7 @@ RECIPE = Recipe(
     desired=desired,
     template="conditional_access.yaml",
     models=(Policies,),
+    options=("adopt", "promote", "add_break_glass", "bind", "create_groups", "allow_beta"),
     rails=(
         "the declared break-glass accounts must be excluded in every policy; none declared: blocked",
         "a new policy that is wished on only reports at first; --promote turns it on, after promote_after_days",

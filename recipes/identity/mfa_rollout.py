@@ -169,5 +169,6 @@ RECIPE = Recipe(
     template="mfa_rollout.csv",
     given_with=("mfa_rollout.waves.yaml",),
     models=(Rollout, Person),
+    options=("org", "adopt", "as_of"),
     rails=("passes that the tenant's policy does not allow: blocked",),
 )

@@ -85,6 +85,7 @@ RECIPE = Recipe(
     desired=desired,
     template="assign.csv",
     models=(License,),
+    options=("org",),
     rails=(
         "seats of a SKU that the whole plan needs and neither the tenant has nor the plan frees in time: blocked",
         "an organisation over its cap in the registry: blocked",

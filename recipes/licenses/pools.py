@@ -152,6 +152,7 @@ RECIPE = Recipe(
     desired=desired,
     template="pools.yaml",
     models=(Pools, Member),
+    options=("org", "mode", "adopt"),
     rails=(
         "a pool over its cap: blocked, with the row that is too many",
         "seats of a SKU that the whole plan needs and the tenant does not have: blocked",

@@ -81,6 +81,7 @@ RECIPE = Recipe(
     template="reclaim.yaml",
     given_with=("reclaim.people.csv",),
     models=(Policy, Person),
+    options=("org", "as_of"),
     rails=(
         "sign-ins that cannot be read: blocked; whoever has none on record is left alone",
         "on leave, kept, or younger than min_age_days: left alone, and counted",

@@ -74,6 +74,7 @@ RECIPE = Recipe(
     template="reconcile.csv",
     given_with=("reconcile.yaml",),
     models=(Scope, License),
+    options=("org",),
     rails=(
         "what processing cannot fix is blocked, with what can; apply ends with exit 3 then",
         "seats are given out in the order of names: whoever finds none left is advised instead",

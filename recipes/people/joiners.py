@@ -126,6 +126,7 @@ RECIPE = Recipe(
     template="joiners.csv",
     given_with=("joiners.people.yaml",),
     models=(Page, Person),
+    options=("org", "as_of"),
     rails=(
         "a upn of the file that is taken: that person is blocked, with the next free name",
         "an employee id that several accounts have: that person is blocked",

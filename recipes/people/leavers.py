@@ -84,6 +84,7 @@ RECIPE = Recipe(
     template="leavers.csv",
     given_with=("leavers.people.yaml",),
     models=(Page, Leaver),
+    options=("org", "allow_irreversible", "as_of"),
     rails=(
         "more than max_leaving_pct per cent of an organisation in one file: blocked (--accept-impact)",
         "a file that lists a fifth fewer people of an organisation than the last one: blocked (--accept-impact)",

@@ -77,6 +77,7 @@ RECIPE = Recipe(
     template="movers.csv",
     given_with=("movers.people.yaml",),
     models=(Page, Person),
+    options=("org", "transfer", "as_of"),
     rails=(
         "another organisation than before: that person is blocked without --transfer",
         "old groups are left when the new ones are there and overlap_days have passed since moved_on, never before",

@@ -176,4 +176,5 @@ REPORT = Report(
     permissions=("AuditLog.Read.All",),
     build=build,
     models=(Settings,),
+    options=("org",),
 )

@@ -43,6 +43,7 @@ RECIPE = Recipe(
     trial=None,
     builds_on="teams.provision",
     models=(Cleanup,),
+    options=("org", "as_of"),
     rails=(
         "nothing is written unless action is archive, and nothing is ever deleted",
         "a report whose names are concealed blocks the plan",

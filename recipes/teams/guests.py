@@ -97,6 +97,7 @@ RECIPE = Recipe(
     template="guests.csv",
     given_with=("guests.domains.yaml",),
     models=(AllowList, Guest),
+    options=("org", "as_of"),
     rails=(
         "a domain that is not acceptable, or an inactive sponsor: that row is blocked",
         "expired guests are deleted, which --max-deletes has to allow",

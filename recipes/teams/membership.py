@@ -85,5 +85,6 @@ RECIPE = Recipe(
     template="membership.csv",
     builds_on="teams.provision",
     models=(Membership,),
+    options=("org", "mode"),
     rails=("the last owner of a team is neither removed nor made a member: that row is blocked",),
 )

@@ -158,6 +158,7 @@ RECIPE = Recipe(
     desired=desired,
     template="provision.csv",
     models=(Team,),
+    options=("org", "adopt", "allow_public"),
     rails=(
         "no owner, or a first owner without a Teams plan: that row is blocked",
         "Public needs --allow-public",

@@ -207,15 +207,21 @@ def test_whatever_changes_what_is_written_is_a_flag_of_plan():
     assert {name for name in PlanOptions.__dataclass_fields__ if name not in ("break_glass", "protected")} <= flags
 
 
-def test_each_flag_of_plan_reaches_the_job():
+@pytest.mark.parametrize(
+    ("recipe", "wished"),
+    [
+        ("licenses.pools", {"org": "RX1", "mode": "additive", "adopt": True, "max_removals": 3}),
+        ("identity.conditional-access", {"promote": ("mfa",), "bind": "b.yaml", "add_break_glass": True}),
+    ],
+)
+def test_each_flag_of_plan_reaches_the_job(recipe, wished):
     given = {
         "inputs": ("x.yaml",),
         "input_format": None,
         "map_file": "map.yaml",
         "values": {"domain": "contoso.example"},
     }
-    wished = {"org": "RX1", "mode": "additive", "promote": ("mfa",), "adopt": True, "max_removals": 3, "bind": "b.yaml"}
-    asked = asked_for(Invocation(), "licenses.pools", {**given, **wished, "out": "a.run"})
+    asked = asked_for(Invocation(), recipe, {**given, **wished, "out": "a.run"})
     assert {name: getattr(asked.options, name) for name in wished} == wished
     assert (str(asked.out), asked.map_file, asked.values) == ("a.run", "map.yaml", {"domain": "contoso.example"})
 

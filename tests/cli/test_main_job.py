@@ -180,7 +180,7 @@ def test_nothing_is_sent_without_a_terminal_and_without_yes(simulated, tenant, p
     asked = (planned,) if form == "run" else ("licenses.pools", "-i", pools())
     result = simulated("apply", *asked)
     assert (result.code, tenant.log()) == (5, [])
-    assert "nothing was sent" in result.stderr
+    assert "nothing was done" in result.stderr
     assert "--yes" in result.stderr
 
 
@@ -304,7 +304,7 @@ def test_a_run_that_stopped_early_tells_as_json_what_is_known_of_it(simulated, p
     assert stopped.json["error"]["code"] == "deadline"
 
 
-def press_ctrl_c(monkeypatch, times):
+def press_ctrl_c(monkeypatch, times, number=signal.SIGINT):
     """With every outcome from the first one on, as often as said."""
     presses = iter(range(times))
     told = progress.Meter.update
@@ -312,14 +312,15 @@ def press_ctrl_c(monkeypatch, times):
     def update(meter, how_far):
         told(meter, how_far)
         if how_far.done and next(presses, None) is not None:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(progress.Meter, "update", update)
 
 
 @pytest.mark.parametrize("times", [1, 9])
-def test_an_interrupt_keeps_what_was_done_and_exits_130(simulated, tenant, planned, monkeypatch, times):
-    press_ctrl_c(monkeypatch, times)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_was_done_and_exits_130(simulated, tenant, planned, monkeypatch, times, number):
+    press_ctrl_c(monkeypatch, times, number)
     result = simulated("apply", planned, "--yes")
     assert result.code == 130
     assert "stopping: what is under way may end" in result.stderr
@@ -330,6 +331,18 @@ def test_an_interrupt_keeps_what_was_done_and_exits_130(simulated, tenant, plann
         assert run.header()["status"] == "interrupted"
     monkeypatch.undo()
     assert simulated("resume", planned, "--yes").code == 0
+    assert len(tenant.log()) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_from_the_start_stops_nothing(simulated, tenant, planned, monkeypatch, number):
+    press_ctrl_c(monkeypatch, 9, number)
+    usual = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert simulated("apply", planned, "--yes").code == 0
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, usual)
     assert len(tenant.log()) == 5
 
 

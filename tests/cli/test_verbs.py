@@ -29,6 +29,17 @@ def test_init_writes_settings_and_starter_inputs_that_are_valid_as_they_are(grap
     assert (checked.code, checked.json["errors"]) == (0, [])
 
 
+def files_below(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_init_and_template_write_the_same(graphkit, tmp_path):
+    graphkit("init", tmp_path / "all")
+    for name in RECIPES:
+        graphkit("recipe", "template", name, tmp_path / name)
+        assert files_below(tmp_path / "all" / name) == files_below(tmp_path / name)
+
+
 def test_init_leaves_alone_what_is_there(graphkit, tmp_path):
     (tmp_path / ".env").write_text("GRAPHKIT_CLOUD=china\n")
     told = graphkit("init", tmp_path).stdout

@@ -183,7 +183,8 @@ class World:
             return None
         recipe = find_recipe(self.recipe.removesuffix(STARTER))
         inputs = tuple(str(self.folder / "input" / name) for name, _ in template_of(recipe))
-        options = replace(recipe.trial or PlanOptions(), accept_impact=True, allow_beta=True)
+        beta = "allow_beta" in recipe.options
+        options = replace(recipe.trial or PlanOptions(), accept_impact=True, allow_beta=beta)
         return Subject.of(recipe, inputs[: 1 + len(recipe.given_with)], options)
 
     def prepare(self) -> None:

@@ -17,6 +17,7 @@ from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
+from graphkit.jobs.heeded import refuse_idle
 from graphkit.protocol.budget import WriteBudget
 from graphkit.protocol.clouds import CLOUDS
 from graphkit.protocol.identity import Token
@@ -68,6 +69,7 @@ class Bench:
         path = self.input(suffix)
         path.write_text(text, encoding="utf-8")
         chosen = PlanOptions(**options)
+        refuse_idle(find_recipe(recipe), chosen)
         problems = Problems()
         source = open_source(str(path), problems)
         assert source is not None

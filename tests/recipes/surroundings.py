@@ -30,7 +30,8 @@ def planned(recipe, tenant: Path) -> tuple[int, str]:
     state, run_file = Path(f"{recipe.name}.db"), f"{recipe.name}.run"
     shutil.copy(tenant, state)
     given = [part for file in (recipe.template, *recipe.given_with) for part in ("-i", file)]
-    flags = ["-t", "simulated", "--state", str(state), "--virtual-time", "--allow-beta", "--confirm", "contoso.example"]
+    flags = ["-t", "simulated", "--state", str(state), "--virtual-time", "--confirm", "contoso.example"]
+    flags += ["--allow-beta"] if "allow_beta" in recipe.options else []
     code, lines = said("plan", recipe.name, *given, "--out", run_file, "-o", "json", *flags)
     # A starter file may speak of teams that are not there: then the problems are compared.
     return code, lines if code == 5 else said("show", run_file, "-o", "jsonl")[1]

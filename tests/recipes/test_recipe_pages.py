@@ -97,8 +97,10 @@ def test_recipe_show_tells_input_writes_rails_and_permissions(graphkit):
     told = graphkit("recipe", "show", "licenses.pools").stdout
     for part in ("pools[].cap", "group.member", "20", "cap: blocked", "LicenseAssignment.ReadWrite.All", "undo:"):
         assert part in told
+    assert "options, besides those of every recipe: --org, --mode, --adopt\n" in told
     shown = graphkit("recipe", "show", "licenses.pools", "-o", "json").json
     assert shown["input"][0]["fields"][0]["path"] == "mode"
+    assert shown["options"] == ["--org", "--mode", "--adopt"]
 
 
 def test_recipe_schema_is_printed(graphkit):

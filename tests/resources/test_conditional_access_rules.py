@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from graphkit.protocol.schema import schema
+from graphkit.resources.access_places import incomplete, put, references
 from graphkit.resources.break_glass import BreakGlass, exclude, not_excluded
-from graphkit.resources.conditional_access import incomplete, put, references
 from graphkit.resources.named import _telling
 from graphkit.resources.new_groups import group_key
 

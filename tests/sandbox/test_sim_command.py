@@ -140,7 +140,21 @@ def test_time_passes_as_fast_as_asked_but_not_for_tokens(served, tmp_path):
 
 
 @interruptible
-def test_ctrl_c_lets_an_answer_go_out(served, tmp_path):
+def test_in_the_background_of_a_script_it_is_kill_that_stops_the_server(served, tmp_path):
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what stands before an &
+    try:
+        told, process = served()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    process.send_signal(signal.SIGINT)
+    assert ask(told, "/v1.0/organization").status_code == 200
+    process.terminate()
+    assert (process.wait(20), process.stderr.read()) == (0, "stopped\n")
+
+
+@interruptible
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_let_an_answer_go_out(served, tmp_path, number):
     (tmp_path / "slow.json").write_text('[{"path": "/organization", "action": "delay", "seconds": 1}]')
     told, process = served("--faults", "slow.json", "--state", tmp_path / "a.db")
     with ThreadPoolExecutor(1) as pool:
@@ -148,7 +162,7 @@ def test_ctrl_c_lets_an_answer_go_out(served, tmp_path):
         # Its count is in the file before the answer is: then the request is in hand.
         while not fired(tmp_path / "a.db"):
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert answer.result().status_code == 200
     assert (process.wait(20), process.stderr.read()) == (0, "stopped\n")
 

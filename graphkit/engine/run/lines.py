@@ -67,9 +67,9 @@ class Lines(InputRows):
     def counts_within(self, kind: str, container: str) -> Counter[Action]:
         """How many lines of a kind there are of each action whose key is ``<container>/<name>``."""
         rows = self._db.execute(
-            "SELECT action, count(*) FROM change WHERE kind = ?1 AND key >= ?2 || '/' AND key < ?2 || '0'"
-            " AND instr(substr(key, length(?2) + 2), '/') = 0 GROUP BY action",
-            (kind, container),
+            "SELECT action, count(*) FROM change WHERE kind = ? AND key >= ? AND key < ?"
+            " AND instr(substr(key, ?), '/') = 0 GROUP BY action",
+            (kind, f"{container}/", f"{container}0", len(container) + 2),
         )
         return Counter({_ACTIONS[action]: count for action, count in rows})
 

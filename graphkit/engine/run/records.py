@@ -8,9 +8,10 @@ from typing import Any
 from graphkit.engine.change import Change, Effect, Result, Status
 from graphkit.engine.run.lines import Lines
 
+# A parameter that is needed twice is given twice: Python 3.12.0 to 3.12.3 warn of numbered ones (CPython issue 117995).
 _RECORD = (
     "INSERT INTO outcome(seq, status, object_id, code, error, request_id, at, effective, mark)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, mark('outcome', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, mark('outcome', ?, ?, ?, ?, ?, ?, ?, ?))"
     " ON CONFLICT(seq) DO UPDATE SET status = excluded.status, object_id = excluded.object_id, code = excluded.code,"
     " error = excluded.error, request_id = excluded.request_id, at = excluded.at, effective = excluded.effective,"
     " mark = excluded.mark"
@@ -42,8 +43,8 @@ class Records(Lines):
         """(step, change, time) of writes about to leave."""
         with self._within_transaction():
             self._db.executemany(
-                "INSERT OR IGNORE INTO intent(step, seq, at, mark) VALUES (?1, ?2, ?3, mark('intent', ?1, ?2, ?3, 0))",
-                intents,
+                "INSERT OR IGNORE INTO intent(step, seq, at, mark) VALUES (?, ?, ?, mark('intent', ?, ?, ?, 0))",
+                ((*intent, *intent) for intent in intents),
             )
 
     def release(self, step: int) -> None:
@@ -56,22 +57,8 @@ class Records(Lines):
     def record(self, outcomes: Iterable[tuple[int, Result, float]]) -> None:
         """(change, result, time)."""
         with self._within_transaction():
-            self._db.executemany(
-                _RECORD,
-                (
-                    (
-                        seq,
-                        result.status.value,
-                        result.object_id,
-                        result.code,
-                        result.error,
-                        result.request_id,
-                        at,
-                        result.effective,
-                    )
-                    for seq, result, at in outcomes
-                ),
-            )
+            rows = (_row(seq, result, at) for seq, result, at in outcomes)
+            self._db.executemany(_RECORD, ((*row, *row) for row in rows))
 
     def written_ids(self, kind: str) -> set[str]:
         """Objects of a kind that this run has made or changed so far."""
@@ -87,9 +74,9 @@ class Records(Lines):
         with self.transaction():
             self._db.execute(
                 "INSERT OR IGNORE INTO outcome(seq, status, object_id, code, error, request_id, at, mark)"
-                " SELECT seq, status, '', code, error, '', ?1,"
-                " mark('outcome', seq, status, '', code, error, '', ?1, '') FROM"
-                " (SELECT seq, iif(action = 'noop', 'already', 'skipped') AS status,"
+                " SELECT seq, status, '', code, error, '', at,"
+                " mark('outcome', seq, status, '', code, error, '', at, '') FROM"
+                " (SELECT seq, ? AS at, iif(action = 'noop', 'already', 'skipped') AS status,"
                 " iif(action = 'noop', '', 'blocked') AS code,"
                 " iif(action = 'noop', '', json_extract(line, '$.note')) AS error"
                 " FROM change WHERE action IN ('noop', 'blocked'))",
@@ -150,6 +137,11 @@ class Records(Lines):
             " (SELECT 1 FROM outcome WHERE outcome.seq = change.seq))"
         ).fetchone()
         return bool(row[0])
+
+
+def _row(seq: int, result: Result, at: float) -> tuple[object, ...]:
+    said = (result.object_id, result.code, result.error, result.request_id)
+    return (seq, result.status.value, *said, at, result.effective)
 
 
 def _result(row: Sequence[Any]) -> Result:

@@ -208,6 +208,10 @@ class State:
 
 def _open(path: Path) -> sqlite3.Connection:
     """A client may be killed, the machine may not: so nothing waits for the disk."""
+    if path.is_dir():
+        raise sqlite3.DatabaseError("it is a folder")
+    if not path.parent.is_dir():
+        raise sqlite3.DatabaseError(f"there is no folder {path.parent}")
     file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         file.execute("PRAGMA journal_mode = WAL")
