@@ -100,6 +100,10 @@ class Response(msgspec.Struct, gc=False):
                 raise ValueError(f"not JSON: {error}") from error
         return self.document
 
+    def saying(self, status: int, body: bytes) -> Response:
+        """The same answer with another status and body, as to one part of what was asked."""
+        return msgspec.structs.replace(self, status=status, body=body, document=None)
+
     @property
     def error(self) -> GraphProblem:
         """The service's own account of a failure; empty fields where it gave none."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from graphkit.engine.change import EFFECTIVE, PENDING, Action, Change, Desired, Origin, Pace, Reading, Verdict
 from graphkit.engine.resource import Context, PlanView, Resource, as_desired
@@ -287,7 +286,7 @@ def _convergent(
 def _part(whole: Response, part: dict[str, Any] | None) -> Response:
     """The answer to one of many. Whoever is not spoken of is not known to have been dealt with."""
     if part is not None and not part.get("error"):
-        return replace(whole, status=200, body=b"")
+        return whole.saying(200, b"")
     error = dict((part or {}).get("error") or {"code": "NotAnswered", "message": "the answer does not speak of them"})
     error["message"] = error.get("message") or f"{error.get('code')}, and the service says no more"
-    return replace(whole, status=400, body=msgspec.json.encode({"error": error}))
+    return whole.saying(400, msgspec.json.encode({"error": error}))

@@ -59,3 +59,11 @@ def test_the_garbage_collector_is_left_as_it_was(collections, body, on):
     except ValueError:
         assert body != PAGE
     assert gc.isenabled() is on
+
+
+def test_the_answer_to_a_part_says_what_it_says_itself_though_the_whole_was_read_before():
+    whole = Response(207, {"request-id": "r1"}, b'{"value": []}', attempts=2)
+    whole.json()
+    part = whole.saying(400, b'{"error": {"code": "NotFound"}}')
+    assert (part.status, part.error.code, part.error.request_id, part.attempts) == (400, "NotFound", "r1", 2)
+    assert whole.saying(200, b"").json() is None
