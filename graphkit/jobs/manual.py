@@ -38,10 +38,7 @@ def _block(found: Description) -> Iterator[str]:
         yield ""
         yield from _table(
             ["kind", "its write", "changes a write", "quota bucket", "1,000 take", "undo"],
-            [
-                [_code(w.kind), _code(w.first), str(w.per_write), _code(w.bucket), _time(w), w.undo]
-                for w in found.writes
-            ],
+            [_written(writes) for writes in found.writes],
         )
     yield "Rails:"
     yield ""

@@ -12,6 +12,7 @@ from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.engine.undo import UndoPlanner
 from graphkit.errors import RunFileError, UsageError
+from graphkit.jobs.applying import BEGUN
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
 from graphkit.jobs.planning import Say, check_permissions, header_of, new_name
@@ -20,8 +21,6 @@ from graphkit.recipe import find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
-
-BEGUN = ("applying", "interrupted", "finished")
 
 
 async def undo(
