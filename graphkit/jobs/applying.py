@@ -187,8 +187,9 @@ def _hurry(session: Session) -> None:
 
 
 def _mended(run: RunFile) -> set[str]:
-    """The policies that the run is going to change."""
-    return {str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes}
+    """The policies that the run is going to change. What it makes has no id yet, and mends nothing."""
+    ids = (str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes)
+    return set(filter(None, ids))
 
 
 def _allow(session: Session, run: RunFile) -> None:
