@@ -92,7 +92,8 @@ class Applier:
             first = opening(self._run.pending(), self._resources, self._canary)
             await self._carry_out(first)
             course.raise_if_stopped()
-            await verify(self._run, first, self._resources, self._context.clock)
+            await verify(self._run, first, self._resources, course)
+            course.raise_if_stopped()
             self._run.set_header(canary=0)  # a resume need not begin with care again
         await self._carry_out(self._run.pending())
         course.raise_if_stopped()
