@@ -33,7 +33,7 @@ from graphkit.jobs.timing import LAST_S, nothing_sent_after
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
-from graphkit.resources import ResourceTable
+from graphkit.resources import ResourceTable, resource_class
 from graphkit.safety.sentry import Sentry
 from graphkit.safety.states import KIND
 from graphkit.session import Session
@@ -99,9 +99,9 @@ async def apply(
                     error.hint = error.hint or f"graphkit resume {path}{f' --tap-out {tap_out}' if tap_out else ''}"
                 # What stopped the run is to be told, even if the disk takes nothing more.
                 with suppress(RunFileError, OSError):
-                    _close_books(run, written)
+                    _close_books(session, run, written)
                 raise
-            _close_books(run, written)
+            _close_books(session, run, written)
         return summarise(run, throttled=session.throttled, results=written, awaited=manner.wait_s is not None)
 
 
@@ -126,9 +126,14 @@ def _writes(actions: dict[str, int]) -> bool:
     return any(count for action, count in actions.items() if Action(action).writes)
 
 
-def _close_books(run: RunFile, results: Path) -> None:
-    run.set_header(status="finished" if run.finished() else "interrupted")
-    write_results(run, results)
+def _close_books(session: Session, run: RunFile, results: Path) -> None:
+    recorded = [kind for kind in run.counts_by_kind() if resource_class(kind).recorded]
+    made = {object_id for kind in recorded for object_id in run.written_ids(kind)}
+    try:
+        Ledger(session.settings.runs_dir, session.tenant.id).add(made)
+    finally:
+        run.set_header(status="finished" if run.finished() else "interrupted")
+        write_results(run, results)
 
 
 async def _apply(
@@ -151,29 +156,23 @@ async def _apply(
         _allow(session, run)
         session.chain.sentry = Sentry(context, _mended(run))
         resources = ResourceTable(context)
-        try:
-            applier = Applier(
-                run,
-                resources,
-                context,
-                session.budget,
-                deadline=last,
-                observer=observer,
-                breaker=Breaker(manner.failed_share),
-                canary=manner.canary,
-                brake=brake,
-                others_may_send=others_may_send,
-            )
-            with brake.heard_by(lambda: _hurry(session)):
-                await applier.apply()
-                if manner.wait_s is not None:
-                    until = min(session.clock.now() + manner.wait_s, last)
-                    await settle_effects(run, resources, session.clock, until, brake)
-        finally:
-            recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
-            Ledger(session.settings.runs_dir, session.tenant.id).add(
-                {object_id for kind in recorded for object_id in run.written_ids(kind)}
-            )
+        applier = Applier(
+            run,
+            resources,
+            context,
+            session.budget,
+            deadline=last,
+            observer=observer,
+            breaker=Breaker(manner.failed_share),
+            canary=manner.canary,
+            brake=brake,
+            others_may_send=others_may_send,
+        )
+        with brake.heard_by(lambda: _hurry(session)):
+            await applier.apply()
+            if manner.wait_s is not None:
+                until = min(session.clock.now() + manner.wait_s, last)
+                await settle_effects(run, resources, session.clock, until, brake)
     finally:
         session.budget.allow_nothing()
         session.chain.deadline = math.inf
