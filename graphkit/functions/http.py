@@ -45,7 +45,7 @@ def start(deployment: Deployment, recipe: str, body: bytes, headers: Mapping[str
 
 def _new_run(deployment: Deployment, request: RunRequest, documents: Mapping[str, bytes]) -> Run:
     with deployment.runs.drafted(request, documents) as draft:
-        asked = request.asked(draft.inputs, deployment.settings.break_glass)
+        asked = request.asked(draft.inputs, deployment.settings.orgs_file)
         found = jobs.validate(asked)
         if found.errors and (not asked.options.skip_invalid or any(error.hides_others for error in found.errors)):
             raise InputErrors(found.errors)

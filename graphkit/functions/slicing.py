@@ -36,7 +36,7 @@ class Busy(Exception):
 
 def plan(settings: Settings, run: Run) -> Summary:
     """Plan the run, and publish the plan unless another worker did so meanwhile. Sends no write."""
-    asked = run.request().asked(run.inputs, settings.break_glass)
+    asked = run.request().asked(run.inputs, settings.orgs_file)
     with run.planning() as path:
 
         async def job(session: Session, deadline: float) -> Summary:

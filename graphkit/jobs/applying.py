@@ -27,7 +27,7 @@ from graphkit.jobs.handout import check_handout, handing_out
 from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
-from graphkit.jobs.planning import check_permissions
+from graphkit.jobs.planning import check_permissions, declared
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.jobs.timing import LAST_S, nothing_sent_after
 from graphkit.protocol.message import Effect
@@ -154,7 +154,8 @@ async def _apply(
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         context.handout = handout
         _allow(session, run)
-        session.chain.sentry = Sentry(context, _mended(run))
+        # Whoever was declared since the plan was made is guarded too.
+        session.chain.sentry = Sentry(replace(context, options=declared(session, options)), _mended(run))
         resources = ResourceTable(context)
         applier = Applier(
             run,

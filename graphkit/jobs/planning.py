@@ -91,8 +91,8 @@ async def plan(
     warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
     problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
-    options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
-    asked = replace(asked, options=options)
+    options = declared(session, replace(asked.options, as_of=asked.options.as_of or today))
+    asked = replace(asked, options=options, orgs_file=asked.orgs_file or session.settings.orgs_file)
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
@@ -200,6 +200,13 @@ def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     if len(session.apps) == 1:
         return list(lacking)
     return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
+
+
+def declared(session: Session, chosen: PlanOptions) -> PlanOptions:
+    """The options with the accounts that the settings guard, through whichever door they came."""
+    break_glass = dict.fromkeys((*chosen.break_glass, *session.settings.break_glass))
+    protected = dict.fromkeys((*chosen.protected, *session.settings.protected))
+    return replace(chosen, break_glass=tuple(break_glass), protected=tuple(protected))
 
 
 def header_of(session: Session, recipe: Recipe, chosen: PlanOptions) -> dict[str, Any]:

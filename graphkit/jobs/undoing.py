@@ -15,7 +15,7 @@ from graphkit.errors import RunFileError, UsageError
 from graphkit.jobs.applying import BEGUN
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
-from graphkit.jobs.planning import Say, check_permissions, header_of, new_name
+from graphkit.jobs.planning import Say, check_permissions, declared, header_of, new_name
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.recipe import find_recipe
 from graphkit.resources import ResourceTable
@@ -49,13 +49,8 @@ async def undo(
         recipe = find_recipe(before["recipe"])
         check_take_over(session, recipe)
         warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-        asked = replace(
-            options or PlanOptions(),
-            org=before["options"]["org"],
-            as_of=before["options"]["as_of"],
-            break_glass=tuple(dict.fromkeys((*before["options"]["break_glass"], *session.settings.break_glass))),
-            protected=session.settings.protected,
-        )
+        kept = {name: before["options"][name] for name in ("org", "as_of", "break_glass")}
+        asked = declared(session, replace(options or PlanOptions(), **kept))
         target = out or new_name(runs_dir, f"undo-{recipe.name}", session.clock.now())
         session.call_itself(target.stem)
         header = header_of(session, recipe, asked)

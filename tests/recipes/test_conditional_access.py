@@ -609,6 +609,16 @@ def test_an_account_that_was_disabled_since_the_plan_stops_what_makes_policies_a
         written(tmp_path, file(policy(grant="{operator: OR, builtInControls: [mfa, compliantDevice]}")))
 
 
+def test_whoever_is_declared_after_the_plan_was_made_is_guarded_too(simulated, tenant, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", GROUP)
+    given, run_file = written(tmp_path, file()), tmp_path / "a.run"
+    assert simulated("plan", RECIPE, "-i", given, "--out", run_file, "-o", "json").json["status"] == "ready"
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", f"{GROUP},rx1-0001@contoso.example")
+    result = simulated("apply", run_file, "--yes", "-o", "json")
+    assert (result.code, tenant.log()) == (6, [])
+    assert "break-glass rx1-0001@contoso.example" in result.json["error"]["message"]
+
+
 def test_no_more_policies_are_planned_than_a_tenant_holds(tmp_path):
     async def check(here: Bench) -> None:
         await applied(here, file(policy("first")))
