@@ -23,7 +23,7 @@ from graphkit.errors import (
     WrongTenant,
 )
 from graphkit.functions import slicing
-from graphkit.functions.store import Worker
+from graphkit.functions.store import Run, Worker
 
 
 def writes(tenant):
@@ -456,6 +456,40 @@ def test_a_run_at_work_stops_in_an_orderly_way_and_says_what_it_did(app, tenant,
     assert shown["status"] == "cancelled"
     assert 0 < sum(shown["outcomes"].values()) < 47
     assert Counter(shape(tenant)) < POOL
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["told by another worker", "told afterwards"])
+def test_a_run_that_is_cancelled_while_it_is_planned_ends_as_cancelled(app, tenant, monkeypatch, at_once):
+    run = app.start(pool_request()).run
+    plan = slicing.plan
+
+    def cancelled_meanwhile(*given):
+        summary = plan(*given)
+        app.cancel(run)
+        if at_once:
+            app.take()
+        return summary
+
+    monkeypatch.setattr(slicing, "plan", cancelled_meanwhile)
+    app.take_all()
+    assert app.show(run).body["status"] == "cancelled"
+    assert app.approve(run).status == 409
+    assert not tenant.log()
+
+
+def test_a_run_that_is_cancelled_in_the_moment_in_which_its_plan_is_told_ends_too(app, monkeypatch):
+    """Whoever cancels has seen the run before its number moved on."""
+    run = app.start(pool_request()).run
+    stored = Run.set_state
+
+    def cancelled_just_before(self, state):
+        if state.status == "planned":
+            app.cancel(run)
+        stored(self, state)
+
+    monkeypatch.setattr(Run, "set_state", cancelled_just_before)
+    app.take_all()
+    assert app.show(run).body["status"] == "cancelled"
 
 
 def test_a_run_that_has_ended_cannot_be_cancelled(app, planned):
