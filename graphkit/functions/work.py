@@ -222,8 +222,10 @@ class _Slice:
         event(_log, "run-ended", level=level, run=self._run.id, step=self._number, outcome=status)
 
     def _save(self, **changes: Any) -> None:
+        """Unless another worker is further by now: the next message may be done before this slice has said so."""
         self._state = replace(self._state, updated=self._deployment.now(), **changes)
-        self._run.set_state(self._state)
+        if self._run.state().slice <= self._state.slice:
+            self._run.set_state(self._state)
 
 
 def _untold(count: int) -> UsageError:

@@ -290,6 +290,23 @@ def test_of_two_workers_that_plan_at_once_one_plan_counts(app, monkeypatch):
     assert {path.name for path in app.run(run).path.iterdir() if path.is_dir()} == {"inputs", "plan"}
 
 
+def test_the_next_slice_may_end_before_this_one_has_said_that_it_is_over(app, planned, monkeypatch):
+    app.approve(planned)
+    with monkeypatch.context() as once:
+        once.setattr(slicing, "apply", failing(DeadlineReached("the deadline came")))
+        send = app.queue.send
+
+        def taken_at_once(message, **how):
+            once.undo()
+            send(message, **how)
+            app.take_all()
+
+        once.setattr(app.queue, "send", taken_at_once)
+        app.take()
+    shown = app.show(planned).body
+    assert (shown["status"], shown["outcomes"]["done"]) == ("finished", 47)
+
+
 def test_a_worker_that_was_overtaken_says_nothing(app, planned, monkeypatch):
     app.approve(planned)
     monkeypatch.setattr(slicing, "apply", failing(LeaseLost("taken over")))
