@@ -15,7 +15,6 @@ from copy import copy
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +22,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
-from graphkit.inputs.document import JsonObject, begins_a_list, read_document, read_json_documents
+from graphkit.inputs.document import begins_a_list, read_document
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import explain, judge_rows
 from graphkit.inputs.source import Source, open_source
@@ -166,10 +165,6 @@ class Inputs:
         if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
-
-    def json_objects(self) -> Iterator[JsonObject]:
-        """Every Graph-shaped object of files and folders."""
-        return chain.from_iterable(read_json_documents(source, self.problems) for source in self.sources)
 
 
 def _origin(table: Table, row: Row) -> Origin:
