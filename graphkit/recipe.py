@@ -92,14 +92,19 @@ class Inputs:
             if document is not None:
                 yield source, document
 
+    def document(self, model: type[M]) -> tuple[Source, M] | None:
+        """The one document that was given, if it can be read; a second one is a problem."""
+        given = list(self.documents(model))
+        for source in self.sources[1:]:
+            self.problems.add(source.name, "", "one-too-many", f"{self.sources[0].name} was given already")
+        return given[0] if given else None
+
     def settings(self, model: type[M]) -> M:
         """The one document that was given, or what ``model`` says without one; ``--set`` goes before both."""
         from pydantic import ValidationError
 
-        given = [document for _, document in self.documents(model)]
-        for source in self.sources[1:]:
-            self.problems.add(source.name, "", "one-too-many", f"{self.sources[0].name} was given already")
-        stated = given[0].model_dump(exclude_unset=True) if given else {}
+        given = self.document(model)
+        stated = given[1].model_dump(exclude_unset=True) if given else {}
         try:
             return model.model_validate({**stated, **(self._values or {})}, context=self._known)
         except ValidationError as error:

@@ -11,6 +11,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import Flag, InputModel, Key, Org
 from graphkit.recipe import Inputs, Recipe
+from graphkit.resources.groups import security_group
 
 NAME = "devices.org-scope"
 ROLE = "Help Desk Operator"
@@ -81,14 +82,7 @@ def _scope(row: Scope, origin: Origin) -> Iterator[Desired]:
 
 
 def _group(key: str, name: str, origin: Origin, rails: dict[str, Any], **more: Any) -> Desired:
-    properties = {
-        "displayName": name,
-        "uniqueName": key,
-        "mailNickname": key,
-        "mailEnabled": False,
-        "securityEnabled": True,
-        **more,
-    }
+    properties = {**security_group(key, name), **more}
     return Desired(kind="group", key=key, origin=origin, properties=properties, rails=rails)
 
 

@@ -13,6 +13,7 @@ from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.source import Source
 from graphkit.inputs.types import InputModel, Org, Upn
 from graphkit.recipe import Inputs, Recipe
+from graphkit.resources.groups import security_group
 
 
 class Member(InputModel):
@@ -98,13 +99,7 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         kind="group",
         key=pool.key,
         origin=origin,
-        properties={
-            "displayName": pool.group or f"{pool.org} {pool.sku}",
-            "uniqueName": pool.key,
-            "mailNickname": pool.key,
-            "mailEnabled": False,
-            "securityEnabled": True,
-        },
+        properties=security_group(pool.key, pool.group or f"{pool.org} {pool.sku}"),
         rails=rails,
     )
     for sku, off in ((pool.sku, pool.disabled_plans), *((addon, []) for addon in pool.addons)):
