@@ -116,7 +116,7 @@ class _Presence:
     async def _keep_telling(self, session: Session) -> None:
         while True:
             await session.clock.sleep(LOOKS_EVERY_S)
-            if self._run.cancelled:
-                self.brake.pull()
             with suppress(OSError):  # the share may be away for a moment
+                if self._run.cancelled:
+                    self.brake.pull()
                 self._run.tell(Worker(self._name, self._deployment.now(), **asdict(self._latest)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -97,8 +98,8 @@ async def apply(
             except BaseException as error:
                 if isinstance(error, GraphkitError):
                     error.hint = error.hint or f"graphkit resume {path}{f' --tap-out {tap_out}' if tap_out else ''}"
-                # What stopped the run is to be told, even if the disk takes nothing more.
-                with suppress(RunFileError, OSError):
+                # What stopped the run is to be told, even if the disk takes or gives nothing more.
+                with suppress(RunFileError, OSError, sqlite3.Error):
                     _close_books(session, run, written)
                 raise
             _close_books(session, run, written)

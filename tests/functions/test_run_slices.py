@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections import Counter
@@ -507,6 +508,29 @@ def test_a_run_that_is_cancelled_in_the_moment_in_which_its_plan_is_told_ends_to
     monkeypatch.setattr(Run, "set_state", cancelled_just_before)
     app.take_all()
     assert app.show(run).body["status"] == "cancelled"
+
+
+def test_a_share_that_is_away_for_a_moment_ends_no_run_at_work(app, tenant, planned, monkeypatch):
+    fault(tenant, {"path": "/$batch", "action": "delay", "seconds": 20})
+    app.approve(planned)
+    tell, asked = slicing._Presence._keep_telling, []
+
+    class Away(Run):
+        @property
+        def cancelled(self):
+            asked.append(self.id)
+            if len(asked) == 1:
+                raise OSError(errno.ESTALE, "Stale file handle")
+            return False
+
+    def on_a_share(self, session):
+        self._run = Away(self._run.path)
+        return tell(self, session)
+
+    monkeypatch.setattr(slicing._Presence, "_keep_telling", on_a_share)
+    app.take_all()
+    assert app.show(planned).body["status"] == "finished"
+    assert len(asked) > 1
 
 
 def test_a_run_that_has_ended_cannot_be_cancelled(app, planned):
