@@ -235,6 +235,28 @@ def test_what_is_not_effective_is_not_sent_again_and_looked_at_again_by_a_resume
     assert (summary.outcomes["done"], summary.apply_exit_code) == (47, 0)
 
 
+def test_what_was_accepted_and_did_not_become_effective_is_undone_like_the_rest(abroad):
+    abroad.write_pool(3)
+    abroad.plan("first.run")
+    abroad.apply("first.run", manner=Manner(wait_s=1800.0))
+    members = held(abroad)
+    abroad.write_pool(45)
+    abroad.plan()
+    assert abroad.apply(manner=Manner(wait_s=1800.0)).effects["no"] == 3
+    assert len(held(abroad)) == len(members) + 42
+    undone = abroad.undo()
+    assert (undone.changes["remove"], undone.status) == (42, "ready")
+    abroad.apply("undo.run")
+    assert held(abroad) == members
+
+
+def held(world):
+    """Who is in the groups."""
+    found = []
+    world.change(lambda tenant: found.extend(to for each in tenant.state.links["members"].values() for to in each))
+    return sorted(found)
+
+
 def test_a_team_is_effective_once_it_is_shown(tmp_path):
     teams = AnyWorld(tmp_path, "teams.provision")
     teams.prepare()
