@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,8 +149,7 @@ def _remark_on_nothing(inputs: Inputs, org: str) -> None:
 async def _fill(
     session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
         sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
         context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs, sizes=sizes)
@@ -162,8 +162,6 @@ async def _fill(
             inputs.problems.warnings += rail.warnings()
         if not any(sizes.shrunk()) or options.accept_impact:
             sizes.keep()
-    finally:
-        snapshot.close()
 
 
 def _remembered_as(session: Session) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,8 +38,7 @@ async def report(session: Session, asked: Asked) -> AsyncIterator[Reported]:
     problems = asked.problems()
     inputs = replace(asked, orgs_file=asked.orgs_file or session.settings.orgs_file).open(problems)
     problems.raise_if_any()
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         context = Context(session.client, session.clock, snapshot, asked.options, orgs=inputs.orgs)
         findings = await wanted.build(context, inputs)
         problems.raise_if_any()
@@ -52,5 +51,3 @@ async def report(session: Session, asked: Asked) -> AsyncIterator[Reported]:
             "notes": [*warnings, *problems.warnings, *findings.notes],
         }
         yield Reported(facts=facts, findings=findings)
-    finally:
-        snapshot.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,8 +71,7 @@ async def undo(
 async def _fill(
     session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str], warnings: list[str]
 ) -> None:
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         context = Context(session.client, session.clock, snapshot, options, source.object_ids())
         context.domain = session.tenant.domain
         rails = standard_rails(context)
@@ -79,8 +79,6 @@ async def _fill(
         share = session.settings.quota_share
         found = await planner.plan(_chosen(only), quota_share=share, apps=len(session.apps))
         warnings += [warning for rail in rails for warning in rail.warnings()]
-    finally:
-        snapshot.close()
     if only and not found:
         raise UsageError(
             f"{source.path.name} did nothing to {', '.join(only)}", hint=f"graphkit show {source.path} lists its keys"
