@@ -33,11 +33,13 @@ class Scope(InputModel):
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Tag, groups, role assignment, row by row; rows of other organisations than ``--org`` ask for nothing."""
     for origin, row in inputs.rows(Scope, key=lambda row: row.org):
-        if not options.allow_beta:
+        if options.org not in ("", row.org):
+            continue
+        if options.allow_beta:
+            yield from _scope(row, origin)
+        else:
             message = "scope tags exist in Graph's beta only: --allow-beta permits them"
             inputs.problems.add(origin.file, origin.place, "needs-beta", message)
-        elif options.org in ("", row.org):
-            yield from _scope(row, origin)
 
 
 def _scope(row: Scope, origin: Origin) -> Iterator[Desired]:
