@@ -533,6 +533,17 @@ def test_a_share_that_is_away_for_a_moment_ends_no_run_at_work(app, tenant, plan
     assert len(asked) > 1
 
 
+def test_a_share_without_hard_links_serves_as_well(app, planned, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("graphkit.functions.store.os.link", refused)
+    app.approve(planned)
+    app.take_all()
+    assert app.show(planned).body["status"] == "finished"
+    assert not [name for name in files_of(app.run(planned).path) if name.startswith(".")]
+
+
 def test_a_run_that_has_ended_cannot_be_cancelled(app, planned):
     app.approve(planned)
     app.take_all()
