@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _POSIX = os.name == "posix"
@@ -35,6 +38,25 @@ def open_private(path: Path, *, append: bool = False) -> int:
     if _POSIX:
         os.fchmod(handle, 0o600)
     return handle
+
+
+@contextmanager
+def replacing(
+    path: Path, mode: str = "wb", *, encoding: str | None = None, newline: str | None = None
+) -> Iterator[IO[Any]]:
+    """A file for its owner alone that takes the place of ``path`` once it is whole. If it fails, nothing of it is left.
+
+    ``mode`` and what follows as for :func:`open`. Raises ``OSError``.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    handle = open_private(part)
+    try:
+        with open(handle, mode, encoding=encoding, newline=newline) as stream:
+            yield stream
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def open_new(path: Path) -> int:

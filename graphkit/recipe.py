@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,7 +23,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.orgs import Orgs
 from graphkit.engine.resource import Context, PlanOptions
 from graphkit.errors import UsageError
-from graphkit.inputs.document import JsonObject, begins_a_list, read_document, read_json_documents
+from graphkit.inputs.document import begins_a_list, read_document
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import explain, judge_rows
 from graphkit.inputs.source import Source, open_source
@@ -94,14 +93,19 @@ class Inputs:
             if document is not None:
                 yield source, document
 
+    def document(self, model: type[M]) -> tuple[Source, M] | None:
+        """The one document that was given, if it can be read; a second one is a problem."""
+        given = list(self.documents(model))
+        for source in self.sources[1:]:
+            self.problems.add(source.name, "", "one-too-many", f"{self.sources[0].name} was given already")
+        return given[0] if given else None
+
     def settings(self, model: type[M]) -> M:
         """The one document that was given, or what ``model`` says without one; ``--set`` goes before both."""
         from pydantic import ValidationError
 
-        given = [document for _, document in self.documents(model)]
-        for source in self.sources[1:]:
-            self.problems.add(source.name, "", "one-too-many", f"{self.sources[0].name} was given already")
-        stated = given[0].model_dump(exclude_unset=True) if given else {}
+        given = self.document(model)
+        stated = given[1].model_dump(exclude_unset=True) if given else {}
         try:
             return model.model_validate({**stated, **(self._values or {})}, context=self._known)
         except ValidationError as error:
@@ -167,10 +171,6 @@ class Inputs:
         if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
-
-    def json_objects(self) -> Iterator[JsonObject]:
-        """Every Graph-shaped object of files and folders."""
-        return chain.from_iterable(read_json_documents(source, self.problems) for source in self.sources)
 
 
 def _origin(table: Table, row: Row) -> Origin:

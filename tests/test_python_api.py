@@ -10,6 +10,7 @@ import pytest
 
 import graphkit
 from graphkit.clock import run
+from graphkit.engine.runfile import RunFile
 
 PAGE = Path(__file__).parents[1] / "docs/python-api.md"
 PARTS = re.findall(r"(?ms)^## ([^\n]+)$|^```python\n(.+?)^```$", PAGE.read_text(encoding="utf-8"))
@@ -42,3 +43,32 @@ def test_the_example_runs(code, tmp_path, monkeypatch):
 
 def test_the_page_has_examples():
     assert len(list(examples())) >= 10
+
+
+POLICY = """\
+policies:
+  - {key: mfa, state: report, include: {users: [All]}, exclude: {groups: [Break glass]},
+     apps: {include: [All]}, grant: {operator: OR, builtInControls: [mfa]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "status", "said"),
+    [("Break glass", "ready", ""), ("Break glass,rx1-0001@contoso.example", "blocked", "rx1-0001@contoso.example")],
+)
+def test_what_the_settings_declare_is_guarded_without_saying_so_again(tmp_path, declared, status, said):
+    given, registry = tmp_path / "policies.yaml", tmp_path / "orgs.csv"
+    given.write_text(POLICY, encoding="utf-8")
+    registry.write_text("code\nRX1\n", encoding="utf-8")
+    env = {"GRAPHKIT_BREAK_GLASS": declared, "GRAPHKIT_ORGS": str(registry), "GRAPHKIT_RUNS_DIR": str(tmp_path)}
+    settings = graphkit.load_settings({"target": "simulated", "virtual_time": True}, env=env, cwd=tmp_path)
+    asked = graphkit.Asked(recipe="identity.conditional-access", inputs=(str(given),), out=tmp_path / "a.run")
+
+    async def planned():
+        async with graphkit.open_session(settings) as session:
+            return await graphkit.plan(session, asked, runs_dir=tmp_path)
+
+    summary = run(planned(), virtual=True)
+    assert (summary.status, said in "; ".join(summary.blocked)) == (status, True)
+    with RunFile.open(summary.run) as file:
+        assert set(file.header()["inputs"]) == {str(given), str(registry)}

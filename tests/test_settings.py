@@ -167,6 +167,11 @@ def test_a_quota_share_outside_zero_to_one_is_refused(here, value):
     assert "GRAPHKIT_QUOTA_SHARE" in problems_of(env={"GRAPHKIT_QUOTA_SHARE": value}, cwd=here)
 
 
+def test_the_home_of_somebody_who_is_not_known_here_is_refused(here):
+    message = problems_of(env={"GRAPHKIT_RUNS_DIR": "~nobody-of-that-name/runs"}, cwd=here)
+    assert "environment GRAPHKIT_RUNS_DIR: '~nobody-of-that-name/runs' names a home folder that is not known" in message
+
+
 @pytest.mark.parametrize("text", ["cloud = ", 'cloud = ["global"]', "cloud = 1", "limits = 3", "[limits]\nx = 'fast'"])
 def test_a_malformed_or_mistyped_project_file_names_the_file(here, text):
     (here / "graphkit.toml").write_text(text)
@@ -371,6 +376,9 @@ def test_a_dotenv_line_that_is_none_is_counted(line):
         ("localhost", False),
         ("127.0.0.1", False),
         ("[::1]", False),
+        ("localhost:8080", False),
+        ("[::1]:8080", False),
+        ("contoso.example:8080", False),
         ("169.254.169.254", False),
         ("contoso.example", False),
         ("login.contoso.example", False),

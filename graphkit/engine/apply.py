@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from graphkit.engine.brake import Brake
 from graphkit.engine.canary import verify
@@ -63,26 +64,23 @@ class Applier:
         self._resources = resources
         self._context = context
         self._budget = budget
-        self._deadline = deadline
-        self._observer = observer
-        self._breaker = breaker
+        self._begin = partial(
+            Course,
+            run,
+            resources,
+            context,
+            deadline=deadline,
+            observer=observer,
+            breaker=breaker,
+            brake=brake,
+            others_may_send=others_may_send,
+        )
         self._canary = canary
-        self._brake = brake
-        self._others_may_send = others_may_send
         self._window = _Window()
 
     async def apply(self) -> None:
         self._run.settle_unwritten(self._context.clock.now())
-        course = self._course = Course(
-            self._run,
-            self._resources,
-            self._context,
-            deadline=self._deadline,
-            observer=self._observer,
-            breaker=self._breaker,
-            brake=self._brake,
-            others_may_send=self._others_may_send,
-        )
+        course = self._course = self._begin()
         self._sender = Sender(course, self._context, self._budget)
         with course.brake.heard_by(course.interrupt):
             await self._in_order(course)
@@ -92,7 +90,8 @@ class Applier:
             first = opening(self._run.pending(), self._resources, self._canary)
             await self._carry_out(first)
             course.raise_if_stopped()
-            await verify(self._run, first, self._resources, self._context.clock)
+            await verify(self._run, first, self._resources, course)
+            course.raise_if_stopped()
             self._run.set_header(canary=0)  # a resume need not begin with care again
         await self._carry_out(self._run.pending())
         course.raise_if_stopped()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from graphkit.clock import Clock
 from graphkit.engine.change import Change, Status
+from graphkit.engine.course import Course
 from graphkit.engine.packing import Pack, packs
 from graphkit.engine.resource import Resource
 from graphkit.engine.runfile import RunFile
@@ -15,8 +15,11 @@ LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before each look, over and over the last until the kind's objects must be visible: replicas lag."""
 
 
-async def verify(run: RunFile, first: Sequence[Change], resources: Mapping[str, Resource], clock: Clock) -> None:
-    """Raises ``CanaryFailed`` unless all of ``first`` ended well and are read back as they were written."""
+async def verify(run: RunFile, first: Sequence[Change], resources: Mapping[str, Resource], course: Course) -> None:
+    """Raises ``CanaryFailed`` unless all of ``first`` ended well and are read back as they were written.
+
+    A run that has to stop waits for nothing: then this has proved nothing.
+    """
     results = {change.seq: run.outcome(change.seq) for change in first}
     bad = [
         f"{change.key}: {result.status}, {result.error or result.code}"
@@ -26,7 +29,7 @@ async def verify(run: RunFile, first: Sequence[Change], resources: Mapping[str, 
     if not bad:
         written = [change for change in first if (found := results[change.seq]) and found.status is Status.DONE]
         for pack in packs(written, resources):
-            bad += [f"{change.key}: {why}" for change, why in await _not_as_written(pack, resources, clock)]
+            bad += [f"{change.key}: {why}" for change, why in await _not_as_written(pack, resources, course)]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise CanaryFailed(
@@ -35,12 +38,16 @@ async def verify(run: RunFile, first: Sequence[Change], resources: Mapping[str, 
         )
 
 
-async def _not_as_written(pack: Pack, resources: Mapping[str, Resource], clock: Clock) -> Sequence[tuple[Change, str]]:
+async def _not_as_written(
+    pack: Pack, resources: Mapping[str, Resource], course: Course
+) -> Sequence[tuple[Change, str]]:
     resource = resources[pack[0].kind]
     waited, turn = 0.0, 0
     while True:
         wait = LOOKS_AFTER_S[min(turn, len(LOOKS_AFTER_S) - 1)]
-        await clock.sleep(wait)
+        await course.pause(wait)
+        if course.must_stop():
+            return ()
         waited, turn = waited + wait, turn + 1
         readings = await resource.look(pack)
         found = list(zip(pack, readings, strict=True))

@@ -51,7 +51,10 @@ def claimed(folder: Path, tenant: str, kinds: Collection[str], *, org: str, run:
     name = f"{hashlib.sha256(tenant.encode()).hexdigest()[:16]}-"
     mine = folder / f"{name}{own.process}-{hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:8]}.claim"
     # One's own file stands before the others are looked at, so that of two at least one sees the other.
-    lock = FileLock.acquire(mine, msgspec.json.encode(own).decode())
+    try:
+        lock = FileLock.acquire(mine, msgspec.json.encode(own).decode())
+    except BlockingIOError:
+        raise _just_now() from None  # the other is trying it at this very moment
     try:
         for path in sorted(folder.glob(f"{name}*.claim")):
             if path != mine:
@@ -72,7 +75,7 @@ def _check(own: Claim, path: Path) -> None:
         other = msgspec.json.decode(holder(path), type=Claim)
     except msgspec.MsgspecError:
         # Held, and not yet written or just gone: nobody knows what for.
-        raise InUse("another run is just beginning or ending in this tenant", hint="try again") from None
+        raise _just_now() from None
     if own.collides_with(other):
         both = ", ".join(sorted({*own.kinds} & {*other.kinds}))
         raise InUse(
@@ -80,3 +83,7 @@ def _check(own: Claim, path: Path) -> None:
             f"and writes {both} too",
             hint="wait until it ends, or fence both runs to different organisations with --org",
         )
+
+
+def _just_now() -> InUse:
+    return InUse("another run is just beginning or ending in this tenant", hint="try again")

@@ -138,12 +138,16 @@ class Course:
             return self._slots
         return self._slots_of.setdefault(resource.kind, asyncio.Semaphore(resource.in_flight))
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not past the deadline or a stop."""
+        await self.brake.pause(self._clock, min(seconds, self._deadline - self._clock.now()))
+
     async def stand_aside(self, resource: Resource, seconds: float) -> None:
-        """Wait without holding a place that others could use, and not past the deadline or a stop."""
+        """The same without holding a place that others could use."""
         slots = self.slots_for(resource)
         slots.release()
         try:
-            await self.brake.pause(self._clock, min(seconds, self._deadline - self._clock.now()))
+            await self.pause(seconds)
         finally:
             await slots.acquire()
 

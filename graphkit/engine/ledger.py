@@ -23,7 +23,7 @@ class Ledger:
 
     def ids(self) -> frozenset[str]:
         try:
-            return frozenset(self._path.read_text(encoding="ascii").split())
+            return frozenset(self._path.read_text(encoding="ascii", errors="replace").split())
         except FileNotFoundError:
             return frozenset()
 
@@ -34,4 +34,5 @@ class Ledger:
             return
         make_folder(self._path.parent)
         with os.fdopen(open_private(self._path, append=True), "w", encoding="ascii") as stream:
-            stream.write("".join(f"{object_id}\n" for object_id in new))
+            # A line that a crash cut short is ended first.
+            stream.write("".join(f"\n{object_id}" for object_id in new) + "\n")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graphkit.errors import InUse
+from graphkit.errors import InUse, RunFileError
 from graphkit.transport.locking import lock_now
 
 _LONGEST = 65_536
+_HELD = frozenset({errno.EAGAIN, errno.EACCES, errno.EDEADLK})
+"""What systems say of a lock that somebody else has."""
 
 
 class FileLock:
@@ -25,7 +28,7 @@ class FileLock:
     def beside(cls, path: Path) -> FileLock:
         """Lock ``path`` through a small file beside it. SQLite's own locks on the file itself stay out of the way.
 
-        Raises ``InUse`` if another process holds it, saying which one, since when.
+        Raises ``InUse`` if another process holds it, saying which one, since when, and what :meth:`acquire` raises.
         """
         lock = path.with_name(path.name + ".lock")
         try:
@@ -38,7 +41,7 @@ class FileLock:
     def acquire(cls, path: Path, told: str) -> FileLock:
         """Lock the file ``path``, made for that purpose, and leave ``told`` there for whoever comes too late.
 
-        Raises ``BlockingIOError`` if another process holds it.
+        Raises ``BlockingIOError`` if another process holds it, ``RunFileError`` where files cannot be locked.
         """
         while True:
             handle = os.open(path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
@@ -46,7 +49,10 @@ class FileLock:
                 lock_now(handle)
             except OSError as error:
                 os.close(handle)
-                raise BlockingIOError(str(path)) from error
+                if error.errno not in _HELD:
+                    hint = "keep runs on a file system that has locks"
+                    raise RunFileError(f"{path} cannot be locked: {error.strerror}", hint=hint) from error
+                raise BlockingIOError(error.errno, error.strerror, str(path)) from error
             if _is_still(handle, path):
                 break
             # Its last holder removed it between our opening and our locking.

@@ -39,8 +39,8 @@ class Needs:
         """(those whose needs are there, those that are skipped); the rest is left to a resume like what it needs."""
         ready, skipped = [], []
         for change in pack:
-            made = {key: await self._made((kind, key)) for kind, key in change.needs}
-            missing = next((key for key, there in made.items() if there is False), "")
+            made = {need: await self._made(need) for need in change.needs}
+            missing = next((key for (_, key), there in made.items() if there is False), "")
             if missing:
                 error = f"{missing} was not {'deleted' if change.after is None else 'made'}"
                 skipped.append((change, Result(status=Status.SKIPPED, code="needs-failed", error=error)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
 from graphkit.engine.change import Action, Change, Reading, Result, Status
-from graphkit.engine.course import Course
+from graphkit.engine.course import BAD, Course
 from graphkit.engine.packing import Ended, Pack, not_alone
 from graphkit.engine.resource import Context, Resource, as_desired
 from graphkit.errors import GraphkitError, OutcomeUnknown, ServiceError
@@ -67,11 +67,16 @@ class Sender:
             await self._send(resource, pack, Tries())
 
     async def _fresh(self, resource: Resource, pack: Pack, status: Status) -> Pack:
-        """Read again; only what is still as the plan saw it goes on. What is as wished by now ends as ``status``."""
+        """Read again; only what is still as the plan saw it goes on.
+
+        What is as wished by now ends as ``status``: DONE if it may have been sent before.
+        """
         readings = await resource.read([as_desired(change) for change in pack])
         go, ended = [], []
         for change, reading in zip(pack, readings, strict=True):
-            if not reading.known:
+            if not reading.known and status is Status.DONE:
+                ended.append(_lost(change, f"looked, but {reading.why}"))
+            elif not reading.known:
                 ended.append(_result(change, Status.FAILED, "unreadable", f"not sent: {reading.why}"))
             elif resource.settled(change, reading):
                 ended.append(_found(change, status, reading))
@@ -83,7 +88,7 @@ class Sender:
                 )
             else:
                 go.append(change)
-        if go and any(result.status is Status.FAILED for _, result in ended) and not resource.divisible(pack):
+        if go and any(result.status in BAD for _, result in ended) and not resource.divisible(pack):
             ended += [not_alone(change) for change in go]
             go = []
         await self._course.record(ended)

@@ -7,14 +7,13 @@ the rest. One file a tenant, beside the runs of this machine: the lists by name,
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from graphkit.errors import RunFileError
-from graphkit.private import make_folder, open_private
+from graphkit.private import make_folder, replacing
 
 SHARE = 0.2
 """A list that lost more than this part of its objects is not believed."""
@@ -61,10 +60,8 @@ class Sizes:
             return
         known = {**self._read(), **{_digest(name): count for name, count in self._now.items()}}
         make_folder(self._path.parent)
-        part = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        with os.fdopen(open_private(part), "wb") as stream:
+        with replacing(self._path) as stream:
             stream.write(msgspec.json.encode(dict(sorted(known.items()))))
-        part.replace(self._path)
 
 
 def _digest(name: str) -> str:

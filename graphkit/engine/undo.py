@@ -2,7 +2,7 @@
 
 The life of one change that is to be undone:
 
-1. was it carried out, or may it have been? What failed or was skipped needs no undoing
+1. was it carried out, or may it have been? What the service refused or what was skipped needs no undoing
 2. does it go with a container that the undo deletes? Then nothing is written for it
 3. read: as it was before the run is a noop; as the run left it gets the inverse; anything else somebody changed since,
    and is left alone, named
@@ -19,7 +19,7 @@ from itertools import groupby
 
 from msgspec.structs import replace
 
-from graphkit.engine.change import Action, Change, Desired, Reading, Result, Status, Undo
+from graphkit.engine.change import Action, Change, Desired, Effect, Reading, Result, Status, Undo
 from graphkit.engine.forecast import Forecast
 from graphkit.engine.plan import PlannedNeeds, chunked, judged, objections
 from graphkit.engine.rails import Rail
@@ -112,7 +112,10 @@ class UndoPlanner:
             return result is not None and result.status is Status.DONE
         if not change.action.writes:
             return False
-        return change.seq in unsettled if result is None else result.status in (Status.DONE, Status.UNKNOWN)
+        if result is None:
+            return change.seq in unsettled
+        # What is not effective was accepted all the same.
+        return result.status in (Status.DONE, Status.UNKNOWN) or result.effective == Effect.NO
 
     # -- the inverse -----------------------------------------------------------------------------------------------
 

@@ -44,6 +44,10 @@ def detect(deployment: Deployment) -> list[str]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
+    if not root.is_dir():
+        raise UsageError(
+            f"the folder {root} is not there", hint="GRAPHKIT_FUNCTIONS_DRIFT_DIR names it: is it mounted?"
+        )
     yield from (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
 
 

@@ -46,7 +46,7 @@ def start(deployment: Deployment, recipe: str, body: bytes, headers: Mapping[str
 def _new_run(deployment: Deployment, request: RunRequest, documents: Mapping[str, bytes]) -> Run:
     with deployment.runs.drafted(request, documents) as draft:
         try:
-            asked = request.asked(draft.inputs, deployment.settings.break_glass)
+            asked = request.asked(draft.inputs, deployment.settings.orgs_file)
         except UsageError as error:
             raise Refused(400, error.message, hint=error.hint) from None
         found = jobs.validate(asked)

@@ -74,16 +74,15 @@ class RunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The same request twice is the same run."""
         return hashlib.sha256(canonical(msgspec.to_builtins(self)).encode()).hexdigest()[:32]
 
-    def asked(self, folder: Path, break_glass: tuple[str, ...]) -> Asked:
-        """As a job takes it; the documents lie in ``folder``, and nothing outside it is read."""
+    def asked(self, folder: Path, orgs_file: Path | None) -> Asked:
+        """As a job takes it; the documents lie in ``folder``, and nothing outside it is read but the registry."""
         return Asked(
             recipe=self.recipe,
             inputs=self._given(folder),
-            options=PlanOptions(
-                **{name: getattr(self.options, name) for name in Options.__struct_fields__}, break_glass=break_glass
-            ),
+            options=PlanOptions(**{name: getattr(self.options, name) for name in Options.__struct_fields__}),
             map_file=self.map or None,
             values=self.set,
+            orgs_file=orgs_file,
             within=folder,
         )
 

@@ -36,7 +36,7 @@ class Busy(Exception):
 
 def plan(settings: Settings, run: Run) -> Summary:
     """Plan the run, and publish the plan unless another worker did so meanwhile. Sends no write."""
-    asked = run.request().asked(run.inputs, settings.break_glass)
+    asked = run.request().asked(run.inputs, settings.orgs_file)
     with run.planning() as path:
 
         async def job(session: Session, deadline: float) -> Summary:
@@ -116,7 +116,7 @@ class _Presence:
     async def _keep_telling(self, session: Session) -> None:
         while True:
             await session.clock.sleep(LOOKS_EVERY_S)
-            if self._run.cancelled:
-                self.brake.pull()
             with suppress(OSError):  # the share may be away for a moment
+                if self._run.cancelled:
+                    self.brake.pull()
                 self._run.tell(Worker(self._name, self._deployment.now(), **asdict(self._latest)))

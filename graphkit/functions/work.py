@@ -2,7 +2,7 @@
 
 A message may come twice, late, or to two workers at once, and a worker may die in the middle. So a slice
 
-1. is left alone if its number is behind that of the run: it was done
+1. is left alone if its number is behind that of the run: it was done, unless the run was cancelled meanwhile
 2. asks the run file, not the message, what is still to do
 3. ends by putting the next message *before* the run's number moves on: whoever dies in between is repeated, not lost
 
@@ -96,12 +96,12 @@ class _Slice:
         self._state = run.state()
 
     def go(self) -> None:
-        state = self._state
-        if self._number < state.slice:
-            event(_log, "message-stale", run=self._run.id, step=self._number)
-        elif self._run.cancelled:
-            if not state.final:
+        # Whoever cancelled may have seen an older number than the run has by now.
+        if self._run.cancelled:
+            if not self._state.final:
                 self._end("cancelled")
+        elif self._number < self._state.slice:
+            event(_log, "message-stale", run=self._run.id, step=self._number)
         else:
             self._try()
 
@@ -150,6 +150,8 @@ class _Slice:
             self._end("blocked", exit_code=BLOCKED, **known)
         elif count := handed_out(summary.kinds):
             self._end("blocked", exit_code=BLOCKED, error=_untold(count).to_json(), **known)
+        elif self._run.cancelled:
+            self._end("cancelled", **known)
         else:
             if request.drift and self._settings.functions_drift_enforce and self._settings.functions_apply:
                 self._approve_at_once(summary.digest)
@@ -214,13 +216,16 @@ class _Slice:
     # -- what is kept ----------------------------------------------------------------------------------------------
 
     def _end(self, status: str, **known: Any) -> None:
-        self._save(status=status, slice=self._number + 1, trouble=None, idle=0, **{"error": None, **known})
+        number = max(self._number, self._state.slice) + 1
+        self._save(status=status, slice=number, trouble=None, idle=0, **{"error": None, **known})
         level = logging.INFO if status in ("finished", "cancelled") else logging.WARNING
         event(_log, "run-ended", level=level, run=self._run.id, step=self._number, outcome=status)
 
     def _save(self, **changes: Any) -> None:
+        """Unless another worker is further by now: the next message may be done before this slice has said so."""
         self._state = replace(self._state, updated=self._deployment.now(), **changes)
-        self._run.set_state(self._state)
+        if self._run.state().slice <= self._state.slice:
+            self._run.set_state(self._state)
 
 
 def _untold(count: int) -> UsageError:

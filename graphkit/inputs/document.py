@@ -1,15 +1,14 @@
-"""YAML and JSON documents: one against a model, or many Graph-shaped objects from a file or folder."""
+"""YAML and JSON documents, as plain values or against a model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.rows import explain
-from graphkit.inputs.source import DOCUMENTS, SUFFIXES, Source
+from graphkit.inputs.source import Source
 from graphkit.inputs.strict_json import parse_json
 from graphkit.inputs.text import Malformed, read_text
 
@@ -21,15 +20,6 @@ M = TypeVar("M", bound="BaseModel")
 Path = list[str | int]
 HEAD = 64 * 1024
 """Bytes from which is told what a document is; comments may stand before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class JsonObject:
-    """A JSON object, the file that it stands in, and where in that file (empty: the whole file)."""
-
-    file: str
-    path: str
-    value: dict[str, Any]
 
 
 def parse_document(source: Source, problems: Problems) -> Any:
@@ -65,21 +55,6 @@ def read_document(
         for where, code, message in told:
             problems.add(source.name, where, code, message)
     return None
-
-
-def read_json_documents(source: Source, problems: Problems) -> Iterator[JsonObject]:
-    """Every object of a file (one object, an array, or ``{"value": []}``) or of all JSON and YAML files below a folder.
-
-    Files come in the order of their paths. A file that cannot be read is one problem and hides no other.
-    """
-    if source.format != "folder":
-        yield from _json_objects(source, problems)
-        return
-    files = source.files(DOCUMENTS)
-    if not files:
-        problems.add(source.name, "", "empty-folder", "holds no *.json or *.yaml file")
-    for path in files:
-        yield from _json_objects(Source(str(path), path, SUFFIXES[path.suffix.lower()]), problems)
 
 
 def show_path(path: Path) -> str:
@@ -135,21 +110,3 @@ def _real_path(entry: Any, value: Any) -> Path:
     if entry["type"] == "missing":
         path.append(entry["loc"][-1])
     return path
-
-
-def _json_objects(source: Source, problems: Problems) -> Iterator[JsonObject]:
-    value = parse_document(source, problems)
-    prefix: Path = []
-    if isinstance(value, dict) and isinstance(value.get("value"), list):
-        value, prefix = value["value"], ["value"]
-    if isinstance(value, dict):
-        yield JsonObject(source.name, "", value)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            where = show_path([*prefix, index])
-            if isinstance(item, dict):
-                yield JsonObject(source.name, where, item)
-            else:
-                problems.add(source.name, where, "not-an-object", "an object is expected")
-    elif value is not None:
-        problems.add(source.name, "", "not-an-object", "an object or a list of objects is expected")

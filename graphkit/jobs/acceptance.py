@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from fnmatch import fnmatchcase
@@ -32,10 +33,15 @@ class Acceptance(InputModel):
         """Is this difference among those that the entry names? Case counts."""
         asked = (self.recipe, self.kind, self.key, self.action)
         given = (recipe, change.kind, change.key, change.action.value)
-        return all(fnmatchcase(value, pattern) for value, pattern in zip(given, asked, strict=True))
+        return all(_fits(value, pattern) for value, pattern in zip(given, asked, strict=True))
 
     def __str__(self) -> str:
         return f"{self.key} ({self.owner}, until {self.until}: {self.reason})"
+
+
+def _fits(value: str, pattern: str) -> bool:
+    """Brackets and question marks are parts of names."""
+    return fnmatchcase(value, re.sub(r"[\[?]", r"[\g<0>]", pattern))
 
 
 class Acceptances(InputModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -27,13 +28,13 @@ from graphkit.jobs.handout import check_handout, handing_out
 from graphkit.jobs.manner import USUAL, Manner, check_limits, planned_options
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
-from graphkit.jobs.planning import check_permissions
+from graphkit.jobs.planning import check_permissions, declared
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.jobs.timing import LAST_S, nothing_sent_after
 from graphkit.protocol.message import Effect
 from graphkit.recipe import find_recipe
 from graphkit.reports.results import write_results
-from graphkit.resources import ResourceTable
+from graphkit.resources import ResourceTable, resource_class
 from graphkit.safety.sentry import Sentry
 from graphkit.safety.states import KIND
 from graphkit.session import Session
@@ -97,11 +98,11 @@ async def apply(
             except BaseException as error:
                 if isinstance(error, GraphkitError):
                     error.hint = error.hint or f"graphkit resume {path}{f' --tap-out {tap_out}' if tap_out else ''}"
-                # What stopped the run is to be told, even if the disk takes nothing more.
-                with suppress(RunFileError, OSError):
-                    _close_books(run, written)
+                # What stopped the run is to be told, even if the disk takes or gives nothing more.
+                with suppress(RunFileError, OSError, sqlite3.Error):
+                    _close_books(session, run, written)
                 raise
-            _close_books(run, written)
+            _close_books(session, run, written)
         return summarise(run, throttled=session.throttled, results=written, awaited=manner.wait_s is not None)
 
 
@@ -126,9 +127,14 @@ def _writes(actions: dict[str, int]) -> bool:
     return any(count for action, count in actions.items() if Action(action).writes)
 
 
-def _close_books(run: RunFile, results: Path) -> None:
-    run.set_header(status="finished" if run.finished() else "interrupted")
-    write_results(run, results)
+def _close_books(session: Session, run: RunFile, results: Path) -> None:
+    recorded = [kind for kind in run.counts_by_kind() if resource_class(kind).recorded]
+    made = {object_id for kind in recorded for object_id in run.written_ids(kind)}
+    try:
+        Ledger(session.settings.runs_dir, session.tenant.id).add(made)
+    finally:
+        run.set_header(status="finished" if run.finished() else "interrupted")
+        write_results(run, results)
 
 
 async def _apply(
@@ -149,31 +155,26 @@ async def _apply(
         context = Context(session.client, session.clock, snapshot, options, run.object_ids(), run.created())
         context.handout = handout
         _allow(session, run)
-        session.chain.sentry = Sentry(context, _mended(run))
+        # Whoever was declared since the plan was made is guarded too.
+        session.chain.sentry = Sentry(replace(context, options=declared(session, options)), _mended(run))
         resources = ResourceTable(context)
-        try:
-            applier = Applier(
-                run,
-                resources,
-                context,
-                session.budget,
-                deadline=last,
-                observer=observer,
-                breaker=Breaker(manner.failed_share),
-                canary=manner.canary,
-                brake=brake,
-                others_may_send=others_may_send,
-            )
-            with brake.heard_by(lambda: _hurry(session)):
-                await applier.apply()
-                if manner.wait_s is not None:
-                    until = min(session.clock.now() + manner.wait_s, last)
-                    await settle_effects(run, resources, session.clock, until, brake)
-        finally:
-            recorded = [kind for kind in run.counts_by_kind() if resources[kind].recorded]
-            Ledger(session.settings.runs_dir, session.tenant.id).add(
-                {object_id for kind in recorded for object_id in run.written_ids(kind)}
-            )
+        applier = Applier(
+            run,
+            resources,
+            context,
+            session.budget,
+            deadline=last,
+            observer=observer,
+            breaker=Breaker(manner.failed_share),
+            canary=manner.canary,
+            brake=brake,
+            others_may_send=others_may_send,
+        )
+        with brake.heard_by(lambda: _hurry(session)):
+            await applier.apply()
+            if manner.wait_s is not None:
+                until = min(session.clock.now() + manner.wait_s, last)
+                await settle_effects(run, resources, session.clock, until, brake)
     finally:
         session.budget.allow_nothing()
         session.chain.deadline = math.inf
@@ -187,8 +188,9 @@ def _hurry(session: Session) -> None:
 
 
 def _mended(run: RunFile) -> set[str]:
-    """The policies that the run is going to change."""
-    return {str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes}
+    """The policies that the run is going to change. What it makes has no id yet, and mends nothing."""
+    ids = (str((change.before or {}).get("id") or "") for change in run.changes(KIND) if change.action.writes)
+    return set(filter(None, ids))
 
 
 def _allow(session: Session, run: RunFile) -> None:

@@ -21,10 +21,11 @@ class Asked:
     """A recipe by name and its inputs as given on the command line or in a queue message.
 
     ``values`` are those of ``--set`` for the ``--map`` file or a report's settings; ``out`` is where the run file goes
-    (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations. ``within`` is the only
-    folder from which inputs may be opened, with names relative to it. Raises ``UsageError`` if there is no input at
-    all, unless it is for a report, which can do without, for values that nothing takes, and for options that mean
-    nothing to the recipe.
+    (default: a new name in the runs folder); ``orgs_file`` is the registry of organisations (default: that of the
+    settings). ``within`` is the only folder from which inputs may be opened, with names relative to it.
+
+    Raises ``UsageError`` if there is no input at all, unless it is for a report, which can do without, for values that
+    nothing takes, and for options that mean nothing to the recipe.
     """
 
     recipe: str
@@ -66,7 +67,12 @@ class Asked:
         return self.input_format if given == STDIN or STDIN not in self.inputs else None
 
     def _orgs(self, problems: Problems) -> Orgs:
-        source = open_source(self.orgs_file, problems) if self.orgs_file else None
+        # Whoever made the settings named it: it need not be among the files that somebody else may name.
+        own = Problems()
+        source = open_source(self.orgs_file, own) if self.orgs_file else None
+        problems.opened |= own.opened
+        for each in own.found:
+            problems.add(each.file, each.where, each.code, each.message)
         if source is None:
             return Orgs()
         from graphkit.inputs.orgs import read_orgs

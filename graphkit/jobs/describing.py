@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -117,8 +118,7 @@ def schema_of(found: Recipe | Report) -> dict[str, Any]:
 
 
 def _writes(recipe: Recipe) -> Iterator[Writes]:
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         # Nobody is asked: a resource says what a write looks like without a tenant.
         context = Context(cast(GraphClient, None), RealClock(), snapshot, EVERYTHING_ALLOWED)
         resources = ResourceTable(context)
@@ -127,8 +127,6 @@ def _writes(recipe: Recipe) -> Iterator[Writes]:
             cost = _cost(resources[kind], *wishes[kind])
             if cost.first:  # what only stands in the plan is never written
                 yield cost
-    finally:
-        snapshot.close()
 
 
 def sample_of(recipe: Recipe) -> dict[str, tuple[Desired, Action]]:

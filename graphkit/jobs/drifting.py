@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from graphkit.engine.change import Action, Change
 from graphkit.engine.runfile import RunFile
@@ -14,6 +17,7 @@ from graphkit.errors import GraphkitError
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.planning import Say, plan
 from graphkit.jobs.summary import Summary
+from graphkit.reports.text import differences
 from graphkit.session import Session
 
 if TYPE_CHECKING:
@@ -87,22 +91,16 @@ async def drift(
 
 
 def _finding(recipe: str, change: Change, known: Mapping[_Name, _Event], valid: Sequence[Acceptance]) -> Finding:
+    differing = differences(change) if change.action is Action.UPDATE else ()
     return Finding(
         recipe=recipe,
         action=change.action.value,
         kind=change.kind,
         key=change.key,
-        note=change.note or ", ".join(_differing(change)),
+        note=change.note or ", ".join(name for name, _, _ in differing),
         history=_history(change, known.get(_Name(change.kind, change.key))),
         accepted=next((each for each in valid if each.covers(recipe, change)), None),
     )
-
-
-def _differing(change: Change) -> Iterator[str]:
-    """The properties that an update would put right."""
-    if change.action is Action.UPDATE:
-        before = change.before or {}
-        yield from (name for name, value in sorted((change.after or {}).items()) if before.get(name) != value)
 
 
 class _Name(NamedTuple):
@@ -133,7 +131,7 @@ def _histories(runs_dir: Path, tenant: str, own: Path, changes: Sequence[Change]
                     name = _Name(kind, key)
                     if name in wanted and at >= found.get(name, _Event(0.0, "", "")).at:
                         found[name] = _Event(at, action, path.name, "undoes" in header)
-        except (GraphkitError, OSError):
+        except (GraphkitError, OSError, sqlite3.Error, msgspec.DecodeError):
             continue
     return found
 

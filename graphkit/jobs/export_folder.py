@@ -21,6 +21,8 @@ MANIFEST = ".graphkit-export.json"
 FORMAT = 1
 LONGEST = 80
 """Characters of a file's name, so that paths stay short enough for Windows."""
+LONGEST_BYTES = 240
+"""Of the same, of which most file systems take 255, and something is added."""
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 Form = Literal["yaml", "json"]
 
@@ -123,7 +125,7 @@ def _put(path: Path, text: str) -> str:
     if there and path.read_bytes() == data:
         return "same"
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
+    beside = path.with_name(f".{_short(path.name)}.new")
     beside.write_bytes(data)
     beside.replace(path)
     return "changed" if there else "added"
@@ -138,9 +140,9 @@ def paths(files: Sequence[File], suffix: str) -> list[str]:
     told = []
     for file, (folder, stem) in zip(files, stems, strict=True):
         if named[folder, file.name] > 1:
-            stem = f"{stem}-{_short(file.object_id)}"
-        elif folded[folder, stem.casefold()] > 1 or len(stem) > LONGEST:
-            stem = f"{stem[:LONGEST].rstrip(' .')}-{_short(file.name)}"
+            stem = f"{_cut(stem)}-{_short(file.object_id)}"
+        elif folded[folder, stem.casefold()] > 1 or _cut(stem) != stem:
+            stem = f"{_cut(stem)}-{_short(file.name)}"
         told.append(f"{folder}/{stem}{suffix}")
     return told
 
@@ -149,6 +151,10 @@ def stem_of(name: str) -> str:
     """A name as a file name on every system."""
     stem = re.sub(r"[^\w .()+,=@-]+", "-", " ".join(name.split())).strip(" .-") or "_"
     return f"_{stem}" if _RESERVED.fullmatch(stem) else stem
+
+
+def _cut(stem: str) -> str:
+    return stem[:LONGEST].encode()[:LONGEST_BYTES].decode(errors="ignore").rstrip(" .")
 
 
 def _short(text: str) -> str:

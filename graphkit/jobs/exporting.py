@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,8 @@ def _chosen(kinds: Sequence[str], *, allow_beta: bool) -> tuple[list[str], list[
 
 
 async def _read(session: Session, kinds: Sequence[str], *, allow_beta: bool, say: Say) -> _Found:
-    snapshot, found = Snapshot(), _Found()
-    try:
+    found = _Found()
+    with closing(Snapshot()) as snapshot:
         context = Context(session.client, session.clock, snapshot, PlanOptions(allow_beta=allow_beta))
         namer = Namer(context)
         for name in kinds:
@@ -141,12 +142,12 @@ async def _read(session: Session, kinds: Sequence[str], *, allow_beta: bool, say
             async for exported in _objects(context, namer, KINDS[name], allow_beta=allow_beta):
                 found.add(name, KINDS[name].folder, exported)
         found.add(GROUPS, GROUPS, export_groups(namer))
-    finally:
-        snapshot.close()
     return found
 
 
-async def _objects(context: Context, namer: Namer, kind: Kind, *, allow_beta: bool) -> Any:
+async def _objects(
+    context: Context, namer: Namer, kind: Kind, *, allow_beta: bool
+) -> AsyncIterator[Sequence[Exported]]:
     if kind.named[0]:
         yield await export_named(context, namer, *kind.named, beta=allow_beta)
     for endpoint in kind.endpoints:

@@ -140,14 +140,12 @@ def open_handout(path: Path, columns: Sequence[str], run_id: str, *, resume: boo
 
 def _opened(path: Path, columns: Sequence[str], run_id: str, *, resume: bool) -> HandoutFile:
     header = [*columns, RUN]
-    told: set[str] = set()
-    if resume and os.path.lexists(path):
-        told = _told_in(path, header, run_id)
-        handle = open_private(path, append=True)
-        os.ftruncate(handle, _whole_lines(path))
-    else:
-        handle = open_new(path)
+    begun = resume and os.path.lexists(path)
+    told = _told_in(path, header, run_id) if begun else set()
+    handle = open_private(path, append=True) if begun else open_new(path)
     try:
+        if begun:
+            os.ftruncate(handle, _whole_lines(path))
         handout = HandoutFile(path, handle, columns, run_id, told)
         if not os.fstat(handle).st_size:
             handout.write(header)

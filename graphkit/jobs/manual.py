@@ -38,10 +38,7 @@ def _block(found: Description) -> Iterator[str]:
         yield ""
         yield from _table(
             ["kind", "its write", "changes a write", "quota bucket", "1,000 take", "undo"],
-            [
-                [_code(w.kind), _code(w.first), str(w.per_write), _code(w.bucket), _time(w), w.undo]
-                for w in found.writes
-            ],
+            [_written(writes) for writes in found.writes],
         )
     if found.options:
         yield f"Options, besides those of every recipe: {', '.join(map(_code, found.options))}"
@@ -53,6 +50,11 @@ def _block(found: Description) -> Iterator[str]:
     asked = f"; only if the input asks for what needs them: {', '.join(found.if_asked)}" if found.if_asked else ""
     yield f"Permissions (application): {', '.join(found.permissions)}; to read: {', '.join(BASE_PERMISSIONS)}{asked}."
     yield ""
+
+
+def _written(writes: Writes) -> list[str]:
+    first, bucket = _code(writes.first), _code(writes.bucket)
+    return [_code(writes.kind), first, str(writes.per_write), bucket, _time(writes), writes.undo]
 
 
 def _time(writes: Writes) -> str:

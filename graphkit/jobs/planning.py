@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +92,8 @@ async def plan(
     warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
     problems = asked.problems()
     today = datetime.fromtimestamp(session.clock.now(), UTC).date().isoformat()
-    options = replace(asked.options, as_of=asked.options.as_of or today, protected=session.settings.protected)
+    options = declared(session, replace(asked.options, as_of=asked.options.as_of or today))
+    asked = replace(asked, orgs_file=asked.orgs_file or session.settings.orgs_file)
     inputs = asked.open(problems)
     path = asked.out or new_name(runs_dir, recipe.name, session.clock.now())
     session.call_itself(path.stem)
@@ -146,8 +148,7 @@ def _remark_on_nothing(inputs: Inputs, org: str) -> None:
 async def _fill(
     session: Session, run: RunFile, wishes: Iterator[Desired], inputs: Inputs, options: PlanOptions
 ) -> None:
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         ours = Ledger(session.settings.runs_dir, session.tenant.id).ids()
         sizes = Sizes(session.settings.runs_dir, _remembered_as(session))
         context = Context(session.client, session.clock, snapshot, options, ours=ours, orgs=inputs.orgs, sizes=sizes)
@@ -160,8 +161,6 @@ async def _fill(
             inputs.problems.warnings += rail.warnings()
         if not any(sizes.shrunk()) or options.accept_impact:
             sizes.keep()
-    finally:
-        snapshot.close()
 
 
 def _remembered_as(session: Session) -> str:
@@ -198,6 +197,13 @@ def _named(session: Session, recipe: Recipe | Report) -> list[str]:
     if len(session.apps) == 1:
         return list(lacking)
     return [f"{name} (app {', '.join(apps)})" for name, apps in lacking.items()]
+
+
+def declared(session: Session, chosen: PlanOptions) -> PlanOptions:
+    """The options with the accounts that the settings guard, through whichever door they came."""
+    break_glass = dict.fromkeys((*chosen.break_glass, *session.settings.break_glass))
+    protected = dict.fromkeys((*chosen.protected, *session.settings.protected))
+    return replace(chosen, break_glass=tuple(break_glass), protected=tuple(protected))
 
 
 def header_of(session: Session, recipe: Recipe, chosen: PlanOptions) -> dict[str, Any]:

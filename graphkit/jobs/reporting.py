@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphkit.engine.resource import Context
 from graphkit.engine.snapshot import Snapshot
-from graphkit.inputs.problems import Problems
 from graphkit.jobs.asked import Asked
 from graphkit.jobs.planning import check_permissions
 from graphkit.jobs.summary import FORMAT
@@ -36,11 +35,10 @@ async def report(session: Session, asked: Asked) -> AsyncIterator[Reported]:
     """
     wanted = find_report(asked.recipe)
     warnings = check_permissions(session, wanted)
-    problems = Problems()
-    inputs = asked.open(problems)
+    problems = asked.problems()
+    inputs = replace(asked, orgs_file=asked.orgs_file or session.settings.orgs_file).open(problems)
     problems.raise_if_any()
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         context = Context(session.client, session.clock, snapshot, asked.options, orgs=inputs.orgs)
         findings = await wanted.build(context, inputs)
         problems.raise_if_any()
@@ -53,5 +51,3 @@ async def report(session: Session, asked: Asked) -> AsyncIterator[Reported]:
             "notes": [*warnings, *problems.warnings, *findings.notes],
         }
         yield Reported(facts=facts, findings=findings)
-    finally:
-        snapshot.close()

@@ -44,12 +44,11 @@ class Validated:
 class Summary:
     """One run: what it plans and, once applied, how that ended.
 
-    ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``remarks``
-    are what is worth knowing about the plan; ``status`` is
-    planning, ready, empty, blocked, applying, interrupted or finished; ``left_out`` counts input rows that
-    ``--skip-invalid`` goes on without, ``digest`` names the sealed plan, ``throttled`` the answers 429 of this
-    process. ``undoes`` is the run that this one takes back; empty for any other.
-    ``effects`` counts what takes effect later: yes, no, pending; ``awaited`` says that it was waited for.
+    ``changes`` counts per action, ``outcomes`` per status; ``cost`` holds a row per quota bucket; ``remarks`` are what
+    is worth knowing about the plan; ``status`` is planning, ready, empty, blocked, applying, interrupted or finished;
+    ``left_out`` counts input rows that ``--skip-invalid`` goes on without, ``digest`` names the sealed plan,
+    ``throttled`` counts the answers 429 of this process. ``undoes`` is the run that this one takes back; empty for any
+    other. ``effects`` counts what takes effect later: yes, no, pending; ``awaited`` says that it was waited for.
     """
 
     run: Path
@@ -122,15 +121,13 @@ class Summary:
 def summarise(run: RunFile, *, throttled: int = 0, results: Path | None = None, awaited: bool = False) -> Summary:
     """Read a run file as it stands."""
     header = run.header()
-    status = str(header.get("status", ""))
     return Summary(
         run=run.path,
         recipe=str(header.get("recipe", "")),
         undoes=str(header.get("undoes", "")),
         tenant=dict(header.get("tenant_shown") or {}),
         target=str(header.get("target", "")),
-        # Whoever holds the file open for writing knows better; for a reader "applying" may mean a dead process.
-        status=status,
+        status=str(header.get("status", "")),  # "applying" may be what a process left behind that died
         changes=run.counts(),
         kinds=run.counts_by_kind(),
         outcomes=run.outcome_counts(),

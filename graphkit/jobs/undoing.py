@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,15 @@ from graphkit.engine.runfile import RunFile
 from graphkit.engine.snapshot import Snapshot
 from graphkit.engine.undo import UndoPlanner
 from graphkit.errors import RunFileError, UsageError
+from graphkit.jobs.applying import BEGUN
 from graphkit.jobs.permitted import check_base, check_take_over
 from graphkit.jobs.place import check_place
-from graphkit.jobs.planning import Say, check_permissions, header_of, new_name
+from graphkit.jobs.planning import Say, check_permissions, declared, header_of, new_name
 from graphkit.jobs.summary import Summary, summarise
 from graphkit.recipe import find_recipe
 from graphkit.resources import ResourceTable
 from graphkit.safety.standard import standard_rails
 from graphkit.session import Session
-
-BEGUN = ("applying", "interrupted", "finished")
 
 
 async def undo(
@@ -50,13 +50,8 @@ async def undo(
         recipe = find_recipe(before["recipe"])
         check_take_over(session, recipe)
         warnings = [*check_permissions(session, recipe), *check_base(session, recipe)]
-        asked = replace(
-            options or PlanOptions(),
-            org=before["options"]["org"],
-            as_of=before["options"]["as_of"],
-            break_glass=tuple(dict.fromkeys((*before["options"]["break_glass"], *session.settings.break_glass))),
-            protected=session.settings.protected,
-        )
+        kept = {name: before["options"][name] for name in ("org", "as_of", "break_glass")}
+        asked = declared(session, replace(options or PlanOptions(), **kept))
         target = out or new_name(runs_dir, f"undo-{recipe.name}", session.clock.now())
         session.call_itself(target.stem)
         header = header_of(session, recipe, asked)
@@ -76,8 +71,7 @@ async def undo(
 async def _fill(
     session: Session, source: RunFile, run: RunFile, options: PlanOptions, only: Sequence[str], warnings: list[str]
 ) -> None:
-    snapshot = Snapshot()
-    try:
+    with closing(Snapshot()) as snapshot:
         context = Context(session.client, session.clock, snapshot, options, source.object_ids())
         context.domain = session.tenant.domain
         rails = standard_rails(context)
@@ -85,8 +79,6 @@ async def _fill(
         share = session.settings.quota_share
         found = await planner.plan(_chosen(only), quota_share=share, apps=len(session.apps))
         warnings += [warning for rail in rails for warning in rail.warnings()]
-    finally:
-        snapshot.close()
     if only and not found:
         raise UsageError(
             f"{source.path.name} did nothing to {', '.join(only)}", hint=f"graphkit show {source.path} lists its keys"

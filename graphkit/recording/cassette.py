@@ -6,7 +6,6 @@ requests were folded, so a client may fold them otherwise when it is replayed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from graphkit.errors import UsageError
-from graphkit.private import open_private
+from graphkit.private import replacing
 from graphkit.protocol.budget import is_read
 from graphkit.protocol.message import Request
 
@@ -89,11 +88,9 @@ def read(path: Path) -> Cassette:
 def write(path: Path, header: Header, operations: Iterable[Operation]) -> None:
     """All or nothing: a cassette that was there before stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with os.fdopen(open_private(part), "wb") as stream:
+    with replacing(path) as stream:
         for item in (header, *operations):
             stream.write(msgspec.json.encode(item) + b"\n")
-    os.replace(part, path)
 
 
 def inputs_of(path: Path) -> Path:

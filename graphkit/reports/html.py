@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Action, Change, Result
-from graphkit.private import open_private
+from graphkit.private import replacing
 from graphkit.reports.findings import Cell, Findings, Section, cell_text
 from graphkit.reports.text import ENDED_BADLY, SIGNS, Lines, differences, duration, place
 
@@ -77,11 +77,8 @@ class _Listed:
 
 
 def _write(path: Path, pieces: Iterable[str]) -> None:
-    partial = path.with_name(path.name + ".part")
-    handle = open_private(partial)
-    with open(handle, "w", encoding="utf-8", newline="\n") as stream:
+    with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(pieces)
-    partial.replace(path)
 
 
 def _environment(filters: Mapping[str, Any]) -> Any:

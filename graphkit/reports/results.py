@@ -8,7 +8,7 @@ from pathlib import Path
 from graphkit.engine.run.results import InputResult
 from graphkit.engine.runfile import RunFile
 from graphkit.inputs.cells import guarded
-from graphkit.private import open_private
+from graphkit.private import replacing
 
 OUTCOME = ("gk_action", "gk_status", "gk_object_id", "gk_error_code", "gk_error", "gk_request_id", "gk_effective")
 DOCUMENT = ("file", "path")
@@ -22,14 +22,11 @@ def write_results(run: RunFile, path: Path) -> None:
     """
     # Results that were corrected and given again bring columns of these names along.
     columns = [column for column in run.input_columns() if column.lower() not in OUTCOME]
-    partial = path.with_name(path.name + ".part")
-    handle = open_private(partial)
-    with open(handle, "w", encoding="utf-8-sig", newline="") as stream:
+    with replacing(path, "w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow([guarded(column) for column in (*(columns or DOCUMENT), *OUTCOME)])
         for row in run.input_results(tables=bool(columns)):
             writer.writerow([guarded(str(cell)) for cell in (*_cells(row, columns), *_outcome(row))])
-    partial.replace(path)
 
 
 def _cells(row: InputResult, columns: list[str]) -> list[object]:

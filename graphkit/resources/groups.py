@@ -32,6 +32,17 @@ LOOKS_AFTER_S = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 SELECT = ",".join(("id", *COMPARED, *FIXED, "assignedLicenses", "resourceProvisioningOptions"))
 
 
+def security_group(key: str, name: str) -> dict[str, Any]:
+    """The properties of a wish for a security group, known by ``key`` and shown as ``name``."""
+    return {
+        "displayName": name,
+        "uniqueName": key,
+        "mailNickname": key,
+        "mailEnabled": False,
+        "securityEnabled": True,
+    }
+
+
 class Groups(Resource):
     """``properties``: displayName and, if given, description, visibility; mailNickname, groupTypes and the like.
 

@@ -15,12 +15,6 @@ def marker(recipe: str, key: str) -> str:
     return f"[gk:{recipe}/{key}]"
 
 
-def marked_key(recipe: str, description: str | None) -> str:
-    """The key under which ``recipe`` keeps the object; empty if it is not one of its own."""
-    found = _MARKER.fullmatch(found_marker(description))
-    return found[2] if found and found[1] == recipe else ""
-
-
 def found_marker(description: str | None) -> str:
     """The marker in its last line, whichever recipe's; empty if there is none."""
     lines = _lines(description)

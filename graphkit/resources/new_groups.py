@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphkit.engine.change import Desired, Origin, Reading
+from graphkit.resources.groups import security_group
 from graphkit.resources.users import GUID
 
 TOLD = (
@@ -38,14 +39,7 @@ def new_group(name: str, prefix: str, asked: Desired) -> Desired:
         kind="group",
         key=key,
         origin=Origin(asked.origin.file, f"group {name}"),
-        properties={
-            "displayName": name,
-            "uniqueName": key,
-            "mailNickname": key,
-            "mailEnabled": False,
-            "securityEnabled": True,
-            **asked.rails.get("groups", {}).get(name, {}),
-        },
+        properties={**security_group(key, name), **asked.rails.get("groups", {}).get(name, {})},
     )
 
 

@@ -39,7 +39,7 @@ class Sentry:
         self._options = context.options
         self._facts = Facts(context, max_age=STALE_S)
         self._protection = Protection(context, self._facts)
-        self._mended = frozenset(mended)
+        self._mended = frozenset(key.lower() for key in mended)
         self._own: dict[str, Mapping[str, Any]] = {}
         self._turn = asyncio.Lock()
 
@@ -71,7 +71,7 @@ class Sentry:
         if policies.why and (touch.policy or not policies.denied):
             reasons.append(f"conditional access policies could not be read: {policies.why}; {UNREAD}")
         if not reasons and not policies.why:
-            live = {str(each["id"]): each for each in policies.items} | self._own
+            live = {str(each["id"]).lower(): each for each in policies.items} | self._own
             above = {group: await self._facts.above(group) for group in touch.groups if touch.joins}
             state = State(live, {each.id: each for each in accounts}, frozenset(), above)
             before = state.findings()
@@ -91,7 +91,7 @@ class Sentry:
         change = _as_change(request, self._own)
         body = response.json() if response.body else None
         answer = body if isinstance(body, dict) else {}
-        key = str((change.before or {}).get("id") or answer.get("id") or "")
+        key = str((change.before or {}).get("id") or answer.get("id") or "").lower()
         if change.kind == KIND and key and change.action is not Action.DELETE:
             self._own[key] = {**(change.after or {}), **answer}
         elif change.kind == KIND:
@@ -100,13 +100,13 @@ class Sentry:
 
 
 def _as_change(request: Request, live: Mapping[str, Mapping[str, Any]]) -> Change:
-    """What a write makes of a policy; of what is no policy it says nothing."""
+    """What a write makes of a policy; of what is no policy it says nothing. ``live`` is by id in lower case."""
     parts = segments(request.path)
     if "/".join(parts[:3]).lower() != POLICIES:
         return Change(kind="", key="", action=Action.UPDATE)
     body = msgspec.json.decode(request.body or b"{}")
-    key = parts[3] if len(parts) > 3 else ""
-    before = dict(live.get(key) or {"id": key}) if key else None
+    key = parts[3].lower() if len(parts) > 3 else ""
+    before = {**live.get(key, {}), "id": key} if key else None
     after = merged(before or {}, body)
     action = Action.DELETE if request.method == "DELETE" else Action.UPDATE if key else Action.CREATE
     return Change(kind=KIND, key=str(after.get("displayName") or key), action=action, before=before, after=after)

@@ -35,7 +35,10 @@ def one_of(*allowed: str) -> Callable[[object, Path], str]:
 def as_path(value: object, base: Path) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("must be a path")
-    return base / Path(value).expanduser()
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"'{value}' names a home folder that is not known") from None
 
 
 def as_path_text(value: object, base: Path) -> str:

@@ -476,8 +476,11 @@ class Settings:
         return context
 
     def proxy_for(self, host: str) -> str:
-        """The proxy for https requests to ``host``, or an empty string for none."""
-        name = host.lower().strip("[]")
+        """The proxy for requests to ``host``, a port behind it or not; an empty string for none."""
+        from urllib.parse import urlsplit
+
+        # Without brackets an IPv6 address is all colons, and none of them stands before a port.
+        name = (urlsplit(f"//{host}").hostname or host).lower()
         # The managed identity addresses of virtual machines, Azure Arc and App Service are link-local or loopback
         # (learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token).
         if name in ("localhost", "::1") or name.startswith(("127.", "169.254.")):

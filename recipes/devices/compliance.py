@@ -155,11 +155,13 @@ def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
         beta = options.allow_beta or document.allow_beta
         for index, policy in enumerate(document.policies):
             origin = Origin(source.name, f"policies[{index}]")
+            if options.org not in ("", policy.org):
+                continue
             refused = {} if beta else policy.needs_beta
             for name, what in refused.items():
                 message = f"{what} exists in Graph's beta only: set allow_beta: true in the file, or --allow-beta"
                 inputs.problems.add(source.name, f"{origin.place}.{name}", "needs-beta", message)
-            if refused or options.org not in ("", policy.org):
+            if refused:
                 continue
             body = {"@odata.type": f"#microsoft.graph.{PLATFORMS[policy.platform]}", **policy.settings}
             named = {"displayName": policy.key, RULES: []}

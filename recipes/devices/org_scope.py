@@ -11,6 +11,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import Flag, InputModel, Key, Org
 from graphkit.recipe import Inputs, Recipe
+from graphkit.resources.groups import security_group
 
 NAME = "devices.org-scope"
 ROLE = "Help Desk Operator"
@@ -32,11 +33,13 @@ class Scope(InputModel):
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """Tag, groups, role assignment, row by row; rows of other organisations than ``--org`` ask for nothing."""
     for origin, row in inputs.rows(Scope, key=lambda row: row.org):
-        if not options.allow_beta:
+        if options.org not in ("", row.org):
+            continue
+        if options.allow_beta:
+            yield from _scope(row, origin)
+        else:
             message = "scope tags exist in Graph's beta only: --allow-beta permits them"
             inputs.problems.add(origin.file, origin.place, "needs-beta", message)
-        elif options.org in ("", row.org):
-            yield from _scope(row, origin)
 
 
 def _scope(row: Scope, origin: Origin) -> Iterator[Desired]:
@@ -81,14 +84,7 @@ def _scope(row: Scope, origin: Origin) -> Iterator[Desired]:
 
 
 def _group(key: str, name: str, origin: Origin, rails: dict[str, Any], **more: Any) -> Desired:
-    properties = {
-        "displayName": name,
-        "uniqueName": key,
-        "mailNickname": key,
-        "mailEnabled": False,
-        "securityEnabled": True,
-        **more,
-    }
+    properties = {**security_group(key, name), **more}
     return Desired(kind="group", key=key, origin=origin, properties=properties, rails=rails)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from datetime import date
 from fnmatch import fnmatchcase
@@ -14,6 +14,7 @@ from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
 from graphkit.inputs.types import Day, InputModel, Org, Upn
 from graphkit.recipe import Inputs, Recipe
+from graphkit.resources.groups import security_group
 from graphkit.resources.scheduled import scheduled
 from recipes.passes import PERMISSIONS, Passes, access_pass
 
@@ -70,21 +71,19 @@ class Person(InputModel):
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """A group for each wave that has begun and has people, and its members; the others wait for their day."""
     tables, documents = inputs.apart()
-    pages = list(documents.documents(Rollout))
-    for source, _ in pages[1:]:
-        inputs.problems.add(
-            source.name, "waves", "duplicate-key", f"waves are given twice, first in {pages[0][0].name}"
-        )
-    if not pages:
-        named = tables.sources[0].name if tables.sources else "the input"
-        inputs.problems.add(named, "", "missing-value", "no page of wave dates was given: add one with -i (YAML)")
+    found, rows = documents.document(Rollout), tables.rows(Person, key=lambda row: row.upn.lower())
+    if found is None:
+        if not documents.sources:
+            named = tables.sources[0].name if tables.sources else "the input"
+            inputs.problems.add(named, "", "missing-value", "no page of wave dates was given: add one with -i (YAML)")
+        deque(rows, maxlen=0)  # what is wrong with them is told as well
         return
-    source, page = pages[0]
+    source, page = found
     today = date.fromisoformat(options.as_of) if options.as_of else date.max
     starts = {wave.wave: wave.starts for wave in page.waves}
     sizes: Counter[int] = Counter()
     groups: dict[str, int] = {}
-    for origin, person in tables.rows(Person, key=lambda row: row.upn.lower()):
+    for origin, person in rows:
         if options.org not in ("", person.org):
             continue
         if person.wave not in starts:
@@ -136,13 +135,7 @@ def _pass(person: Person, member: Desired, passes: Passes, day: date, today: dat
 
 def _group(key: str, origin: Origin) -> Desired:
     _, wave, policy = key.split(".")
-    properties = {
-        "displayName": f"MFA {wave.replace('-', ' ')} {policy}",
-        "uniqueName": key,
-        "mailNickname": key,
-        "mailEnabled": False,
-        "securityEnabled": True,
-    }
+    properties = security_group(key, f"MFA {wave.replace('-', ' ')} {policy}")
     return Desired(kind="group", key=key, origin=origin, properties=properties)
 
 

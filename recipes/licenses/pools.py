@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +11,11 @@ from pydantic import Field, model_validator
 
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.resource import PlanOptions
+from graphkit.inputs.cells import are_plain, clean
 from graphkit.inputs.source import Source
 from graphkit.inputs.types import InputModel, Org, Upn
 from graphkit.recipe import Inputs, Recipe
+from graphkit.resources.groups import security_group
 
 
 class Member(InputModel):
@@ -98,13 +101,7 @@ def _pool(pool: Pool, origin: Origin, *, authoritative: bool) -> Iterator[Desire
         kind="group",
         key=pool.key,
         origin=origin,
-        properties={
-            "displayName": pool.group or f"{pool.org} {pool.sku}",
-            "uniqueName": pool.key,
-            "mailNickname": pool.key,
-            "mailEnabled": False,
-            "securityEnabled": True,
-        },
+        properties=security_group(pool.key, pool.group or f"{pool.org} {pool.sku}"),
         rails=rails,
     )
     for sku, off in ((pool.sku, pool.disabled_plans), *((addon, []) for addon in pool.addons)):
@@ -127,7 +124,7 @@ def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, poo
         return
     name, match = (given, {}) if isinstance(given, str) else (given.csv, given.match)
     headings = tuple(sorted(match))
-    cells = tuple(match[heading].strip() for heading in headings)
+    cells = tuple(unicodedata.normalize("NFC", match[heading].strip()) for heading in headings)
     _, _, shared = lists.setdefault(source.beside(name), (source, name, {}))
     shared.setdefault(headings, {}).setdefault(cells, []).append(pool.key)
 
@@ -135,14 +132,32 @@ def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, poo
 def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterator[Desired]:
     wanted = {heading for headings in shared for heading in headings}
     for origin, member in inputs.rows_beside(source, name, Member, headings=wanted):
+        cells = _meant(inputs, origin, wanted)
+        if cells is None:
+            continue
         for headings, pools in shared.items():
-            for pool in pools.get(tuple([origin.values[heading].strip() for heading in headings]), ()):
+            for pool in pools.get(tuple([cells[heading] for heading in headings]), ()):
                 yield Desired(
                     kind="group.member",
                     key=f"{pool}/{member.upn.lower()}",
                     origin=origin,
                     properties={"group": pool, "user": member.upn},
                 )
+
+
+def _meant(inputs: Inputs, origin: Origin, headings: Iterable[str]) -> dict[str, str] | None:
+    """The cells of a row that pools match; None if a spreadsheet destroyed one: then nobody knows where it belongs."""
+    cells = {heading: origin.values[heading].strip() for heading in headings}
+    if are_plain(cells.values()):
+        return cells
+    for heading, cell in cells.items():
+        try:
+            cells[heading] = clean(cell)
+        except ValueError as error:
+            inputs.problems.add(origin.file, origin.place, "invalid-value", f"{heading}: {error}")
+            inputs.rejected.append(origin)
+            return None
+    return cells
 
 
 RECIPE = Recipe(

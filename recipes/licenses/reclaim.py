@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -38,21 +39,22 @@ class Person(InputModel):
 def desired(inputs: Inputs, options: PlanOptions) -> Iterator[Desired]:
     """The policy and the people; whose licences go is told by the tenant."""
     tables, documents = inputs.apart()
-    pages = list(documents.documents(Policy))
-    for source, _ in pages[1:]:
-        inputs.problems.add(source.name, "", "one-too-many", f"{pages[0][0].name} was given already")
-    if not pages and not inputs.problems.found:
-        named = tables.sources[0].name if tables.sources else "the input"
-        inputs.problems.add(named, "", "missing-value", "no policy was given: add one with -i (YAML)")
-    for source, policy in pages[:1]:
-        yield _policy(policy, Origin(source.name, "skus"), listed=bool(tables.sources))
-        for origin, person in tables.rows(Person, key=lambda row: row.upn.lower()):
-            yield Desired(
-                kind="license.reclaim.person",
-                key=person.upn.lower(),
-                origin=origin,
-                properties={"leaveStatus": person.leave_status, "org": person.org or ""},
-            )
+    found, rows = documents.document(Policy), tables.rows(Person, key=lambda row: row.upn.lower())
+    if found is None:
+        if not documents.sources:
+            named = tables.sources[0].name if tables.sources else "the input"
+            inputs.problems.add(named, "", "missing-value", "no policy was given: add one with -i (YAML)")
+        deque(rows, maxlen=0)  # what is wrong with them is told as well
+        return
+    source, policy = found
+    yield _policy(policy, Origin(source.name, "skus"), listed=bool(tables.sources))
+    for origin, person in rows:
+        yield Desired(
+            kind="license.reclaim.person",
+            key=person.upn.lower(),
+            origin=origin,
+            properties={"leaveStatus": person.leave_status, "org": person.org or ""},
+        )
 
 
 def _policy(policy: Policy, origin: Origin, *, listed: bool) -> Desired:

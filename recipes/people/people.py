@@ -152,10 +152,8 @@ def people(inputs: Inputs, model: type[Person], options: PlanOptions) -> Iterato
 def page_of(inputs: Inputs) -> Page:
     """The page that was given, or what it says without one; a second one is a problem."""
     _, documents = inputs.apart()
-    pages = list(documents.documents(Page))
-    for source, _ in pages[1:]:
-        inputs.problems.add(source.name, "", "one-too-many", f"a page was given already: {pages[0][0].name}")
-    return pages[0][1] if pages else Page()
+    found = documents.document(Page)
+    return found[1] if found else Page()
 
 
 def today_of(options: PlanOptions) -> date:

@@ -1,9 +1,15 @@
 """graphkit drift: the tenant against the inputs, without a write."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from xml.etree import ElementTree as Xml
 
 import pytest
+
+from graphkit.engine.change import Action, Change
+from graphkit.jobs.acceptance import Acceptance
 
 
 @pytest.fixture
@@ -57,6 +63,15 @@ def test_what_somebody_took_away_is_told_from_what_was_never_made(simulated, poo
     assert "taken away since by somebody else" in gone
 
 
+def test_a_run_file_that_is_damaged_says_nothing_and_stops_nothing(simulated, taken_away, tmp_path):
+    (run,) = tmp_path.rglob("*.run")
+    damaged = shutil.copy(run, run.with_name("0.run"))
+    with closing(sqlite3.connect(damaged)) as db:
+        db.execute("DROP TABLE outcome")
+    (finding,) = drift(simulated, taken_away).json["findings"]
+    assert f"made by {run.name}" in finding["history"]
+
+
 def test_the_plan_that_puts_it_right_is_kept_and_does_so(simulated, taken_away):
     run = drift(simulated, taken_away).json["recipes"][0]["run"]
     assert simulated("apply", run, "--yes", "-o", "json").json["outcomes"]["done"] == 1
@@ -79,6 +94,23 @@ def test_an_accepted_difference_counts_until_its_last_day(simulated, taken_away,
     accept.write_text(ACCEPTED.format(until=until))
     result = drift(simulated, taken_away, "--accept", accept)
     assert (result.code, result.json["open"], len(result.json["expired"])) == (code, left, left)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "covered"),
+    [
+        ("[Prod] Block legacy sign-in", "[Prod] Block legacy sign-in", True),
+        ("[Prod]*", "[Prod] Block legacy sign-in", True),
+        ("Who signs in?", "Who signs in?", True),
+        ("Who signs in?", "Who signs in!", False),
+        ("*/rx1-0001@contoso.example", "RX1.SPE_E3.pool/rx1-0001@contoso.example", True),
+        ("rx1.*", "RX1.SPE_E3.pool", False),
+        ("two*", "two\nlines", True),
+    ],
+)
+def test_in_an_acceptance_only_a_star_stands_for_something_else(pattern, key, covered):
+    entry = Acceptance(key=pattern, owner="service desk", reason="hardware refresh", until="2999-12-31")
+    assert entry.covers("devices.policies", Change(kind="group", key=key, action=Action.UPDATE)) is covered
 
 
 def test_an_acceptance_without_owner_reason_and_day_is_refused_whole(simulated, applied, tmp_path):

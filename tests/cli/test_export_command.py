@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from graphkit.inputs.strict_yaml import parse_yaml
-from graphkit.jobs.export_folder import MANIFEST, File, paths, stem_of
+from graphkit.jobs.export_folder import MANIFEST, File, open_folder, paths, stem_of
 from graphkit.jobs.export_yaml import to_yaml
 
 DATA = Path(__file__).parents[3] / "shared/data"
@@ -254,6 +254,16 @@ def test_names_that_would_share_a_file_get_one_each_whatever_their_order():
     told = dict(zip("1234", paths(files, ".yaml"), strict=True))
     assert len({path.casefold() for path in told.values()}) == 4
     assert dict(zip("4321", paths(files[::-1], ".yaml"), strict=True)) == told
+
+
+@pytest.mark.parametrize("mark", ["a", "漢", "𠮷"])
+def test_no_name_is_too_long_for_the_disk(tmp_path, mark):
+    """Graph takes 256 characters, most file systems 255 bytes."""
+    files = [File("d", mark * 256, "1", {}), File("d", mark * 256, "2", {}), File("d", mark * 255, "3", {})]
+    named = paths(files, ".yaml")
+    assert len(set(named)) == 3
+    told = open_folder(tmp_path / "out").write("t", ["k"], dict.fromkeys(named, ("k", "text")))
+    assert len(told["added"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from graphkit import settings
 from graphkit.clock import VirtualClock, run
 from graphkit.engine.apply import Progress
 from graphkit.engine.resource import PlanOptions
-from graphkit.jobs import Asked, Summary, apply, plan
+from graphkit.jobs import Asked, Summary, apply, plan, undo
 from graphkit.sandbox import Seed, SimulatedTenant, stored_time
 from graphkit.session import open_session
 
@@ -68,6 +68,16 @@ class World:
                     out=self.folder / name,
                 )
                 return await plan(session, asked, runs_dir=self.folder)
+
+        return run(job(), virtual=True)
+
+    def undo(self, name: str = "a.run") -> Summary:
+        """Plan it, as ``undo.run``."""
+
+        async def job() -> Summary:
+            async with open_session(self.settings) as session:
+                out, options = self.folder / "undo.run", PlanOptions(max_removals=100, max_deletes=100)
+                return await undo(session, self.folder / name, runs_dir=self.folder, options=options, out=out)
 
         return run(job(), virtual=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 
@@ -9,10 +10,11 @@ import pytest
 from chaos import World as AnyWorld
 
 from graphkit.clock import VirtualClock
+from graphkit.engine.brake import Brake
 from graphkit.engine.change import Result, Status
 from graphkit.engine.course import Breaker
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import CanaryFailed, TooManyFailures
+from graphkit.errors import CanaryFailed, DeadlineReached, Interrupted, TooManyFailures
 from graphkit.jobs import Manner
 from graphkit.sandbox import Seed, SimulatedTenant
 
@@ -64,16 +66,41 @@ def test_a_canary_that_was_seen_to_lets_the_rest_follow(world):
     assert world.apply(resume=True).outcomes["done"] == 47
 
 
-def test_a_canary_that_was_accepted_and_is_not_there_stops_the_run(tmp_path):
+@pytest.fixture
+def hidden(tmp_path):
+    """What is written is accepted, and never shown."""
     access = AnyWorld(tmp_path / "access", "identity.conditional-access")
     access.folder.mkdir()
     access.prepare()
     access.plan("a.run")
     path = "/identity/conditionalAccess/namedLocations"
     access.faults([{"method": "GET", "path": path, "action": "answer", "status": 200, "body": {"value": []}}])
+    return access
+
+
+def test_a_canary_that_was_accepted_and_is_not_there_stops_the_run(hidden):
     with pytest.raises(CanaryFailed, match="is not read back as it was written"):
-        access.apply("a.run", manner=Manner(canary=1))
-    assert len(access.picture()[1]) == 1
+        hidden.apply("a.run", manner=Manner(canary=1))
+    assert len(hidden.picture()[1]) == 1
+
+
+def test_whoever_stops_the_run_need_not_wait_until_the_canary_is_read_back(hidden):
+    brake = Brake()
+
+    def soon(progress):
+        if progress.done:
+            asyncio.get_running_loop().call_later(4.0, brake.pull)
+
+    with pytest.raises(Interrupted, match="5 of 6 changes are left") as caught:
+        hidden.apply("a.run", manner=Manner(canary=1), brake=brake, observer=soon)
+    assert "graphkit resume" in caught.value.hint
+    with RunFile.open(hidden.folder / "a.run") as run:
+        assert run.header_value("canary") == 1  # whoever goes on does so with care again
+
+
+def test_a_deadline_comes_while_the_canary_is_read_back(hidden):
+    with pytest.raises(DeadlineReached, match="5 of 6 changes are left"):
+        hidden.apply("a.run", manner=Manner(canary=1), deadline_s=40)
 
 
 def test_a_canary_waits_for_replicas_that_lag(tmp_path):
@@ -206,6 +233,28 @@ def test_what_is_not_effective_is_not_sent_again_and_looked_at_again_by_a_resume
     summary = abroad.apply(resume=True, manner=Manner(wait_s=1800.0))
     assert summary.effects == {"yes": 46, "no": 0, "pending": 0}
     assert (summary.outcomes["done"], summary.apply_exit_code) == (47, 0)
+
+
+def test_what_was_accepted_and_did_not_become_effective_is_undone_like_the_rest(abroad):
+    abroad.write_pool(3)
+    abroad.plan("first.run")
+    abroad.apply("first.run", manner=Manner(wait_s=1800.0))
+    members = held(abroad)
+    abroad.write_pool(45)
+    abroad.plan()
+    assert abroad.apply(manner=Manner(wait_s=1800.0)).effects["no"] == 3
+    assert len(held(abroad)) == len(members) + 42
+    undone = abroad.undo()
+    assert (undone.changes["remove"], undone.status) == (42, "ready")
+    abroad.apply("undo.run")
+    assert held(abroad) == members
+
+
+def held(world):
+    """Who is in the groups."""
+    found = []
+    world.change(lambda tenant: found.extend(to for each in tenant.state.links["members"].values() for to in each))
+    return sorted(found)
 
 
 def test_a_team_is_effective_once_it_is_shown(tmp_path):

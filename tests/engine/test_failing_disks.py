@@ -16,7 +16,7 @@ from chaos import World, settle
 
 from graphkit.engine import runfile
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import GraphkitError, RunFileError
+from graphkit.errors import DeadlineReached, GraphkitError, RunFileError
 
 RECIPES = ["licenses.pools", "teams.provision", "devices.compliance"]
 MESSAGES = {"EIO": "disk I/O error", "ENOSPC": "database or disk is full"}
@@ -161,6 +161,18 @@ def judge(world, usual):
     state, log = settled(world)
     assert state == usual[0]
     assert sorted(log) == sorted(usual[1])
+
+
+def test_what_stopped_a_run_is_told_even_if_the_disk_cannot_be_read_any_more(planned, tmp_path, monkeypatch):
+    world = World(tmp_path / "world", "licenses.pools")
+    shutil.copytree(planned["licenses.pools"][0], world.folder)
+
+    def unreadable(run):
+        raise sqlite3.OperationalError(MESSAGES["EIO"])
+
+    monkeypatch.setattr(RunFile, "finished", unreadable)
+    with pytest.raises(DeadlineReached):
+        world.apply("a.run", deadline_s=0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file sizes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,7 @@ from chaos import World as AnyWorld
 from graphkit.engine.claim import claimed
 from graphkit.engine.lease import Lease
 from graphkit.engine.runfile import RunFile
-from graphkit.errors import InUse, LeaseLost
+from graphkit.errors import InUse, LeaseLost, RunFileError
 
 
 def pooled(world, *numbers):
@@ -189,3 +190,28 @@ def test_who_holds_a_run_file_since_when_is_told_in_one_line(world):
     assert "since 20" in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.exit_code == 5
+
+
+def test_who_is_looked_at_before_their_own_claim_is_locked_is_refused_in_words(tmp_path):
+    """Another run tries every claim that it finds: for a moment it holds that of whoever is just beginning."""
+    run = tmp_path / "a.run"
+    with (
+        claimed(tmp_path, "t", ["group"], org="", run=run),
+        pytest.raises(InUse, match="another run is just beginning or ending in this tenant") as caught,
+        claimed(tmp_path, "t", ["group"], org="", run=run),
+    ):
+        pass
+    assert caught.value.hint == "try again"
+
+
+def test_a_file_system_without_locks_is_not_taken_for_another_process(world, monkeypatch):
+    world.plan()
+
+    def no_locks(handle):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("graphkit.engine.lock.lock_now", no_locks)
+    with pytest.raises(RunFileError, match=r"a\.run\.lock cannot be locked: No locks available") as caught:
+        world.apply()
+    assert not isinstance(caught.value, InUse)
+    assert caught.value.hint

@@ -125,6 +125,23 @@ def test_what_cannot_be_looked_up_is_unknown_until_it_can_be(world, usual):
     assert sorted(tenant.picture()[1]) == usual(DEVICES)
 
 
+def test_what_may_have_been_sent_is_not_called_unsent_for_want_of_a_last_reading(world):
+    """It is read once more before it is sent again; until then nothing tells whether the first one is still to come."""
+    tenant = world(DEVICES)
+    tenant.faults(
+        [
+            {"method": "POST", "path": COMPLIANCE, "action": "answer", "status": 504, "times": 1},
+            {"method": "GET", "path": f"{COMPLIANCE}*", "action": "answer", "status": 403, "nth": 13},
+        ]
+    )
+    tenant.apply("a.run")
+    result = outcomes(tenant)["deviceCompliancePolicy", "win-0"]
+    assert (result.status, result.code) == (Status.UNKNOWN, "outcome-unknown")
+    assert result.error.startswith(f"looked, but GET {COMPLIANCE}: 403")
+    tenant.faults([])
+    assert tenant.apply("a.run").apply_exit_code == 0
+
+
 def test_what_has_no_key_to_be_looked_up_by_is_left_to_a_person_and_never_sent_again(world, monkeypatch):
     request = NamedLocations.request
 

@@ -127,6 +127,13 @@ def test_inputs_that_are_wrong_end_as_a_failed_run(watching, baseline):
     assert app.show(the_run(app)).body["error"]["code"] == "invalid-input"
 
 
+def test_a_folder_that_is_not_there_is_told_with_its_setting(make_app, tmp_path):
+    app = make_app(GRAPHKIT_FUNCTIONS_DRIFT_DIR=str(tmp_path / "no-such"))
+    with pytest.raises(UsageError, match="no-such is not there") as caught:
+        app.tick()
+    assert "GRAPHKIT_FUNCTIONS_DRIFT_DIR" in caught.value.hint
+
+
 def test_without_a_folder_the_timer_does_nothing(app):
     app.tick()
     assert not app.queue.messages

@@ -206,3 +206,19 @@ def test_a_principal_that_cannot_be_read_is_refused(app, header):
 def test_who_approved_is_kept_as_an_object_id(app, planned):
     app.approve(planned, headers=signed_in("Runs.Approve", who="22222222-2222-4222-8222-222222222222"))
     assert app.run(planned).approval(1).by == "22222222-2222-4222-8222-222222222222"
+
+
+def test_the_registry_of_the_settings_counts_here_too(make_app, tmp_path):
+    """A caller can name no file outside the request; whoever runs the app can."""
+    registry = tmp_path / "orgs.csv"
+    registry.write_text("code,domain,caps\nRX1,contoso.example,SPE_E3=2\n", encoding="utf-8")
+    app = make_app(GRAPHKIT_ORGS=str(registry))
+    run = app.start(pool_request(45)).run
+    app.take()
+    shown = app.show(run).body
+    assert shown["status"] == "blocked"
+    assert "its cap in the registry is 2" in shown["plan"]["blocked"][0]
+    registry.write_text("code\nRX2\n", encoding="utf-8")
+    reply = app.start(pool_request(44))
+    assert reply.status == 422
+    assert "is not in the registry of organisations" in str(reply.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ from graphkit.errors import (
     WrongTenant,
 )
 from graphkit.functions import slicing
-from graphkit.functions.store import Worker
+from graphkit.functions.store import Run, Worker
 
 
 def writes(tenant):
@@ -290,6 +291,23 @@ def test_of_two_workers_that_plan_at_once_one_plan_counts(app, monkeypatch):
     assert {path.name for path in app.run(run).path.iterdir() if path.is_dir()} == {"inputs", "plan"}
 
 
+def test_the_next_slice_may_end_before_this_one_has_said_that_it_is_over(app, planned, monkeypatch):
+    app.approve(planned)
+    with monkeypatch.context() as once:
+        once.setattr(slicing, "apply", failing(DeadlineReached("the deadline came")))
+        send = app.queue.send
+
+        def taken_at_once(message, **how):
+            once.undo()
+            send(message, **how)
+            app.take_all()
+
+        once.setattr(app.queue, "send", taken_at_once)
+        app.take()
+    shown = app.show(planned).body
+    assert (shown["status"], shown["outcomes"]["done"]) == ("finished", 47)
+
+
 def test_a_worker_that_was_overtaken_says_nothing(app, planned, monkeypatch):
     app.approve(planned)
     monkeypatch.setattr(slicing, "apply", failing(LeaseLost("taken over")))
@@ -456,6 +474,74 @@ def test_a_run_at_work_stops_in_an_orderly_way_and_says_what_it_did(app, tenant,
     assert shown["status"] == "cancelled"
     assert 0 < sum(shown["outcomes"].values()) < 47
     assert Counter(shape(tenant)) < POOL
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["told by another worker", "told afterwards"])
+def test_a_run_that_is_cancelled_while_it_is_planned_ends_as_cancelled(app, tenant, monkeypatch, at_once):
+    run = app.start(pool_request()).run
+    plan = slicing.plan
+
+    def cancelled_meanwhile(*given):
+        summary = plan(*given)
+        app.cancel(run)
+        if at_once:
+            app.take()
+        return summary
+
+    monkeypatch.setattr(slicing, "plan", cancelled_meanwhile)
+    app.take_all()
+    assert app.show(run).body["status"] == "cancelled"
+    assert app.approve(run).status == 409
+    assert not tenant.log()
+
+
+def test_a_run_that_is_cancelled_in_the_moment_in_which_its_plan_is_told_ends_too(app, monkeypatch):
+    """Whoever cancels has seen the run before its number moved on."""
+    run = app.start(pool_request()).run
+    stored = Run.set_state
+
+    def cancelled_just_before(self, state):
+        if state.status == "planned":
+            app.cancel(run)
+        stored(self, state)
+
+    monkeypatch.setattr(Run, "set_state", cancelled_just_before)
+    app.take_all()
+    assert app.show(run).body["status"] == "cancelled"
+
+
+def test_a_share_that_is_away_for_a_moment_ends_no_run_at_work(app, tenant, planned, monkeypatch):
+    fault(tenant, {"path": "/$batch", "action": "delay", "seconds": 20})
+    app.approve(planned)
+    tell, asked = slicing._Presence._keep_telling, []
+
+    class Away(Run):
+        @property
+        def cancelled(self):
+            asked.append(self.id)
+            if len(asked) == 1:
+                raise OSError(errno.ESTALE, "Stale file handle")
+            return False
+
+    def on_a_share(self, session):
+        self._run = Away(self._run.path)
+        return tell(self, session)
+
+    monkeypatch.setattr(slicing._Presence, "_keep_telling", on_a_share)
+    app.take_all()
+    assert app.show(planned).body["status"] == "finished"
+    assert len(asked) > 1
+
+
+def test_a_share_without_hard_links_serves_as_well(app, planned, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("graphkit.functions.store.os.link", refused)
+    app.approve(planned)
+    app.take_all()
+    assert app.show(planned).body["status"] == "finished"
+    assert not [name for name in files_of(app.run(planned).path) if name.startswith(".")]
 
 
 def test_a_run_that_has_ended_cannot_be_cancelled(app, planned):

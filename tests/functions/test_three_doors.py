@@ -72,8 +72,9 @@ def by_functions(recipe, tenant, folder, commands, monkeypatch):
 def by_python(recipe, tenant, folder, commands, monkeypatch):
     first = door("api", recipe, folder, monkeypatch)
     flags = {"target": "simulated", "state": str(tenant.path), "virtual_time": True}
-    settings = graphkit.load_settings(flags, env={"GRAPHKIT_RUNS_DIR": str(folder)}, cwd=folder)
-    options = graphkit.PlanOptions(**OPTIONS[recipe], break_glass=tuple(BREAK_GLASS.split(",")))
+    env = {"GRAPHKIT_RUNS_DIR": str(folder), "GRAPHKIT_BREAK_GLASS": BREAK_GLASS}
+    settings = graphkit.load_settings(flags, env=env, cwd=folder)
+    options = graphkit.PlanOptions(**OPTIONS[recipe])
     asked = graphkit.Asked(recipe=recipe, inputs=(first,), options=options, out=folder / "b.run")
 
     async def session(work):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from graphkit.inputs.document import parse_document, read_document, read_json_documents
+from graphkit.inputs.document import parse_document, read_document
+from graphkit.inputs.layouts import read_bodies
 from graphkit.inputs.problems import Problems
 from graphkit.inputs.source import open_source
 from graphkit.inputs.strict_yaml import parse_yaml
@@ -150,7 +151,7 @@ def test_a_malformed_document_is_one_problem(source, problems, name, text, messa
     ],
 )
 def test_graph_shaped_json_is_taken_apart(source, problems, text, paths):
-    assert [found.path for found in read_json_documents(source(text, "a.json"), problems)] == paths
+    assert [found.path for found in read_bodies(source(text, "a.json"), problems)] == paths
     assert not problems
 
 
@@ -162,15 +163,15 @@ def test_a_folder_is_read_to_the_bottom_and_one_bad_file_hides_no_other(source, 
     source("{}", "export/.hidden/x.json")
     source("{}", "export/readme.txt")
     folder = open_source(tmp_path / "export", problems)
-    assert [found.value["n"] for found in read_json_documents(folder, problems)] == [1, 3]
+    assert [found.value["n"] for found in read_bodies(folder, problems)] == [1, 3]
     assert told() == [
         "export/b.json: line 1, column 2: Expecting property name enclosed in double quotes",
-        "export/c.json: [0]: an object is expected",
+        "export/c.json: [0]: an object or a list of objects is expected",
     ]
 
 
 def test_an_empty_folder_is_said(problems, told, tmp_path):
-    assert list(read_json_documents(open_source(tmp_path, problems), problems)) == []
+    assert list(read_bodies(open_source(tmp_path, problems), problems)) == []
     assert "holds no *.json or *.yaml file" in told()[0]
 
 
@@ -178,7 +179,7 @@ def test_an_empty_folder_is_said(problems, told, tmp_path):
 def test_the_published_conditional_access_exports_are_read():
     problems = Problems()
     folder = open_source(SHARED / "conditional-access-baseline" / "ConditionalAccess", problems)
-    found = list(read_json_documents(folder, problems))
+    found = list(read_bodies(folder, problems))
     assert len(found) == 36
     assert all("displayName" in each.value for each in found)
     assert not problems

@@ -333,6 +333,18 @@ def test_everything_wrong_with_the_input_is_told_at_once(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_what_another_organisation_would_need_beta_for_stops_nobody_else(tmp_path):
+    text = file(policy(org="RX1", assign="{}"), policy(org="RX2", key="second", defender="true", assign="{}"))
+
+    async def check(here: Bench) -> None:
+        with pytest.raises(InputErrors):
+            await plan(here, text)
+        with await plan(here, text, org="RX1") as planned:
+            assert [change.key for change in planned.changes("deviceCompliancePolicy")] == ["win-floor"]
+
+    on_tenant(tmp_path, check)
+
+
 @pytest.mark.parametrize(
     ("wrong", "where", "said"),
     [

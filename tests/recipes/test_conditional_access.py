@@ -589,6 +589,36 @@ def test_a_policy_that_changed_since_the_plan_is_refused_alone(tmp_path):
     on_tenant(tmp_path, check)
 
 
+def test_an_account_that_was_disabled_since_the_plan_stops_what_makes_policies_and_what_changes_them(
+    simulated, tenant, tmp_path, declared
+):
+    """Disabled it is locked out whatever policies say: nobody could undo what these do."""
+    given = written(tmp_path, file())
+    for name in ("made.run", "changed.run"):
+        assert simulated("plan", RECIPE, "-i", given, "--out", tmp_path / name, "-o", "json").json["status"] == "ready"
+        with tenant.changed() as there:
+            account = there.state.get("users", there.seed.id_of("user", ACCOUNT))
+            there.state.put("users", {**account, "accountEnabled": False})
+        before = len(tenant.log())
+        result = simulated("apply", tmp_path / name, "--yes", "-o", "json")
+        assert (result.code, len(tenant.log())) == (6, before)
+        assert "the account is disabled" in result.json["error"]["message"]
+        with tenant.changed() as there:
+            there.state.put("users", account)
+        assert simulated("resume", tmp_path / name, "--yes", "-o", "json").code == 0
+        written(tmp_path, file(policy(grant="{operator: OR, builtInControls: [mfa, compliantDevice]}")))
+
+
+def test_whoever_is_declared_after_the_plan_was_made_is_guarded_too(simulated, tenant, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", GROUP)
+    given, run_file = written(tmp_path, file()), tmp_path / "a.run"
+    assert simulated("plan", RECIPE, "-i", given, "--out", run_file, "-o", "json").json["status"] == "ready"
+    monkeypatch.setenv("GRAPHKIT_BREAK_GLASS", f"{GROUP},rx1-0001@contoso.example")
+    result = simulated("apply", run_file, "--yes", "-o", "json")
+    assert (result.code, tenant.log()) == (6, [])
+    assert "break-glass rx1-0001@contoso.example" in result.json["error"]["message"]
+
+
 def test_no_more_policies_are_planned_than_a_tenant_holds(tmp_path):
     async def check(here: Bench) -> None:
         await applied(here, file(policy("first")))

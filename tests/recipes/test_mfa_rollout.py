@@ -102,6 +102,11 @@ def test_a_wave_without_a_day_is_an_error_with_its_row(simulated, waves):
     assert (result.code, "wave: 7 has no day" in result.stdout) == (5, True)
 
 
+def test_a_page_that_cannot_be_read_hides_no_row_and_is_not_called_missing(simulated, waves):
+    told = plan(simulated, *waves({1: [1], "first": [2]}, "colour: blue")).json["error"]["errors"]
+    assert [(each.get("row"), each.get("path")) for each in told] == [(3, None), (None, "colour")]
+
+
 def test_without_a_page_of_days_there_is_nothing_to_plan(simulated, waves):
     result = plan(simulated, *waves({1: [1]})[:2])
     assert (result.code, "no page of wave dates" in result.stdout) == (5, True)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import unicodedata
 
 import pytest
 
@@ -182,6 +183,39 @@ def test_a_list_that_two_pages_share_is_read_once(tmp_path, monkeypatch):
         "RX2.EMS.pool/b@contoso.example",
     ]
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"),
+    [
+        (unicodedata.normalize("NFD", "Café"), unicodedata.normalize("NFC", "Café")),
+        (unicodedata.normalize("NFC", "Café"), unicodedata.normalize("NFD", "Café")),
+        ('"=""0012"""', "0012"),
+        ("'-12", "-12"),
+        (" 0012 ", "0012"),
+    ],
+)
+def test_what_a_person_meant_by_a_cell_is_matched_not_how_a_spreadsheet_wrote_it(tmp_path, cell, wanted):
+    wishes, problems = matched(tmp_path, cell, wanted)
+    assert [wish.key for wish in wishes if wish.kind == "group.member"] == ["RX1.EMS.pool/a@contoso.example"]
+    assert not problems
+
+
+def test_a_cell_that_a_spreadsheet_destroyed_is_an_error_of_its_row_and_belongs_nowhere(tmp_path):
+    wishes, problems = matched(tmp_path, "#N/A", "0012")
+    assert "group.member" not in {wish.kind for wish in wishes}
+    (problem,) = problems.found
+    assert (problem.where, problem.code) == (2, "invalid-value")
+    assert problem.message == "cost centre: #N/A is a spreadsheet's error, not a value"
+
+
+def matched(folder, cell, wanted):
+    (folder / "staff.csv").write_text(f"upn,cost centre\na@contoso.example,{cell}\n", encoding="utf-8")
+    text = f"{{org: RX1, sku: EMS, cap: 9, members_from: {{csv: staff.csv, match: {{cost centre: '{wanted}'}}}}}}"
+    (folder / "pools.yaml").write_text(f"pools:\n  - {text}\n", encoding="utf-8")
+    problems = Problems()
+    inputs = recipe.Inputs([open_source(str(folder / "pools.yaml"), problems)], problems)
+    return list(recipe.find_recipe("licenses.pools").desired(inputs, PlanOptions())), problems
 
 
 def test_a_heading_that_pools_match_and_the_list_does_not_have_is_told_once(tmp_path):

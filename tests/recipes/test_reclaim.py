@@ -248,6 +248,8 @@ def test_more_than_ten_removals_have_to_be_allowed(simulated, held, files):
 def test_what_is_wrong_with_the_files_is_told(simulated, tmp_path, files):
     files(people=[f"{upn(1)},,RX1"])
     assert "no policy was given" in plan(simulated, ("-i", tmp_path / "people.csv")).stdout
+    both = plan(simulated, files("idle_days: 1\nskus: [SPE_E3]\n", people=["nobody,,RX1"])).json["error"]["errors"]
+    assert [(each.get("row"), each.get("path")) for each in both] == [(2, None), (None, "idle_days")]
     unknown = plan(simulated, files("idle_days: 90\nskus: [NO_SUCH]\n"))
     assert (unknown.code, "NO_SUCH is not among" in unknown.stdout) == (5, True)
 

@@ -1,6 +1,7 @@
 """``results.csv``: rows in, outcomes out."""
 
 import csv
+import errno
 import os
 import tracemalloc
 
@@ -101,6 +102,22 @@ def test_an_older_file_is_replaced_at_once(run, tmp_path):
     add(run, "a", Origin("a.csv", 2, {"upn": "a"}), result=DONE)
     assert len(written(run, tmp_path)) == 1
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_what_cannot_be_written_to_its_end_leaves_the_older_file_and_nothing_of_the_new_one(run, tmp_path, monkeypatch):
+    add(run, "a", Origin("a.csv", 2, {"upn": "a"}), result=DONE)
+    written(run, tmp_path)
+    before = (tmp_path / "out.csv").read_bytes()
+
+    def broken(**_):
+        yield from ()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "input_results", broken)
+    with pytest.raises(OSError, match="No space left"):
+        written(run, tmp_path)
+    assert (tmp_path / "out.csv").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if "out.csv" in path.name] == ["out.csv"]
 
 
 def test_memory_does_not_grow_with_the_rows(run, tmp_path):

@@ -2,21 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from graphkit.resources.markers import marked_key, marker
+from graphkit.resources.markers import found_marker, marker
+
+OURS = marker("devices.compliance", "win-floor")
 
 
 @pytest.mark.parametrize(
-    ("description", "key"),
+    ("description", "found"),
     [
-        (marker("devices.compliance", "win-floor"), "win-floor"),
-        ("Agreed with the board.\n\n[gk:devices.compliance/win-floor]\n", "win-floor"),
-        ("Agreed with the board.\r\n[gk:devices.compliance/win-floor]", "win-floor"),
-        ("[gk:devices.compliance/win-floor]\nwritten below it", ""),
-        ("see [gk:devices.compliance/win-floor]", ""),
-        ("[gk:devices.update-rings/win-floor]", ""),
-        ("", ""),
-        (None, ""),
+        (OURS, True),
+        (f"Agreed with the board.\n\n{OURS}\n", True),
+        (f"Agreed with the board.\r\n{OURS}", True),
+        (f"{OURS}\nwritten below it", False),
+        (f"see {OURS}", False),
+        ("", False),
+        (None, False),
     ],
 )
-def test_only_a_last_line_of_this_recipe_is_a_key(description, key):
-    assert marked_key("devices.compliance", description) == key
+def test_only_the_last_line_is_a_marker(description, found):
+    assert found_marker(description) == (OURS if found else "")
