@@ -75,6 +75,7 @@ def test_a_unique_name_is_given_once(graph):
         {"visibility": "HiddenMembership"},
         {"groupTypes": []},
         {"displayName": ""},
+        {"description": ""},
         {"expirationDateTime": "2030-01-01T00:00:00Z"},
         {"securityIdentifier": "S-1-1"},
         {"hideFromAddressLists": True, "description": "x"},
