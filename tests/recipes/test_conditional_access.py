@@ -413,6 +413,31 @@ def test_what_the_input_no_longer_says_is_taken_out_of_the_live_policy(tmp_path)
     on_tenant(tmp_path, check)
 
 
+def test_an_empty_list_of_client_apps_stands_for_all_of_them(tmp_path):
+    """As exports of some years ago have it, which the service takes back no more."""
+    text = file(policy(conditions="{clientAppTypes: []}"))
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, text) == {"done": 1}
+        assert live(here)["conditions"]["clientAppTypes"] == ["all"]
+        with await plan(here, text) as again:
+            assert again.header()["status"] == "empty"
+
+    on_tenant(tmp_path, check)
+
+
+def test_what_the_service_tells_within_a_vague_error_reaches_the_outcome(tmp_path):
+    text = file(policy(grant="{operator: OR, builtInControls: [block, mfa]}"))
+
+    async def check(here: Bench) -> None:
+        with await plan(here, text) as planned:
+            assert await here.apply(planned) == {"failed": 1}
+            ((_, outcome),) = planned.results()
+        assert "InvalidControls" in outcome.error
+
+    on_tenant(tmp_path, check)
+
+
 def test_names_stand_for_ids_of_users_roles_applications_and_strengths(tmp_path):
     text = file(
         policy(

@@ -114,11 +114,12 @@ def test_a_policy_that_breaks_a_rule_is_refused(graph, changes):
         ({"state": "absent"}, "1007:"),
         ({"grantControls": "absent"}, "1032: ConditionalActionPolicy validation failed due to InvalidControls."),
         (conditions(applications={"includeApplications": ["All"], "includeUserActions": [REGISTER]}), "1012:"),
+        (conditions(clientAppTypes=[]), "1064: 'clientAppTypes' condition does not support []."),
         (conditions(locations={"includeLocations": [NOBODY]}), f"1040: NamedLocation with id {NOBODY} does not"),
     ],
 )
 def test_a_refusal_has_the_words_that_public_reports_show(graph, changes, number):
-    assert graph("POST", CA, policy(**changes)).message.startswith(number)
+    assert graph("POST", CA, policy(**changes)).reason.startswith(number)
 
 
 RISKY = {"userRiskLevels": ["high"], "clientAppTypes": ["all"]}
@@ -144,7 +145,7 @@ def test_a_password_change_is_for_risky_users_with_mfa_in_all_apps(graph, operat
         policy(grantControls={"operator": operator, "builtInControls": controls}, **conditions(**more)),
     )
     assert told.status == status
-    assert status == 201 or told.message.endswith("InvalidPasswordResetControl.")
+    assert status == 201 or told.reason.endswith("InvalidPasswordResetControl.")
 
 
 def test_the_service_fills_in_what_a_policy_leaves_out(graph):
