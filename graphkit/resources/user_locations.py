@@ -86,6 +86,6 @@ class UserLocations(Resource):
         )
 
     async def identify(self, change: Change, response: object) -> str:
-        """A licence that follows at once may still be refused for want of a location, as after a create: replicas lag."""
+        """A licence that follows at once may be refused as if there were no location yet: replicas lag."""
         self.context.created[self.kind, change.key] = self.context.clock.now()
         return str((change.after or {})["userId"])
