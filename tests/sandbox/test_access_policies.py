@@ -277,7 +277,9 @@ def test_a_location_is_made_before_the_policy_that_names_it(graph):
     where = {"includeLocations": ["All"], "excludeLocations": [key]}
     assert graph("POST", CA, policy(**conditions(locations=where))).status == 201
     assert "Set isTrusted to false" in graph("DELETE", f"{LOCATIONS}/{key}").message
-    assert graph("PATCH", f"{LOCATIONS}/{key}", {"isTrusted": False}).status == 204
+    assert (
+        graph("PATCH", f"{LOCATIONS}/{key}", {"@odata.type": location["@odata.type"], "isTrusted": False}).status == 204
+    )
     assert "is used by" in graph("DELETE", f"{LOCATIONS}/{key}").message
 
 
@@ -328,8 +330,10 @@ def test_a_location_keeps_its_type(graph):
     graph.clock.at += 5
     other = {"@odata.type": "#microsoft.graph.countryNamedLocation", "countriesAndRegions": ["GB"]}
     assert "type" in graph("PATCH", f"{LOCATIONS}/{key}", other).message
-    assert graph("PATCH", f"{LOCATIONS}/{key}", {"ipRanges": []}).status == 400
-    assert graph("PATCH", f"{LOCATIONS}/{key}", {"displayName": "Moved"}).status == 204
+    own = {"@odata.type": "#microsoft.graph.ipNamedLocation"}
+    assert "must be given" in graph("PATCH", f"{LOCATIONS}/{key}", {"displayName": "Moved"}).message
+    assert graph("PATCH", f"{LOCATIONS}/{key}", {**own, "ipRanges": []}).status == 400
+    assert graph("PATCH", f"{LOCATIONS}/{key}", {**own, "displayName": "Moved"}).status == 204
     assert graph("GET", f"{LOCATIONS}/{key}").json["displayName"] == "Moved"
 
 
