@@ -413,6 +413,43 @@ def test_what_the_input_no_longer_says_is_taken_out_of_the_live_policy(tmp_path)
     on_tenant(tmp_path, check)
 
 
+def as_told_later(live, **more):
+    """What a list of the service holds when it has learnt something new about every policy."""
+    conditions = {**live["conditions"], "times": {"always": True}, **more.pop("conditions", {})}
+    told = {name: value for name, value in live.items() if name[0] != "_"}
+    policy = {**told, "conditions": conditions, "ticket": {"id": 7}, **more}
+    return {"method": "GET", "path": POLICIES, "action": "alter", "body": {"value": [policy]}}
+
+
+def test_what_only_a_newer_service_knows_is_left_alone_and_said_to_be_there(tmp_path):
+    async def check(here: Bench) -> None:
+        await applied(here, file())
+        here.tenant.faults.add(as_told_later(live(here)))
+        with await plan(here, file()) as again:
+            assert note(again)[0] == "noop"
+            assert note(again)[1].endswith("does not know it: conditions.times, ticket")
+        changed = file(policy(conditions="{clientAppTypes: [browser]}"))
+        with await plan(here, changed) as planned:
+            # The simulated tenant knows neither, and would refuse to have them taken out.
+            assert await here.apply(planned) == {"done": 1}
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_value_that_only_a_newer_service_knows_is_compared_like_any_other(tmp_path):
+    async def check(here: Bench) -> None:
+        await applied(here, file())
+        grant = {**live(here)["grantControls"], "builtInControls": ["mfa", "oathOfOffice"]}
+        here.tenant.faults.add(as_told_later(live(here), grantControls=grant, state="enabledForSome"))
+        with await plan(here, file()) as again:
+            assert counts(again) == {"update": 1}
+            (line,) = again.changes("conditionalAccessPolicy")
+            assert line.before["state"] == "enabledForSome"
+            assert line.before["grantControls"]["builtInControls"] == ["mfa", "oathOfOffice"]
+
+    on_tenant(tmp_path, check)
+
+
 def test_an_empty_list_of_client_apps_stands_for_all_of_them(tmp_path):
     """As exports of some years ago have it, which the service takes back no more."""
     text = file(policy(conditions="{clientAppTypes: []}"))
