@@ -20,7 +20,7 @@ from graphkit.protocol.touch import Touch
 from graphkit.resources.break_glass import BreakGlass, find_break_glass
 from graphkit.resources.group_references import HIDDEN_MEMBERSHIP, NOBODY_SHOWN
 from graphkit.resources.memberships import DYNAMIC, groups_above, ids_of, read_membership
-from graphkit.resources.reading import read_each
+from graphkit.resources.reading import of_type, read_each
 from graphkit.safety.lockout import Account, Policy
 
 T = TypeVar("T")
@@ -141,12 +141,12 @@ class Facts:
         failed = [Account(name=each.name, why=each.why) for each in declared if each.why]
         named = {each.id: each.name for each in declared if not each.why and not each.is_group}
         for group in (each for each in declared if each.is_group and not each.why):
-            path = f"/groups/{segment(group.id)}/transitiveMembers/microsoft.graph.user?$select=id,userPrincipalName"
+            path = f"/groups/{segment(group.id)}/transitiveMembers?$select=id,userPrincipalName"
             members = await self._list(path)
             why = members.why or await self._shown_nobody(group.id, members)
             if why:
                 failed.append(Account(name=group.name, why=f"its members could not be read: {why}"))
-            for member in members.items:
+            for member in of_type(members.items, "user"):
                 name = f"{member.get('userPrincipalName') or member['id']} (of {group.name})"
                 named.setdefault(str(member["id"]).lower(), name)
         holders = await self.holders()
@@ -195,11 +195,11 @@ class Facts:
         groups = {str(each["id"]).lower() for each in powerful.items}
         users = {key: roles for key, roles in principals.items() if key not in groups}
         for group in sorted(groups & principals.keys()):
-            path = f"/groups/{segment(group)}/transitiveMembers/microsoft.graph.user?$select=id"
+            path = f"/groups/{segment(group)}/transitiveMembers?$select=id"
             members = await self._list(path)
             if members.why:
                 return Holders(why=members.why, denied=members.denied)
-            for member in members.items:
+            for member in of_type(members.items, "user"):
                 key = str(member["id"]).lower()
                 users[key] = users.get(key, frozenset()) | principals[group]
         return Holders(users=users, principals=principals)

@@ -305,6 +305,19 @@ def test_members_are_listed_and_counted_by_type(graph, mixed, relation, found):
         assert graph("GET", f"{path}/$count", ConsistencyLevel="eventual").json == str(len(found))
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/groups/{}/transitiveMembers/microsoft.graph.group", "/groups/{}/transitiveMemberOf/microsoft.graph.group"],
+)
+def test_a_cast_of_what_is_transitive_is_an_advanced_query(graph, mixed, path):
+    """aad-advanced-queries.md; users among members may be had without (microsoft-graph-docs-contrib#1517)"""
+    path = path.format(mixed[0])
+    refused = graph("GET", f"{path}?$count=true")
+    assert (refused.status, refused.code) == (400, "Request_UnsupportedQuery")
+    assert graph("GET", path, ConsistencyLevel="eventual").status == 400
+    assert graph("GET", f"{path}?$count=true", ConsistencyLevel="eventual").status == 200
+
+
 def test_each_member_is_shown_as_what_it_is(graph, mixed):
     user, group, app = graph("GET", f"/groups/{mixed[0]}/members").json["value"]
     assert (user["@odata.type"], user["jobTitle"]) == ("#microsoft.graph.user", None)
