@@ -72,6 +72,16 @@ BEHAVIOURS: dict[str, list[Behaviour]] = {
             "test_what_cannot_be_filtered_is_refused",
         ),
         Behaviour(
+            "fifteen alternatives and 120 characters to a filter",
+            "https://developer.microsoft.com/graph/known-issues/?search=13635",
+            "test_a_filter_by_default_holds_fifteen_alternatives_and_short_values",
+        ),
+        Behaviour(
+            "transitive lists are cast in advanced queries only",
+            f"{CONCEPTS}aad-advanced-queries",
+            "test_a_cast_of_what_is_transitive_is_an_advanced_query",
+        ),
+        Behaviour(
             "search by the beginnings of words",
             f"{CONCEPTS}search-query-parameter",
             "test_search_finds_words_by_their_beginnings",

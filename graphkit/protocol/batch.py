@@ -190,10 +190,15 @@ def _text(value: Any) -> str:
 
 
 def _unwrap(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """A body that is not JSON travels as a string: base64 for binary content, text as it is."""
+    """A body that is not JSON travels as a string: base64 for binary content, text as it is.
+
+    A number could be either (four digits are base64, too), and is what ``/$count`` answers.
+    """
     if "json" in headers.get("content-type", "json"):
         return body
     text = str(msgspec.json.decode(body))
+    if text.isascii() and text.isdecimal():
+        return text.encode()
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO, Protocol, runtime_checkable
@@ -127,7 +127,8 @@ class GraphProblem:
     """``error`` of a Graph answer: the most specific code known, its message, and what support asks for.
 
     ``innerError`` can nest further codes and its key's casing varies
-    (microsoftgraph/microsoft-graph-docs-contrib concepts/errors.md).
+    (microsoftgraph/microsoft-graph-docs-contrib concepts/errors.md). Some services say there alone what is wrong, and
+    outside no more than that something is (AlexFilipin/ConditionalAccess issues 3 and 4): ``message`` holds both.
     """
 
     code: str = ""
@@ -147,21 +148,28 @@ class GraphProblem:
         error = document.get("error") if isinstance(document, dict) else None
         if not isinstance(error, dict):
             return cls(request_id=request_id, date=date)
-        codes: list[str] = []
-        level: Any = error
-        while isinstance(level, dict) and len(codes) < 10:
-            request_id = request_id or str(level.get("request-id") or "")
-            date = date or str(level.get("date") or "")
-            if level is not error and level.get("code"):
-                codes.append(str(level["code"]))
-            level = next((level[key] for key in ("innerError", "innererror", "inner_error") if key in level), None)
+        levels = list(_levels(error))
+        messages = dict.fromkeys(str(level["message"]) for level in levels if level.get("message"))
         return cls(
             code=str(error.get("code") or ""),
-            message=str(error.get("message") or ""),
-            request_id=request_id,
-            date=date,
-            inner_codes=tuple(codes),
+            message=" ".join(messages),
+            request_id=request_id or _first(levels, "request-id"),
+            date=date or _first(levels, "date"),
+            inner_codes=tuple(str(level["code"]) for level in levels[1:] if level.get("code")),
         )
+
+
+def _levels(error: Any) -> Iterator[dict[str, Any]]:
+    """An error and those inside it, as far as anybody needs to look."""
+    for _ in range(11):
+        if not isinstance(error, dict):
+            break
+        yield error
+        error = next((error[key] for key in ("innerError", "innererror", "inner_error") if key in error), None)
+
+
+def _first(levels: Sequence[dict[str, Any]], name: str) -> str:
+    return next((str(level[name]) for level in levels if level.get(name)), "")
 
 
 class Stage(Protocol):

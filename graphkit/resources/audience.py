@@ -62,11 +62,10 @@ async def _members(context: Context, name: str) -> set[str]:
     ids, _ = await find_groups(context, [] if name.startswith("group:") else [name])
     found: set[str] = set()
     for group in ids.values():
-        path = f"/groups/{segment(group)}/transitiveMembers/microsoft.graph."
-        async for user in context.client.list(f"{path}user{query(select='id')}"):
-            found.add(str(user["id"]))
-        async for device in context.client.list(f"{path}device{query(select='id,deviceId')}"):
-            found.add(str(device["deviceId"]))
+        path = f"/groups/{segment(group)}/transitiveMembers{query(select='id,deviceId')}"
+        # Not cast to either: devices could be had so only from an index that lags (reading.of_type).
+        async for member in context.client.list(path):
+            found.add(str(member.get("deviceId") or member["id"]))
     return found
 
 

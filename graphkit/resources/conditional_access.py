@@ -227,11 +227,12 @@ class ConditionalAccessPolicies(NamedObjects):
             yield f"{there} policies are there and {new} would be made: a tenant holds at most {MAX_POLICIES}"
 
     def sent(self, body: dict[str, Any]) -> dict[str, Any]:
-        """``clientAppTypes`` is never null; its default, and those of a sign-in frequency, are not to be relied on in a
-        change of what holds them."""
+        """``clientAppTypes`` is never null and never empty (AlexFilipin/ConditionalAccess issue 3); its default, and
+        those of a sign-in frequency, are not to be relied on in a change of what holds them."""
         sent = dict(body)
         if body.get("conditions"):
-            sent["conditions"] = {"clientAppTypes": ["all"], **body["conditions"]}
+            sent["conditions"] = {**body["conditions"]}
+            sent["conditions"]["clientAppTypes"] = body["conditions"].get("clientAppTypes") or ["all"]
         sessions = body.get("sessionControls") or {}
         if sessions.get("signInFrequency"):
             sent["sessionControls"] = {**sessions, "signInFrequency": {**TIME_BASED, **sessions["signInFrequency"]}}

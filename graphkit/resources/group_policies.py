@@ -23,7 +23,7 @@ from graphkit.resources.intune_policies import name_the_tenant, needs_policy
 from graphkit.resources.reading import list_below, read_list
 
 ENDPOINT = BY_KIND["groupPolicyConfiguration"]
-DEFINITIONS = "https://graph.microsoft.com/beta/deviceManagement/groupPolicyDefinitions"
+DEFINITIONS = "/beta/deviceManagement/groupPolicyDefinitions"
 SHOWN = ("@odata.type", "value", "values")
 
 Value = dict[str, Any]
@@ -98,8 +98,8 @@ class GroupPolicyValues(Resource):
         added, updated, deleted = _difference(after, change.before)
         policy = self.context.object_id(ENDPOINT.kind, after["policy"])
         body = {
-            "added": [_sent(value) for value in added],
-            "updated": [_sent(value) for value in updated],
+            "added": [self._sent(value) for value in added],
+            "updated": [self._sent(value) for value in updated],
             "deletedIds": deleted,
         }
         return Request(
@@ -110,6 +110,18 @@ class GroupPolicyValues(Resource):
             # A setting that was added is not to be added again before somebody has looked.
             idempotency=Idempotency.KEYED,
         )
+
+    def _sent(self, value: Value) -> dict[str, Any]:
+        definition = f"{self.context.client.cloud.graph_root}{DEFINITIONS}('{value['definition']}')"
+        shown = [
+            {
+                **{name: each[name] for name in SHOWN if name in each},
+                "presentation@odata.bind": f"{definition}/presentations('{each['presentation']}')",
+            }
+            for each in value["presentations"]
+        ]
+        own = {"id": value["id"]} if "id" in value else {}
+        return {**own, "enabled": value["enabled"], "definition@odata.bind": definition, "presentationValues": shown}
 
 
 def plain_value(value: Mapping[str, Any]) -> Value:
@@ -147,19 +159,6 @@ def _difference(
     ]
     gone = [value["id"] for key, value in live.items() if key not in wanted]
     return added, updated, gone if after.get("mode") == AUTHORITATIVE else []
-
-
-def _sent(value: Value) -> dict[str, Any]:
-    definition = f"{DEFINITIONS}('{value['definition']}')"
-    shown = [
-        {
-            **{name: each[name] for name in SHOWN if name in each},
-            "presentation@odata.bind": f"{definition}/presentations('{each['presentation']}')",
-        }
-        for each in value["presentations"]
-    ]
-    own = {"id": value["id"]} if "id" in value else {}
-    return {**own, "enabled": value["enabled"], "definition@odata.bind": definition, "presentationValues": shown}
 
 
 def _in_order(values: Iterable[Value]) -> list[Value]:

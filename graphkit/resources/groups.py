@@ -16,6 +16,7 @@ from graphkit.engine.resource import PlanView, Resource
 from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import keyed, literal, query, segment
+from graphkit.resources.group_references import note_hidden
 from graphkit.resources.owners import resolve_owners, user_link
 from graphkit.resources.reading import differing, read_each
 from graphkit.resources.recycling import deletion, restoring
@@ -74,6 +75,7 @@ class Groups(Resource):
         for item, reading in zip(items, readings, strict=True):
             if reading.value:
                 self.context.object_ids[self.kind, item.key] = str(reading.value["id"])
+        note_hidden(self.context, [item.key for item in items], readings)
         return readings
 
     async def _find_namesakes(self, items: Sequence[Desired], readings: list[Reading]) -> None:

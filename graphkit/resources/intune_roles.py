@@ -20,7 +20,7 @@ from graphkit.resources.reading import read_list
 from graphkit.resources.references import find_intune_roles
 
 PATH = "/deviceManagement/roleAssignments"
-ROLES = "https://graph.microsoft.com/beta/deviceManagement/roleDefinitions"
+ROLES = "/beta/deviceManagement/roleDefinitions"
 COMPARED = ("members", "resourceScopes", "roleScopeTagIds")
 VERSION = "beta"
 
@@ -98,12 +98,13 @@ class IntuneRoleAssignments(Resource):
         (change,) = pack
         after, before = change.after or {}, change.before or {}
         if change.action is Action.CREATE:
+            role = f"{self.context.client.cloud.graph_root}{ROLES}('{after['roleId']}')"
             body = {
                 "@odata.type": "#microsoft.graph.deviceAndAppManagementRoleAssignment",
                 "displayName": after["displayName"],
                 "description": with_marker("", marker(after["recipe"], change.key)),
                 **self._bound(after),
-                "roleDefinition@odata.bind": f"{ROLES}('{after['roleId']}')",
+                "roleDefinition@odata.bind": role,
             }
             return Request(
                 method="POST",

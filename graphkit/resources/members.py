@@ -22,6 +22,7 @@ from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import GraphkitError, InputProblem, ServiceError, Stopped
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
+from graphkit.resources.group_references import NOBODY_SHOWN, shows_nobody
 from graphkit.resources.license_effects import effects_on_members
 from graphkit.resources.people import People
 from graphkit.resources.seats import over_org_caps
@@ -135,9 +136,11 @@ class Members(Resource):
         group_id = self.context.object_ids.get(("group", group))
         if group_id:
             path = f"/groups/{segment(group_id)}/members"
+            count = 0
             try:
                 async for page in self.context.client.pages(path, params={"$select": "id", "$top": str(PAGE)}):
                     snapshot.put(self.kind, ((f"{group}/{member['id']}", 1) for member in page))
+                    count += len(page)
             except Stopped:
                 raise
             except ServiceError as error:
@@ -147,6 +150,9 @@ class Members(Resource):
                     return
             except GraphkitError as error:
                 self._unread[group] = error.message
+                return
+            if shows_nobody(self.context, group, count):
+                self._unread[group] = NOBODY_SHOWN
                 return
         snapshot.mark_complete(self.kind, group)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from graphkit.engine.change import Reading
 from graphkit.engine.resource import Context
 from graphkit.protocol.odata import segment
-from graphkit.resources.reading import read_list
+from graphkit.resources.reading import of_type, read_list
 
 DYNAMIC = "DynamicMembership"
 """In groupTypes of a group with a rule (https://learn.microsoft.com/graph/api/resources/group)."""
@@ -63,7 +63,7 @@ async def read_membership(context: Context, user_id: str) -> Membership:
     """Never raises for what cannot be read: then ``why`` says so, and the rest is not to be relied on."""
     root = f"/users/{segment(user_id)}"
     told, own = await asyncio.gather(
-        read_list(context.client, f"{root}/transitiveMemberOf/microsoft.graph.group?$select=id"),
+        read_list(context.client, f"{root}/transitiveMemberOf?$select=id"),
         read_list(context.client, f"{root}/memberOf/microsoft.graph.group?$select=id,groupTypes"),
     )
     if told.value is None or own.value is None:
@@ -81,9 +81,11 @@ async def read_membership(context: Context, user_id: str) -> Membership:
 
 
 async def groups_above(context: Context, group: str) -> Reading:
-    """The groups that a group is in, as ``{"value": [...]}``."""
-    return await read_list(context.client, f"/groups/{segment(group)}/transitiveMemberOf/microsoft.graph.group")
+    """What a group is in, as ``{"value": [...]}``; :func:`ids_of` tells the groups among it."""
+    return await read_list(context.client, f"/groups/{segment(group)}/transitiveMemberOf?$select=id")
 
 
 def ids_of(reading: Reading) -> frozenset[str]:
-    return frozenset(str(each["id"]).lower() for each in (reading.value or {}).get("value") or ())
+    """Of the groups among them: roles and administrative units are containers too."""
+    found = of_type((reading.value or {}).get("value") or (), "group")
+    return frozenset(str(each["id"]).lower() for each in found)

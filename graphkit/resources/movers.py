@@ -11,7 +11,7 @@ from graphkit.engine.plan import chunked
 from graphkit.engine.resource import Context, PlanView, Resource
 from graphkit.errors import AuthError, GraphkitError, Stopped
 from graphkit.protocol.odata import keyed, segment
-from graphkit.resources.group_references import UNREAD
+from graphkit.resources.group_references import NOBODY_SHOWN, UNREAD, note_hidden, shows_nobody
 from graphkit.resources.people import People
 from graphkit.resources.reading import read_each
 from graphkit.resources.scheduled import scheduled
@@ -61,22 +61,31 @@ class Movers(Resource):
 
     async def _list(self, groups: Sequence[str]) -> None:
         """The members of all groups; of one that cannot be read to its end nobody is taken out."""
-        paths = [f"{keyed('groups', 'uniqueName', group)}?$select=id" for group in groups]
-        for group, reading in zip(groups, await read_each(self.context.client, paths), strict=True):
+        paths = [f"{keyed('groups', 'uniqueName', group)}?$select=id,visibility" for group in groups]
+        readings = await read_each(self.context.client, paths)
+        note_hidden(self.context, groups, readings)
+        for group, reading in zip(groups, readings, strict=True):
             if reading.value is None:
                 continue
             self.context.object_ids["group", group] = str(reading.value["id"])
-            path = f"/groups/{segment(str(reading.value['id']))}/members"
-            try:
-                async for page in self.context.client.pages(path, params={"$select": "id", "$top": str(PAGE)}):
-                    self.context.snapshot.put(MEMBERS, ((f"{group}/{member['id']}", 1) for member in page))
-            except (AuthError, Stopped):
-                raise
-            except GraphkitError as error:
+            if why := await self._unread(group, str(reading.value["id"])):
                 self.context.snapshot.forget(MEMBERS, group)
-                self.context.snapshot.put(UNREAD, [(group, error.message)])
-                continue
-            self.context.snapshot.mark_complete(MEMBERS, group)
+                self.context.snapshot.put(UNREAD, [(group, why)])
+            else:
+                self.context.snapshot.mark_complete(MEMBERS, group)
+
+    async def _unread(self, group: str, group_id: str) -> str:
+        """Bring the members of a group, or say why not."""
+        path, count = f"/groups/{segment(group_id)}/members", 0
+        try:
+            async for page in self.context.client.pages(path, params={"$select": "id", "$top": str(PAGE)}):
+                self.context.snapshot.put(MEMBERS, ((f"{group}/{member['id']}", 1) for member in page))
+                count += len(page)
+        except (AuthError, Stopped):
+            raise
+        except GraphkitError as error:
+            return error.message
+        return NOBODY_SHOWN if shows_nobody(self.context, group, count) else ""
 
     def _leaving(self, group: str, members: Sequence[str]) -> Iterator[Desired]:
         people = self.context.snapshot.get(PERSON_OF, members)

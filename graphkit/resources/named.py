@@ -19,6 +19,7 @@ from graphkit.errors import InputProblem
 from graphkit.protocol.message import Idempotency, Request, Response
 from graphkit.protocol.odata import segment
 from graphkit.protocol.schema import StructuredType, Version, canonical, schema
+from graphkit.resources.newer import familiar, newer
 from graphkit.resources.reading import differing, read_list
 from graphkit.resources.recycling import deletion, restoring
 
@@ -119,6 +120,9 @@ class NamedObjects(Resource):
             return [line]
         changed = self.changed(line.before, line.after)
         line.action = Action.UPDATE if changed else Action.NOOP
+        if parts := list(newer(version_of(line.after), self._type_of(line.after), line.before, line.after)):
+            told = f"left as it is, for this version of graphkit does not know it: {', '.join(parts)}"
+            line.note = f"{line.note}; {told}" if line.note else told
         why = self._not_to_be_changed(line.before, line.after, changed) if changed else ""
         if why:
             line.action, line.note, line.before, line.needs = Action.BLOCKED, why, None, ()
@@ -126,7 +130,11 @@ class NamedObjects(Resource):
 
     def changed(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         """The properties that differ; those which the input need not know stay as they are."""
+        before = familiar(version_of(after), self._type_of(after), before, after)
         return differing(after, before, dict.fromkeys((*self.compared, *(name for name in after if name != "api"))))
+
+    def _type_of(self, after: Mapping[str, Any]) -> StructuredType:
+        return schema(version_of(after)).structured(after.get("@odata.type", self.type_name))
 
     def _not_to_be_changed(self, before: Mapping[str, Any], after: Mapping[str, Any], changed: Sequence[str]) -> str:
         if before.get("@odata.type") != after.get("@odata.type"):
@@ -167,7 +175,6 @@ class NamedObjects(Resource):
         (change,) = pack
         after, before = self.bound(change.after or {}), change.before or {}
         version = version_of(change.after or change.before or {})
-        after.pop("api", None)
         if change.action is Action.DELETE:
             return deletion(f"{self.path}/{segment(before['id'])}", version)
         if change.action is Action.CREATE and "id" in (change.after or {}):
@@ -178,14 +185,15 @@ class NamedObjects(Resource):
             return Request(
                 method="POST",
                 path=self.path,
-                body=msgspec.json.encode(self.sent(after)),
+                body=msgspec.json.encode(self.sent({name: value for name, value in after.items() if name != "api"})),
                 version=version,
                 idempotency=Idempotency.KEYED,
                 target=f"{self.kind}:{change.key}",
             )
         part = {name: after.get(name) for name in self.changed(before, after)}
-        live = {name: before[name] for name in part if name in before}
-        kind = schema(version).structured(after.get("@odata.type", self.type_name))
+        kind = self._type_of(after)
+        known = familiar(version, kind, before, after)
+        live = {name: known[name] for name in part if known.get(name) is not None}
         body = _telling(version, kind, {name: value for name, value in part.items() if value is not None}, live)
         return Request(
             method="PATCH",

@@ -54,6 +54,15 @@ async def read_list(client: GraphClient, path: str, version: str = "v1.0") -> Re
     return present({"value": items})
 
 
+def of_type(items: Iterable[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """Those of a mixed list that are of one type, or do not say of which.
+
+    In place of a cast in the path, which the service takes of transitive lists only with ``ConsistencyLevel: eventual``
+    and ``$count=true`` (https://learn.microsoft.com/graph/aad-advanced-queries), and then from an index that lags.
+    """
+    return [item for item in items if str(item.get("@odata.type") or name).rpartition(".")[2] == name]
+
+
 def reading_of(answer: Answer) -> Reading:
     if isinstance(answer, (AuthError, Stopped)):
         raise answer

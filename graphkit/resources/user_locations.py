@@ -86,4 +86,6 @@ class UserLocations(Resource):
         )
 
     async def identify(self, change: Change, response: object) -> str:
+        """A licence that follows at once may be refused as if there were no location yet: replicas lag."""
+        self.context.created[self.kind, change.key] = self.context.clock.now()
         return str((change.after or {})["userId"])

@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from graphkit.engine.change import Reading
 from graphkit.engine.resource import Context
 from graphkit.errors import AuthError, GraphkitError, ServiceError, Stopped
 from graphkit.protocol.odata import query, segment
 from graphkit.protocol.touch import Touch
 from graphkit.resources.break_glass import BreakGlass, find_break_glass
+from graphkit.resources.group_references import HIDDEN_MEMBERSHIP, NOBODY_SHOWN
 from graphkit.resources.memberships import DYNAMIC, groups_above, ids_of, read_membership
-from graphkit.resources.reading import read_each
+from graphkit.resources.reading import of_type, read_each
 from graphkit.safety.lockout import Account, Policy
 
 T = TypeVar("T")
@@ -116,16 +118,13 @@ class Facts:
         return ids_of(reading)
 
     async def dynamic(self, policies: Collection[Policy]) -> frozenset[str]:
-        """Those of the groups that these policies include that have a rule, or of which nobody can tell."""
+        """Those of the groups that these policies include that have a rule, or of which nobody can tell who is in them:
+        hidden membership is no part of what ``memberOf`` names without ``Member.Read.Hidden``."""
         named = {group.lower() for policy in policies for group in included_groups(policy) if ":" not in group}
         asked = sorted(named)
-        paths = [f"/groups/{segment(group)}?$select=id,groupTypes" for group in asked]
+        paths = [f"/groups/{segment(group)}?$select=id,groupTypes,visibility" for group in asked]
         readings = await read_each(self._context.client, paths)
-        return frozenset(
-            group
-            for group, reading in zip(asked, readings, strict=True)
-            if not reading.known or DYNAMIC in ((reading.value or {}).get("groupTypes") or ())
-        )
+        return frozenset(group for group, reading in zip(asked, readings, strict=True) if _may_hold_anybody(reading))
 
     async def _list(self, path: str) -> Listed:
         try:
@@ -142,16 +141,23 @@ class Facts:
         failed = [Account(name=each.name, why=each.why) for each in declared if each.why]
         named = {each.id: each.name for each in declared if not each.why and not each.is_group}
         for group in (each for each in declared if each.is_group and not each.why):
-            path = f"/groups/{segment(group.id)}/transitiveMembers/microsoft.graph.user?$select=id,userPrincipalName"
+            path = f"/groups/{segment(group.id)}/transitiveMembers?$select=id,userPrincipalName"
             members = await self._list(path)
-            if members.why:
-                failed.append(Account(name=group.name, why=f"its members could not be read: {members.why}"))
-            for member in members.items:
+            why = members.why or await self._shown_nobody(group.id, members)
+            if why:
+                failed.append(Account(name=group.name, why=f"its members could not be read: {why}"))
+            for member in of_type(members.items, "user"):
                 name = f"{member.get('userPrincipalName') or member['id']} (of {group.name})"
                 named.setdefault(str(member["id"]).lower(), name)
         holders = await self.holders()
         found = await asyncio.gather(*(self._account(key, name, holders) for key, name in sorted(named.items())))
         return [*failed, *found]
+
+    async def _shown_nobody(self, group: str, members: Listed) -> str:
+        if members.items:
+            return ""
+        (reading,) = await read_each(self._context.client, [f"/groups/{segment(group)}?$select=id,visibility"])
+        return NOBODY_SHOWN if (reading.value or {}).get("visibility") == HIDDEN_MEMBERSHIP else ""
 
     async def _account(self, key: str, name: str, holders: Holders) -> Account:
         (user,) = await read_each(
@@ -189,11 +195,11 @@ class Facts:
         groups = {str(each["id"]).lower() for each in powerful.items}
         users = {key: roles for key, roles in principals.items() if key not in groups}
         for group in sorted(groups & principals.keys()):
-            path = f"/groups/{segment(group)}/transitiveMembers/microsoft.graph.user?$select=id"
+            path = f"/groups/{segment(group)}/transitiveMembers?$select=id"
             members = await self._list(path)
             if members.why:
                 return Holders(why=members.why, denied=members.denied)
-            for member in members.items:
+            for member in of_type(members.items, "user"):
                 key = str(member["id"]).lower()
                 users[key] = users.get(key, frozenset()) | principals[group]
         return Holders(users=users, principals=principals)
@@ -202,6 +208,12 @@ class Facts:
 def included_groups(policy: Policy) -> list[str]:
     users = (policy.get("conditions") or {}).get("users") or {}
     return [str(group) for group in users.get("includeGroups") or ()]
+
+
+def _may_hold_anybody(group: Reading) -> bool:
+    found = group.value or {}
+    ruled = DYNAMIC in (found.get("groupTypes") or ())
+    return not group.known or ruled or found.get("visibility") == HIDDEN_MEMBERSHIP
 
 
 def keys_of(group: Mapping[str, Any]) -> list[str]:

@@ -91,7 +91,7 @@ def lock_outs(
 
     A policy that only reports locks nobody out.
 
-    ``policies`` are by name, ``dynamic`` the ids of those groups with a rule that policies name.
+    ``policies`` are by name, ``dynamic`` the ids of those groups that policies name with a rule, or hidden membership.
     """
     for account in accounts:
         if account.why:
@@ -129,7 +129,7 @@ def _included(users: Mapping[str, Any], account: Account, dynamic: Collection[st
     if within := sorted(groups & account.membership.groups):
         return f"includes the group {within[0]}, which it is in"
     if rules := sorted(groups & frozenset(dynamic)):
-        return f"includes the dynamic group {rules[0]}, whose rule may take it in at any time"
+        return f"includes the group {rules[0]}, whose rule may take it in at any time or whose membership is hidden"
     named_roles = _lower(users.get("includeRoles"))
     if account.roles is None and named_roles:
         return "includes directory roles, and whether it holds one may not be read (RoleManagement.Read.Directory)"

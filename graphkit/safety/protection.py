@@ -17,7 +17,7 @@ from graphkit.engine.change import Change
 from graphkit.engine.resource import Context, PlanView
 from graphkit.protocol.odata import segment
 from graphkit.protocol.touch import ISSUES_ACCESS, Touch
-from graphkit.resources.reading import read_each, read_list
+from graphkit.resources.reading import of_type, read_each, read_list
 from graphkit.safety.facts import Facts, Holders, keys_of
 from graphkit.safety.lockout import Account
 
@@ -75,11 +75,11 @@ class Protection:
         for group in touch.groups:
             if ":" in group or "=" in group:
                 continue
-            path = f"/groups/{segment(group)}/transitiveMembers/microsoft.graph.user?$select=id"
-            members = await read_list(self._context.client, path)
+            members = await read_list(self._context.client, f"/groups/{segment(group)}/transitiveMembers?$select=id")
             if not members.known:
                 return touch, f"whom it would harm could not be read: {members.why}"
-            users |= {str(each["id"]).lower() for each in (members.value or {}).get("value") or ()}
+            found = of_type((members.value or {}).get("value") or (), "user")
+            users |= {str(each["id"]).lower() for each in found}
         return replace(touch, users=tuple(sorted(users))), ""
 
     async def _harmed(self, touch: Touch) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 20
 METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD"})
+WRITES = frozenset({"POST", "PATCH", "PUT"})
+_JSON = "application/json; odata.metadata=minimal; charset=utf-8"
 
 
 def run(tenant: SimulatedTenant, outer: Incoming, strikes: Strikes) -> Reply:
@@ -99,10 +101,11 @@ def _address(url: str) -> tuple[str, str]:
 
 def _body(request: Json, headers: dict[str, str]) -> Any:
     body = request.get("body")
-    if body is None:
+    if body is None and request["method"].upper() not in WRITES:
         return None
-    if "content-type" not in headers:
-        # A body needs Content-Type in the item's own headers: concepts/json-batching.md.
+    if body is None or "content-type" not in headers:
+        # Both must be there, the body if only as an empty object, and the header in the item itself:
+        # concepts/json-batching.md, of the fourth request of its example.
         raise bad_request(
             "Write requests (excluding DELETE) must contain the Content-Type header declaration.", "BadRequest"
         )
@@ -112,10 +115,11 @@ def _body(request: Json, headers: dict[str, str]) -> Any:
 
 
 def answer_of(item_id: str, inner: Reply) -> Json:
+    """Text stays text inside an answer (OData JSON Format 4.01, 19.2; that Graph keeps to it is an assumption)."""
     answer: Json = {"id": item_id, "status": inner.status, "headers": inner.headers}
     if inner.body is not None:
         answer["body"] = inner.body
-        inner.headers.setdefault("Content-Type", "application/json; odata.metadata=minimal; charset=utf-8")
+        inner.headers.setdefault("Content-Type", "text/plain" if isinstance(inner.body, str) else _JSON)
     return answer
 
 

@@ -110,6 +110,12 @@ def test_binary_and_text_bodies_are_unwrapped():
     assert [answer.body for answer in answers] == [b"\xff\xd8\xff", b"8,000 users", b'"a string"']
 
 
+@pytest.mark.parametrize("body", ["1200", "MTIwMA=="])
+def test_a_number_is_read_in_either_form(body):
+    (answer,) = decode(answered({"id": "0", "status": 200, "headers": {"Content-Type": "text/plain"}, "body": body}), 1)
+    assert answer.json() == 1200
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [

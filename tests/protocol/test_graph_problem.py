@@ -9,6 +9,7 @@ import pytest
 from graphkit.protocol.message import GraphProblem, Response
 
 TOLD = {"request-id": "r-1", "date": "d-1"}
+VAGUE, PRECISE = "The request is malformed.", "1064: 'clientAppTypes' does not support []."
 DEEP = {"innererror": {"code": "deep", "request-id": "r-3", "date": "d-3"}}
 
 
@@ -19,6 +20,16 @@ DEEP = {"innererror": {"code": "deep", "request-id": "r-3", "date": "d-3"}}
         ({}, {"error": {"code": None, "message": None}}, GraphProblem()),
         ({}, {"error": {"innerError": {"code": "b", **DEEP}}}, GraphProblem("", "", "r-3", "d-3", ("b", "deep"))),
         (TOLD, {"error": {"code": "A", **DEEP}}, GraphProblem("A", "", "r-1", "d-1", ("deep",))),
+        (
+            {},
+            {"error": {"code": "A", "message": VAGUE, "innerError": {"message": PRECISE}}},
+            GraphProblem("A", f"{VAGUE} {PRECISE}"),
+        ),
+        (
+            {},
+            {"error": {"message": VAGUE, "innerError": {"message": VAGUE, "code": "b"}}},
+            GraphProblem("", VAGUE, inner_codes=("b",)),
+        ),
         ({"request-id": "r-1"}, {"error": "gone"}, GraphProblem("", "", "r-1")),
         ({"request-id": "r-1"}, [], GraphProblem("", "", "r-1")),
     ],

@@ -144,6 +144,23 @@ def test_a_user_without_usage_location_is_blocked_alone_and_told_what_to_do(tmp_
     on_tenant(tmp_path, check)
 
 
+@pytest.mark.parametrize("licences", [("SPE_E3",), ("SPE_E3", "EMS")])
+@pytest.mark.parametrize("mode", ["steady", "alternate"])
+def test_a_location_that_replicas_do_not_show_yet_is_waited_for(tmp_path, licences, mode):
+    text = "upn,sku,disabled_plans,org,usage_location\n" + "".join(f"{upn(1)},{sku},,RX1,GB\n" for sku in licences)
+
+    async def check(here: Bench) -> None:
+        here.change_user(upn(1), usageLocation=None)
+        here.tenant.keep()
+        lag = {"method": "PATCH", "path": "/users/*", "action": "lag", "seconds": 30, "replicas": 3, "mode": mode}
+        here.tenant.faults.add(lag)
+        with await here.plan("licenses.assign", text) as planned:
+            assert await here.apply(planned) == {"done": 1 + len(licences)}
+        assert len(held(here, upn(1))) == len(licences)
+
+    on_tenant(tmp_path, check)
+
+
 def test_everything_wrong_with_the_input_is_told_at_once(tmp_path):
     text = rows(
         f"{upn(1)},SPE_E3,,RX1",

@@ -413,6 +413,68 @@ def test_what_the_input_no_longer_says_is_taken_out_of_the_live_policy(tmp_path)
     on_tenant(tmp_path, check)
 
 
+def as_told_later(live, **more):
+    """What a list of the service holds when it has learnt something new about every policy."""
+    conditions = {**live["conditions"], "times": {"always": True}, **more.pop("conditions", {})}
+    told = {name: value for name, value in live.items() if name[0] != "_"}
+    policy = {**told, "conditions": conditions, "ticket": {"id": 7}, **more}
+    return {"method": "GET", "path": POLICIES, "action": "alter", "body": {"value": [policy]}}
+
+
+def test_what_only_a_newer_service_knows_is_left_alone_and_said_to_be_there(tmp_path):
+    async def check(here: Bench) -> None:
+        await applied(here, file())
+        here.tenant.faults.add(as_told_later(live(here)))
+        with await plan(here, file()) as again:
+            assert note(again)[0] == "noop"
+            assert note(again)[1].endswith("does not know it: conditions.times, ticket")
+        changed = file(policy(conditions="{clientAppTypes: [browser]}"))
+        with await plan(here, changed) as planned:
+            # The simulated tenant knows neither, and would refuse to have them taken out.
+            assert await here.apply(planned) == {"done": 1}
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_value_that_only_a_newer_service_knows_is_compared_like_any_other(tmp_path):
+    async def check(here: Bench) -> None:
+        await applied(here, file())
+        grant = {**live(here)["grantControls"], "builtInControls": ["mfa", "oathOfOffice"]}
+        here.tenant.faults.add(as_told_later(live(here), grantControls=grant, state="enabledForSome"))
+        with await plan(here, file()) as again:
+            assert counts(again) == {"update": 1}
+            (line,) = again.changes("conditionalAccessPolicy")
+            assert line.before["state"] == "enabledForSome"
+            assert line.before["grantControls"]["builtInControls"] == ["mfa", "oathOfOffice"]
+
+    on_tenant(tmp_path, check)
+
+
+def test_an_empty_list_of_client_apps_stands_for_all_of_them(tmp_path):
+    """As exports of some years ago have it, which the service takes back no more."""
+    text = file(policy(conditions="{clientAppTypes: []}"))
+
+    async def check(here: Bench) -> None:
+        assert await applied(here, text) == {"done": 1}
+        assert live(here)["conditions"]["clientAppTypes"] == ["all"]
+        with await plan(here, text) as again:
+            assert again.header()["status"] == "empty"
+
+    on_tenant(tmp_path, check)
+
+
+def test_what_the_service_tells_within_a_vague_error_reaches_the_outcome(tmp_path):
+    text = file(policy(grant="{operator: OR, builtInControls: [block, mfa]}"))
+
+    async def check(here: Bench) -> None:
+        with await plan(here, text) as planned:
+            assert await here.apply(planned) == {"failed": 1}
+            ((_, outcome),) = planned.results()
+        assert "InvalidControls" in outcome.error
+
+    on_tenant(tmp_path, check)
+
+
 def test_names_stand_for_ids_of_users_roles_applications_and_strengths(tmp_path):
     text = file(
         policy(
@@ -485,7 +547,7 @@ def test_an_account_counts_as_left_out_by_a_group_that_holds_its_group(tmp_path)
 def test_a_look_up_that_fails_counts_as_a_lock_out(tmp_path):
     async def check(here: Bench) -> None:
         here.tenant.faults.add(
-            {"method": "GET", "path": "/users/*/transitiveMemberOf/*", "action": "answer", "status": 403}
+            {"method": "GET", "path": "/users/*/transitiveMemberOf", "action": "answer", "status": 403}
         )
         with await plan(here, file(), break_glass=(ACCOUNT,)) as planned:
             (reason,) = planned.header()["blocked"]

@@ -121,20 +121,26 @@ def test_a_policy_of_somebody_else_that_locks_out_stops_the_plan(tmp_path, named
     on_tenant(tmp_path, check)
 
 
-def test_a_policy_for_a_dynamic_group_is_taken_to_be_for_the_accounts(tmp_path):
+RULED = {"groupTypes": ["DynamicMembership"], "membershipRule": 'user.department -eq "Nursing"'}
+HIDDEN = {"groupTypes": ["Unified"], "mailEnabled": True, "securityEnabled": False, "visibility": "HiddenMembership"}
+
+
+@pytest.mark.parametrize("kind", [RULED, HIDDEN])
+def test_a_policy_for_a_group_of_which_nobody_can_tell_is_taken_to_be_for_the_accounts(tmp_path, kind):
+    """A rule may take them in at any time; and hidden membership is no part of what one reads of an account."""
+
     async def check(here: Bench) -> None:
         rule = {
             **here.tenant.state.table("groups").objects[group(here)],
             "id": here.tenant.seed.id_of("group", "Ruled"),
             "displayName": "Ruled",
-            "groupTypes": ["DynamicMembership"],
             "isAssignableToRole": None,
-            "membershipRule": 'user.department -eq "Nursing"',
+            **kind,
         }
         here.tenant.state.put("groups", rule)
         foreign(here, "Theirs", users(includeGroups=[rule["id"]]))
         with await plan(here) as planned:
-            assert all("whose rule may take it in" in reason for reason in blocked(planned))
+            assert all("may take it in at any time or whose membership is hidden" in each for each in blocked(planned))
             assert len(blocked(planned)) == 2
         foreign(here, "Theirs", users(includeGroups=[rule["id"]], excludeGroups=[group(here)]))
         with await plan(here) as planned:
@@ -161,6 +167,22 @@ def test_a_run_that_mends_a_lock_out_may_pass_through_it(tmp_path):
             assert counts(planned) == {"update": 1}
             assert await here.apply(planned, break_glass=(ACCOUNT, GROUP)) == {"done": 1}
         assert here.tenant.state.get("policies", key)["conditions"]["users"]["excludeGroups"] == [group(here)]
+
+    on_tenant(tmp_path, check)
+
+
+def test_a_declared_group_that_shows_nobody_counts_as_locked_out(tmp_path):
+    async def check(here: Bench) -> None:
+        table = here.tenant.state.table("groups").objects
+        hidden = {
+            **table[group(here)],
+            "id": here.tenant.seed.id_of("group", "Unseen"),
+            "displayName": "Unseen",
+            **HIDDEN,
+        }
+        here.tenant.state.put("groups", hidden)
+        with await plan(here, break_glass=(ACCOUNT, "Unseen")) as planned:
+            assert any("Member.Read.Hidden" in reason for reason in blocked(planned))
 
     on_tenant(tmp_path, check)
 

@@ -75,6 +75,9 @@ def test_more_people_than_seats_stop_the_plan(simulated, tenant, tmp_path):
     assert "SPE_E3: 45 seats needed, 40 free" in refused.json["blocked"][0]
 
 
+SIXTEEN = " or ".join(f"department eq '{number}'" for number in range(16))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -87,6 +90,7 @@ def test_more_people_than_seats_stop_the_plan(simulated, tenant, tmp_path):
         ("pools:\n  - {org: RX1, sku: SPE_E3, cap: 5, members_from: gone.csv}", "gone.csv"),
         ("pools:\n  - {org: RX1, sku: SPE_E3, cap: 5, disabled_plans: [NOPE], members_from: rx1.csv}", "NOPE"),
         ("pools:\n  - {org: RX1, sku: SPE_E3, cap: 5, members_from: {filter: 'nonsense eq 1'}}", "nonsense"),
+        (f"pools:\n  - {{org: RX1, sku: SPE_E3, cap: 5, members_from: {{filter: {SIXTEEN}}}}}", "Max allowed: 15"),
         ("pools:\n  - &a {org: RX1, sku: SPE_E3, cap: 5, members_from: rx1.csv}\n  - *a", "alias"),
         (
             "pools:\n  - {org: RX1, sku: SPE_E3, cap: 5, members_from: rx1.csv}\n"

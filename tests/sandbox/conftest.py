@@ -39,6 +39,11 @@ class Told(NamedTuple):
     def message(self) -> str:
         return self.json["error"]["message"]
 
+    @property
+    def reason(self) -> str:
+        """As some services tell it: within, under a message that says nothing."""
+        return self.json["error"]["innerError"].get("message") or self.message
+
 
 class Client:
     """Speaks to a tenant as one application would, without any transport."""

@@ -75,6 +75,7 @@ def test_a_unique_name_is_given_once(graph):
         {"visibility": "HiddenMembership"},
         {"groupTypes": []},
         {"displayName": ""},
+        {"description": ""},
         {"expirationDateTime": "2030-01-01T00:00:00Z"},
         {"securityIdentifier": "S-1-1"},
         {"hideFromAddressLists": True, "description": "x"},
@@ -302,6 +303,19 @@ def test_members_are_listed_and_counted_by_type(graph, mixed, relation, found):
     assert [names[key] for key in shown(graph, f"{path}?$select=id")] == found
     if relation.partition("/")[2] not in ("microsoft.graph.servicePrincipal", "microsoft.graph.device"):
         assert graph("GET", f"{path}/$count", ConsistencyLevel="eventual").json == str(len(found))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/groups/{}/transitiveMembers/microsoft.graph.group", "/groups/{}/transitiveMemberOf/microsoft.graph.group"],
+)
+def test_a_cast_of_what_is_transitive_is_an_advanced_query(graph, mixed, path):
+    """aad-advanced-queries.md; users among members may be had without (microsoft-graph-docs-contrib#1517)"""
+    path = path.format(mixed[0])
+    refused = graph("GET", f"{path}?$count=true")
+    assert (refused.status, refused.code) == (400, "Request_UnsupportedQuery")
+    assert graph("GET", path, ConsistencyLevel="eventual").status == 400
+    assert graph("GET", f"{path}?$count=true", ConsistencyLevel="eventual").status == 200
 
 
 def test_each_member_is_shown_as_what_it_is(graph, mixed):

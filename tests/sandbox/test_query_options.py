@@ -104,6 +104,36 @@ def test_what_cannot_be_filtered_is_refused(graph, path, code, message):
     assert message in told.message
 
 
+def alternatives(count):
+    return " or ".join(f"startswith(displayName,'{number}')" for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (alternatives(15), ""),
+        (alternatives(16), "'OR' operators: 16. Max allowed: 15."),
+        (f"({alternatives(8)}) or ({alternatives(8)})", "'OR' operators: 16. Max allowed: 15."),
+        (f"({alternatives(8)}) and ({alternatives(8)})", ""),
+        ("employeeId in (" + ",".join(15 * ["'7'"]) + ")", ""),
+        ("employeeId in (" + ",".join(16 * ["'7'"]) + ")", "'OR' operators: 16. Max allowed: 15."),
+        (f"displayName eq '{120 * 'x'}'", ""),
+        (f"displayName eq '{121 * 'x'}'", "121 characters. Max allowed: 120."),
+        (f"startswith(displayName,'{121 * 'x'}')", ""),
+    ],
+)  # fmt: skip
+def test_a_filter_by_default_holds_fifteen_alternatives_and_short_values(graph, query, message):
+    told = graph("GET", f"/users?$filter={query}")
+    assert (told.status, told.code if message else "") == ((400, NO) if message else (200, ""))
+    assert not message or message in told.message
+
+
+def test_an_advanced_query_may_hold_more_until_its_address_is_too_long(graph):
+    path = f"/users?$count=true&$filter={alternatives(40)}"
+    assert graph("GET", path, **ADVANCED).status == 200
+    assert graph("GET", path + " or displayName eq 'x'" * 40, **ADVANCED).code == NO
+
+
 def test_what_is_not_modelled_is_no_pleasant_lie(graph):
     told = graph("GET", "/users?$filter=ownedObjects/$count eq 0&$count=true", **ADVANCED)
     assert (told.status, told.code) == (501, "NotModelled")

@@ -19,6 +19,7 @@ BATCH = "/$batch"
 SMALL = Seed(organisations=2, users=120, seats={"SPE_E3": 60})
 PATCH = {"method": "PATCH", "headers": {"Content-Type": "application/json"}, "body": {"jobTitle": "x"}}
 MAIL = {"Authorization": "Bearer sandbox"}
+REVOKE = "/users/rx1-0001@contoso.example/revokeSignInSessions"
 
 
 def patches(graph, count=20):
@@ -65,11 +66,20 @@ def test_a_malformed_envelope_is_refused_whole(graph, requests):
         ({"method": "PATCH", "url": "/users/rx1-0001@contoso.example", "body": {"jobTitle": "x"}}, 400),
         ({"method": "GET", "url": "/users/$count", "headers": {"ConsistencyLevel": "eventual"}}, 200),
         ({"method": "GET", "url": "/users/$count"}, 400),
+        ({"method": "POST", "url": REVOKE}, 400),
+        ({"method": "POST", "url": REVOKE, "headers": {"Content-Type": "application/json"}}, 400),
+        ({"method": "POST", "url": REVOKE, "headers": {"Content-Type": "application/json"}, "body": {}}, 200),
     ],
 )
 def test_an_item_is_judged_by_itself(graph, item, status):
     told = graph("POST", BATCH, {"requests": [{"id": "1", **item}]}, ConsistencyLevel="eventual")
     assert told.json["responses"][0]["status"] == status
+
+
+def test_a_number_is_text_inside_a_batch_too(graph):
+    count = {"id": "1", "method": "GET", "url": "/users/$count", "headers": {"ConsistencyLevel": "eventual"}}
+    (answer,) = graph("POST", BATCH, {"requests": [count]}).json["responses"]
+    assert (answer["headers"]["Content-Type"], answer["body"]) == ("text/plain", "122")
 
 
 def test_what_depends_on_a_failure_fails_with_424(graph):

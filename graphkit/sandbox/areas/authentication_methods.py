@@ -138,14 +138,12 @@ def _method(call: Call) -> Json:
 
 @routes.patch(_METHOD, METHODS_WRITE, page="fido2authenticationmethodconfiguration-update")
 def update_method(call: Call) -> Reply:
-    """Without an ``@odata.type`` a body is of the base type and knows its few properties only (assumption: OData's
-    rule; the pages always send the type).
-    """
+    """ "The @odata.type property ... must be included in the body"; the words of the refusals are ours."""
     method = _method(call)
     own_type = method["@odata.type"].rpartition(".")[2]
     found = check(call.json, "authenticationMethodConfiguration", call.version, code="BadRequest")
     check_changeable(call.json, found, code="BadRequest")
-    if found.name not in (own_type, "authenticationMethodConfiguration"):
+    if found.name != own_type:
         raise refuse(f"The type of the configuration '{method['id']}' is microsoft.graph.{own_type}.")
     body = {name: value for name, value in plain(call.json).items() if name not in ("@odata.type", "id")}
     changed = {**method, **body}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphkit.sandbox.areas.authentication_strengths import shown as strength_shown
-from graphkit.sandbox.areas.conditional_access_rules import check_policy, given_strength
+from graphkit.sandbox.areas.conditional_access_rules import check_policy, given_strength, malformed
 from graphkit.sandbox.areas.policy_base import change_body, create_body, find, refuse
 from graphkit.sandbox.call import Call, Json, Reply
 from graphkit.sandbox.ids import instant
@@ -171,7 +171,11 @@ _WORDED = ("users", "applications", "locations")
 
 def _completed(conditions: Json | None) -> Json:
     empty_set = {name: [] if value == [] else value for name, value in _CONDITIONS.items()}
-    filled = {**empty_set, **_untyped(conditions)}
+    given = _untyped(conditions)
+    if given.get("clientAppTypes") == []:  # AlexFilipin/ConditionalAccess#3
+        raise malformed("1064: 'clientAppTypes' condition does not support []. If you want to target all client apps, "
+                        "use ['All'].")  # fmt: skip
+    filled = {**empty_set, **given}
     filled["clientAppTypes"] = filled["clientAppTypes"] or ["all"]
     for name, (lists, others) in _PARTS.items():
         part = filled[name]

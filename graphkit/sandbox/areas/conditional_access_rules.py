@@ -48,7 +48,13 @@ def check_policy(call: Call, policy: Json) -> None:
 
 def _invalid(reason: str) -> Refusal:
     """AlexFilipin/ConditionalAccess#4 shows InvalidPasswordResetControl, others InvalidControls for no control."""
-    return refuse(f"1032: ConditionalActionPolicy validation failed due to {reason}.")
+    return malformed(f"1032: ConditionalActionPolicy validation failed due to {reason}.")
+
+
+def malformed(reason: str) -> Refusal:
+    """What is wrong is told in the inner error alone (AlexFilipin/ConditionalAccess#3 and #4)."""
+    message = "The server could not process the request because it is malformed or incorrect."
+    return Refusal(400, "BadRequest", message, inner={"message": reason})
 
 
 def _check_required(policy: Json, conditions: Json) -> None:

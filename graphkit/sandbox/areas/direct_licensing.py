@@ -73,7 +73,9 @@ def assign_to_user(call: Call, user: Json) -> Json:
     """Adds and removals of one call, all or none. Adding what is held replaces its disabledPlans."""
     added, removed = read_assignment(call)
     book = call.tenant.licenses
-    _check_assignable(book, user, added)
+    # A location that was set a moment ago may be unknown here still, as people report.
+    seen = call.tenant.replication.as_seen(user, call.now, call.replica)
+    _check_assignable(book, seen.get("usageLocation"), added)
     direct = {s["skuId"]: s for s in states_of(user) if s["assignedByGroup"] is None}
     for sku in removed:
         _check_removal(user, sku, direct)
@@ -88,8 +90,7 @@ def assign_to_user(call: Call, user: Json) -> Json:
     return book.put(user, states)
 
 
-def _check_assignable(book: LicenseBook, user: Json, added: dict[str, list[str]]) -> None:
-    location = user.get("usageLocation")
+def _check_assignable(book: LicenseBook, location: str | None, added: dict[str, list[str]]) -> None:
     if added and not location:
         raise bad_request("License assignment cannot be done for user with invalid usage location.")
     skus = book.skus()

@@ -12,6 +12,7 @@ from typing import Any
 from graphkit.sandbox.areas import people
 from graphkit.sandbox.call import Call, Json, Refusal, Reply, bad_request, not_found
 from graphkit.sandbox.permissions import DIRECTORY
+from graphkit.sandbox.query.advanced import is_counted, is_eventual
 from graphkit.sandbox.query.listing import Kind, entity, listing, matching
 from graphkit.sandbox.router import Routes
 
@@ -145,7 +146,19 @@ def cast_of(call: Call) -> str:
 def list_objects(call: Call, keys: Iterable[str]) -> Reply:
     """A page of the objects of these ids, those of one type if the path is cast to it."""
     cast = cast_of(call)
+    _check_cast(call, cast)
     return listing(call, _CASTS.get(cast, OBJECT_KIND), _Objects(call, keys, cast))
+
+
+def _check_cast(call: Call, cast: str) -> None:
+    """Of what is transitive only with the advanced parameters (concepts/aad-advanced-queries.md), though users among
+    members have been had without; code and words: microsoft-graph-docs-contrib#1517.
+    """
+    path = call.path.lower()
+    if not cast or "/transitivemember" not in path or ("/transitivemembers/" in path and cast == "user"):
+        return
+    if not (is_eventual(call) and is_counted(call)):
+        raise Refusal(400, "Request_UnsupportedQuery", "Invalid search request.")
 
 
 def count_objects(call: Call, keys: Iterable[str]) -> Reply:

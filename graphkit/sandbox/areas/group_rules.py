@@ -94,6 +94,8 @@ def check_values(call: Call, body: Json, group: Json | None) -> None:
         raise _invalid("mailNickname")
     if not merged.get("displayName") or len(merged["displayName"]) > 256:
         raise _invalid("displayName")
+    if body.get("description") == "":
+        raise _invalid("description")  # as of users: public scripts fall back on the name because of it
     if "visibility" in body:
         _check_visibility(merged, group)
     _check_rule(call, body, merged, group)

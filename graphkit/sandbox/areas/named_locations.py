@@ -109,13 +109,13 @@ def _check_range(entry: Json) -> None:
     "/identity/conditionalAccess/namedLocations/{location}", POLICIES, ACCESS_WRITE, page="ipnamedlocation-update"
 )
 def update_location(call: Call) -> Reply:
-    location = _location(call)
+    """ "You must specify the @odata.type"; the words of the refusal are ours."""
+    location, body = _location(call), call.json
     own_type = location["@odata.type"].removeprefix("#microsoft.graph.")
-    body = {"@odata.type": own_type, **call.json}
     found = check(body, "namedLocation", call.version, code="BadRequest")
     check_changeable(body, found, code="BadRequest")
     if found.name != own_type:
-        raise refuse("The type of a named location cannot be changed.")
+        raise refuse(f"The @odata.type of this named location is microsoft.graph.{own_type} and must be given.")
     changes = {name: value for name, value in plain(body).items() if name != "@odata.type"}
     changed = {**location, **changes, "modifiedDateTime": instant(call.now)}
     _check_values(changed, found.name)

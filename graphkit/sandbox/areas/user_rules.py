@@ -96,6 +96,10 @@ def check_sensitive(call: Call, user: Json, names: Iterable[str] | None = None) 
 
 
 def _check_values(call: Call, body: Json, user: Json) -> None:
+    for name, value in body.items():
+        if value == "" and "@" not in name:
+            # Nothing is null, never an empty text: microsoftgraph/msgraph-sdk-dotnet#187, msgraph-sdk-powershell#2087.
+            raise _invalid(name)
     for name, fits in _FITS.items():
         if body.get(name) is not None and not fits(body[name]):
             raise _invalid(name)

@@ -87,6 +87,13 @@ SORTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+MAX_ALTERNATIVES = 15
+MAX_EQUAL = 120
+MAX_URL = 2048
+"""developer.microsoft.com/graph/known-issues 13635: of ``in`` and ``eq`` by default, and of whole addresses where the
+advanced query parameters come along."""
+
+
 def is_eventual(call: Call) -> bool:
     return call.headers.get("consistencylevel", "").lower() == "eventual"
 
@@ -105,6 +112,7 @@ def check_filter(call: Call, types: tuple[str, ...], wanted: Filter, *, counted:
     advanced = is_eventual(call) and counted
     if relation and not advanced:
         raise _needs_more("filter")
+    _check_size(call, wanted)
     if "user" in types:
         _check_apart(wanted, advanced)
     told = [type_name for type_name in types if type_name in _FILTERS] or types[:1]
@@ -116,6 +124,25 @@ def check_filter(call: Call, types: tuple[str, ...], wanted: Filter, *, counted:
             raise _needs_more({"endswith": "endsWith", "ne": "NotEquals"}[clause.operator])
     if wanted.negated and not advanced:
         raise _needs_more("Not")
+
+
+def _check_size(call: Call, wanted: Filter) -> None:
+    """The words about alternatives are the service's (seen in 2019); those about lengths, and their code, are ours."""
+    if is_eventual(call):
+        length = len(f"{call.root}{call.path}?{call.query.text}")
+        if length > MAX_URL:
+            raise _too_large(f"The request URL is too long: {length} characters. Max allowed: {MAX_URL}.")
+    elif wanted.alternatives > MAX_ALTERNATIVES:
+        raise _too_large(
+            "Too many child clauses specified in search filter expression containing 'OR' operators: "
+            f"{wanted.alternatives}. Max allowed: {MAX_ALTERNATIVES}."
+        )
+    elif wanted.longest > MAX_EQUAL:
+        raise _too_large(f"The value to match is too long: {wanted.longest} characters. Max allowed: {MAX_EQUAL}.")
+
+
+def _too_large(message: str) -> Refusal:
+    return Refusal(400, "Request_UnsupportedQuery", message)
 
 
 def _check_apart(wanted: Filter, advanced: bool) -> None:

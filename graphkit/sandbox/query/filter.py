@@ -61,7 +61,8 @@ class Hint(NamedTuple):
 class Filter(NamedTuple):
     """``negated``: something in it is. Each of ``hints`` is for indexes; the test is to be made all the same.
 
-    ``whole``: it says no more than its one hint does.
+    ``whole``: it says no more than its one hint does. ``alternatives``: the most that stand beside each other, and
+    ``longest`` the most characters of a text that something is to equal.
     """
 
     test: Test
@@ -69,6 +70,8 @@ class Filter(NamedTuple):
     negated: bool
     hints: tuple[Hint, ...]
     whole: bool = False
+    alternatives: int = 1
+    longest: int = 0
 
     def equal(self, name: str) -> tuple[str, ...] | None:
         """The values (lower case) of which every match has one in ``name``, if the filter says so."""
@@ -94,9 +97,12 @@ class _Range(NamedTuple):
 
 
 class _Part(NamedTuple):
+    """``alternatives``: how many, if it is a choice."""
+
     test: Test
     hints: tuple[Hint, ...] = ()
     whole: bool = False
+    alternatives: int = 1
 
 
 class _Parser:
@@ -109,6 +115,8 @@ class _Parser:
         self.range = _Range("", "", "")
         self.clauses: list[Clause] = []
         self.negated = False
+        self.alternatives = 1
+        self.longest = 0
 
     def _split(self, text: str) -> list[tuple[str, str]]:
         tokens: list[tuple[str, str]] = []
@@ -128,7 +136,8 @@ class _Parser:
         part = self._either()
         if self.at < len(self.tokens):
             raise self._wrong(f"Syntax error near '{self.tokens[self.at][1]}'")
-        return Filter(part.test, tuple(self.clauses), self.negated, part.hints, part.whole)
+        told = (tuple(self.clauses), self.negated, part.hints, part.whole, self.alternatives, self.longest)
+        return Filter(part.test, *told)
 
     def _peek(self) -> str:
         return self.tokens[self.at][1] if self.at < len(self.tokens) else ""
@@ -147,6 +156,7 @@ class _Parser:
         while self._peek().lower() == "or":
             self._take()
             part = _either_of(part, self._both())
+        self.alternatives = max(self.alternatives, part.alternatives)
         return part
 
     def _both(self) -> _Part:
@@ -237,7 +247,7 @@ class _Parser:
             values = self._list(place)
             self._note(place, operator, null=None in values)
             hints = self._equality(place, values)
-            return _Part(lambda item: read(item) in values, hints, whole=bool(hints))
+            return _Part(lambda item: read(item) in values, hints, whole=bool(hints), alternatives=len(values))
         if operator not in COMPARE:
             raise self._wrong(f"Unknown operator '{operator}'")
         value = self._value(place, operator)[1]
@@ -284,6 +294,8 @@ class _Parser:
         wrong = clash(place, operator, kind)
         if wrong:
             raise bad_request(f"Invalid filter clause: {wrong}", "BadRequest")
+        if operator in ("eq", "in") and isinstance(value, str):
+            self.longest = max(self.longest, len(value))
         return kind, fold(value)
 
     def _literal(self) -> tuple[str, Any]:
@@ -296,11 +308,12 @@ class _Parser:
 
 def _either_of(left: _Part, right: _Part) -> _Part:
     hints = _shared(left.hints, right.hints)
+    count = left.alternatives + right.alternatives
     if left.whole and right.whole and hints:
         # A list of alternatives is one look at the property, not one each.
-        return _Part(hints[0].test(), hints, whole=True)
+        return _Part(hints[0].test(), hints, whole=True, alternatives=count)
     first, second = left.test, right.test
-    return _Part(lambda item: first(item) or second(item), hints)
+    return _Part(lambda item: first(item) or second(item), hints, alternatives=count)
 
 
 def _and(left: Test, right: Test) -> Test:
