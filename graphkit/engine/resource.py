@@ -181,6 +181,9 @@ class Resource:
         """Those of ``items`` whose turn it is, from 0; each has one. Asked after all kinds are resolved."""
         return items
 
+    def tally(self, items: Sequence[Desired]) -> None:
+        """Count what ``guard`` is to judge: told every wish that stays, once and in chunks, before it is compared."""
+
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """One reading per item, in their order. Never raises for a single object: that one is ``unknown``."""
         raise NotImplementedError(self.kind)

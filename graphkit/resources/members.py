@@ -63,9 +63,17 @@ class Members(Resource):
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
         self._authoritative = False
+        self._skus = Skus(context)
+        self._gives: dict[str, list[Sku]] = {}
+        """The SKUs that a group hands to its members."""
+        self._taken: Counter[tuple[str, str]] = Counter()
+        """Seats that a plan takes, by group and part number."""
 
     async def gather(self, view: PlanView) -> None:
         self._authoritative = any(group.rails.get("authoritative") for group in view.wanted("group"))
+        if names := {key: given for key, group in _groups(view) if (given := _given(group))}:
+            await self._skus.load()
+            self._gives = {key: list(filter(None, map(self._skus.find, given))) for key, given in names.items()}
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
@@ -195,8 +203,19 @@ class Members(Resource):
             other_writes=people,
         )
 
+    def tally(self, items: Sequence[Desired]) -> None:
+        for item in items:
+            for sku in self._seats(item):
+                self._taken[item.properties["group"], sku] += 1
+
+    def _seats(self, wanted: Desired) -> list[str]:
+        """The SKUs of which a member takes a seat. Whoever holds one already takes no further seat."""
+        holds = wanted.rails.get("holds", ())
+        given = () if wanted.absent else self._gives.get(wanted.properties["group"], ())
+        return [sku.part_number for sku in given if sku.sku_id not in holds]
+
     async def guard(self, view: PlanView) -> list[str]:
-        groups = {group.key: group for kind in ("group", "group.reference") for group in view.wanted(kind)}
+        groups = dict(_groups(view))
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
@@ -229,28 +248,22 @@ class Members(Resource):
         return added
 
     async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:
-        """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""
-        skus = Skus(self.context)
-        await skus.load()
-
-        gives = {key: given for key, group in groups.items() if (given := list(_given(group, skus)))}
-
-        def taken() -> Iterator[tuple[str, str, Origin]]:
-            for wanted in view.wanted(self.kind) if gives else ():
-                group, holds = wanted.properties["group"], wanted.rails.get("holds", ())
-                for sku in () if wanted.absent else gives.get(group, ()):
-                    if sku.sku_id not in holds:
-                        yield group, sku.part_number, wanted.origin
-
-        of_groups = Counter((group, sku) for group, sku, _ in taken())
+        """Seats of a SKU are one pool for the whole plan."""
         needed: Counter[str] = Counter()
         more: Counter[tuple[str, str]] = Counter()
-        for (group, sku), count in of_groups.items():
-            needed[sku] += count
-            more[str(groups[group].rails.get("org", "")), sku] += count
-        reasons = skus.shortages(needed, lambda: ((sku, origin) for _, sku, origin in taken()))
+        for (group, sku), count in self._taken.items():
+            if group in groups:  # and was not left out as invalid
+                needed[sku] += count
+                more[str(groups[group].rails.get("org", "")), sku] += count
+
+        def demand() -> Iterator[tuple[str, Origin]]:
+            for wanted in view.wanted(self.kind):
+                if wanted.properties["group"] in groups:
+                    yield from ((sku, wanted.origin) for sku in self._seats(wanted))
+
+        reasons = self._skus.shortages(needed, demand)
         if self.context.orgs:
-            reasons += await over_org_caps(self.context, skus, more)
+            reasons += await over_org_caps(self.context, self._skus, more)
         return reasons
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
@@ -316,11 +329,14 @@ class Looks:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def _given(group: Desired, skus: Skus) -> Iterator[Sku]:
-    """The SKUs that a group hands to its members."""
-    for name in (group.rails.get("sku", ""), *group.rails.get("addons", ())):
-        if sku := skus.find(name):
-            yield sku
+def _groups(view: PlanView) -> Iterator[tuple[str, Desired]]:
+    """Those that members may be wanted in, by key."""
+    return ((group.key, group) for kind in ("group", "group.reference") for group in view.wanted(kind))
+
+
+def _given(group: Desired) -> list[str]:
+    """The SKUs that a group hands to its members, as the wish names them."""
+    return [name for name in (group.rails.get("sku"), *group.rails.get("addons", ())) if name]
 
 
 def _group_of(key: str) -> str:

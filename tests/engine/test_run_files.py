@@ -90,7 +90,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
 
 def test_a_newer_format_is_refused(plan):
     with closing(sqlite3.connect(plan)) as db, db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     db.close()
     with pytest.raises(RunFileError, match="newer graphkit"):
         RunFile.open(plan)
@@ -361,7 +361,7 @@ def test_a_torn_file_is_refused(begun):
 
 def test_an_older_format_is_refused(plan):
     with closing(sqlite3.connect(plan)) as db, db:
-        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA user_version = 2")
     db.close()
     with pytest.raises(RunFileError, match="older graphkit"):
         RunFile.open(plan)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from graphkit.engine.change import Action, Change
@@ -16,12 +18,16 @@ _ACTIONS = {action.value: action for action in Action}
 class Lines(InputRows):
     """What is planned."""
 
-    _counted: dict[str, dict[str, int]] | None = None
-    """Counts by kind and action, until a line is added."""
+    def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
+        super().__init__(path, db, write=write)
+        self._counted: dict[str, dict[str, int]] | None = None
+        """Counts by kind and action, until a line is added."""
+        self._within: dict[tuple[str, str], Counter[Action]] = {}
+        """The same within a container, by kind and container."""
 
     def add_changes(self, changes: Sequence[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
-        self._counted = None
+        self._counted, self._within = None, {}
         with self.transaction():
             self._db.executemany(
                 "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
@@ -66,12 +72,14 @@ class Lines(InputRows):
 
     def counts_within(self, kind: str, container: str) -> Counter[Action]:
         """How many lines of a kind there are of each action whose key is ``<container>/<name>``."""
-        rows = self._db.execute(
-            "SELECT action, count(*) FROM change WHERE kind = ?1 AND key >= ?2 || '/' AND key < ?2 || '0'"
-            " AND instr(substr(key, length(?2) + 2), '/') = 0 GROUP BY action",
-            (kind, container),
-        )
-        return Counter({_ACTIONS[action]: count for action, count in rows})
+        if (kind, container) not in self._within:
+            rows = self._db.execute(
+                "SELECT action, count(*) FROM change WHERE kind = ?1 AND key >= ?2 || '/' AND key < ?2 || '0'"
+                " AND instr(substr(key, length(?2) + 2), '/') = 0 GROUP BY action",
+                (kind, container),
+            )
+            self._within[kind, container] = Counter({_ACTIONS[action]: count for action, count in rows})
+        return self._within[kind, container]
 
     def find_change(self, kind: str, key: str) -> Change | None:
         """The line for one object that writes something, if the plan has one."""
