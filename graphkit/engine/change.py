@@ -68,7 +68,7 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
+class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True, gc=False):
     """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
 
     Two are the same whatever their ``values``.
@@ -85,7 +85,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
         return hash((self.file, self.place))
 
 
-class Desired(msgspec.Struct, kw_only=True, array_like=True):
+class Desired(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One object as the input wants it.
 
     ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
@@ -130,7 +130,7 @@ def unknown(why: str) -> Reading:
     return Reading(why=why or "it could not be read")
 
 
-class Change(msgspec.Struct, kw_only=True):
+class Change(msgspec.Struct, kw_only=True, gc=False):
     """One intended transition of one object, as the plan keeps it.
 
     ``before`` and ``after`` hold what is compared and written, ids included; ``note`` is for the reader. ``seq`` is the
@@ -178,7 +178,7 @@ class Change(msgspec.Struct, kw_only=True):
         return change
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     """A change as the plan keeps it; the fields stand in the order of their names."""
 
     action: Action

@@ -37,6 +37,8 @@ from graphkit.private import distrusted, make_folder, open_new
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
 FORMAT = 3
+PAGE = 8192
+"""Bytes of a page. Larger ones write a plan in fewer pieces; much larger ones would make each commit of a run long."""
 BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits", "blocked")
 """The header fields that the plan's digest covers; times, run id and machine stay outside."""
 
@@ -77,6 +79,7 @@ class RunFile(Wishes, Results):
             undoing.callback(path.unlink, missing_ok=True)
             db = _connect(path)
             undoing.callback(db.close)
+            db.execute(f"PRAGMA page_size={PAGE}")
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={FORMAT}")
             db.execute("PRAGMA synchronous=OFF")  # until it is sealed

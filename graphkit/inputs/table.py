@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from graphkit.inputs.cells import are_plain, clean
 from graphkit.inputs.headers import Match, match_header, pick_header, secret_places
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row: ``values`` by canonical column, trimmed; ``cells`` as they stand in the file, for the results.
 
     Cells that look like secrets by their heading, and have no meaning here, are empty: they are not to be kept.

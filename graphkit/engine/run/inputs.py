@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from graphkit.engine.bulk import insert
 from graphkit.engine.change import Origin
 from graphkit.engine.run.store import CHUNK, Store
 from graphkit.errors import InputProblem
@@ -60,8 +61,9 @@ class InputRows(Store):
     def _keep_inputs(self, origins: Sequence[Origin]) -> None:
         # In the order of the columns, so that the results can be laid beside the input.
         texts = _VALUES.encode_lines([origin.values for origin in origins]).decode().split("\n")[:-1]
-        self._db.executemany(
-            "INSERT OR IGNORE INTO input(id, file, place, data) VALUES (?, ?, ?, ?)",
+        insert(
+            self._db,
+            "OR IGNORE INTO input(id, file, place, data)",
             [
                 (self._input_id(origin), origin.file, origin.place, text)
                 for origin, text in zip(origins, texts, strict=True)

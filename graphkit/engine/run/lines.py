@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphkit.engine.bulk import insert
 from graphkit.engine.change import Action, Change
 from graphkit.engine.run.inputs import InputRows
 from graphkit.engine.run.store import CHUNK
@@ -29,8 +30,9 @@ class Lines(InputRows):
         """Append plan lines; the caller brings them in plan order."""
         self._counted, self._within = None, {}
         with self.transaction():
-            self._db.executemany(
-                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
+            insert(
+                self._db,
+                "INTO change(kind, key, action, line, input)",
                 [
                     (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
                     for change, line in zip(changes, Change.lines(changes), strict=True)
