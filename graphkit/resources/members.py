@@ -111,15 +111,18 @@ class Members(Resource):
         self.context.snapshot.put(JOINS, ((user, [*known.get(user, ()), *mine]) for user, mine in keys.items()))
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        """Who was seen in a group already need not be looked for in its list."""
-        pairs = [self._pair(item) for item in items]
+        """Who was seen in a group already need not be looked for in its list, nor anybody in one yet to be made."""
+        groups = [item.properties["group"] for item in items]
+        there = {group for group in set(groups) if ("group", group) in self.context.object_ids}
+        pairs = [self._pair(item) if group in there else "" for item, group in zip(items, groups, strict=True)]
         snapshot = self.context.snapshot
-        seen = snapshot.get(self.kind, pairs)
-        groups = {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in seen}
-        if unlisted := sorted(group for group in groups if not snapshot.is_complete(self.kind, group)):
+        sought = [pair for pair in pairs if pair]
+        seen = snapshot.get(self.kind, sought)
+        missing = {group for group, pair in zip(groups, pairs, strict=True) if pair not in seen}
+        if unlisted := sorted(group for group in missing if not snapshot.is_complete(self.kind, group)):
             for group in unlisted:
                 await self._list(group)
-            seen = snapshot.get(self.kind, pairs)
+            seen = snapshot.get(self.kind, sought)
         return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
 
     def _user_id(self, properties: Mapping[str, Any]) -> str:
