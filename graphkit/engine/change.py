@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -71,12 +71,18 @@ class Undo(StrEnum):
 class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True, gc=False):
     """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
 
-    Two are the same whatever their ``values``.
+    A row has its ``cells``, and the headings of its file as ``columns``. Two are the same whatever their cells.
     """
 
     file: str
     place: int | str
-    values: Mapping[str, str] = {}
+    columns: tuple[str, ...] = ()
+    cells: Sequence[str] = ()
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The cells by their headings."""
+        return dict(zip(self.columns, self.cells, strict=False))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin) and (self.file, self.place) == (other.file, other.place)

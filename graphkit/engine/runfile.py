@@ -44,7 +44,8 @@ BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", 
 
 _TABLES = """
 CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT);
+CREATE TABLE file(number INTEGER PRIMARY KEY, name TEXT, columns TEXT DEFAULT '[]');
+CREATE TABLE input(id INTEGER PRIMARY KEY, place, cells TEXT, problem TEXT);
 CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
 CREATE INDEX change_key ON change(kind, key, action);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;

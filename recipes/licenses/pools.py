@@ -134,9 +134,11 @@ def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, poo
 
 def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterator[Desired]:
     wanted = {heading for headings in shared for heading in headings}
+    places: dict[str, int] = {}
     for origin, member in inputs.rows_beside(source, name, Member, headings=wanted):
+        places = places or {heading: place for place, heading in enumerate(origin.columns)}
         for headings, pools in shared.items():
-            for pool in pools.get(tuple([origin.values[heading].strip() for heading in headings]), ()):
+            for pool in pools.get(tuple([origin.cells[places[heading]].strip() for heading in headings]), ()):
                 yield Desired(
                     kind="group.member",
                     key=f"{pool}/{member.upn.lower()}",

@@ -125,8 +125,12 @@ def test_a_run_file_is_never_overwritten(plan):
         RunFile.create(plan, HEADER)
 
 
+def row_of(file, place, cells):
+    return Origin(file, place, tuple(cells), tuple(cells.values()))
+
+
 def wish(key, place, **more):
-    return Desired(kind="group", key=key, origin=Origin("s.csv", place, {"name": key}), **more)
+    return Desired(kind="group", key=key, origin=row_of("s.csv", place, {"name": key}), **more)
 
 
 def test_keys_that_are_wanted_twice_name_both_rows_and_the_first_is_kept(tmp_path):
@@ -197,7 +201,7 @@ def test_lines_are_counted_within_a_container_and_not_within_one_whose_name_begi
 def test_texts_with_line_feeds_are_kept_as_they_are(tmp_path):
     """Lines, wishes and cells are encoded many at a time, one to a line."""
     text = "one\ntwo\r\n\u2028three"
-    item = Desired(kind="k", key=text, origin=Origin("s.csv", 2, {text: text}), properties={"name": text})
+    item = Desired(kind="k", key=text, origin=row_of("t.csv", 2, {text: text}), properties={"name": text})
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
         run.stage([item, wish("z", 3)])
         assert [each.properties for each in run.wanted("k")] == [{"name": text}]
@@ -239,7 +243,7 @@ def test_a_row_is_as_good_as_its_worst_change(tmp_path):
 
 def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_path):
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
-        run.stage_inputs([Origin("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
+        run.stage_inputs([row_of("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
         rows = [(row.origin.place, row.result.code) for row in run.input_results(tables=True)]
     assert rows == [(2, "not-asked"), (3, "invalid-input"), (4, "not-asked"), (5, "not-asked")]
@@ -252,7 +256,7 @@ def test_input_rows_come_back_in_the_order_of_their_files_one_that_is_found_mean
         run.stage_inputs([Origin("a.yaml", "pools[0]")])
         opened += ["m.csv", "b.csv"]
         for file in ("b.csv", "z.csv", "m.csv"):
-            run.stage_inputs([Origin(file, place, {file: ""}) for place in (2, 3)])
+            run.stage_inputs([row_of(file, place, {file: ""}) for place in (2, 3)])
         found = [row.origin.file for row in run.input_results(tables=True)]
         assert run.input_columns() == ["z.csv", "m.csv", "b.csv"]
     assert found == ["z.csv", "z.csv", "m.csv", "m.csv", "b.csv", "b.csv"]

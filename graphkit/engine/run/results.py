@@ -27,26 +27,18 @@ class Results(Records):
 
     def input_columns(self) -> list[str]:
         """The columns of all tables that were given, in their order; empty if only documents were."""
-        firsts = self._db.execute(
-            # Of each file the row with the lowest number, as SQLite has it where min() stands beside bare columns.
-            "SELECT data, min(id) FROM input WHERE typeof(place) = 'integer' AND data != '{}'"
-            " GROUP BY file ORDER BY min(id)"
-        )
-        return list(dict.fromkeys(column for data, _ in firsts for column in msgspec.json.decode(data)))
+        headings = self._db.execute("SELECT columns FROM file ORDER BY number")
+        return list(dict.fromkeys(column for (columns,) in headings for column in msgspec.json.decode(columns)))
 
     def input_results(self, *, tables: bool) -> Iterator[InputResult]:
         """Every row of the tables (or every entry of the documents) in its order, with the sum of what became of it."""
         which = "=" if tables else "!="
-        rows = self._db.execute(
-            f"SELECT id, file, place, data, problem FROM input WHERE typeof(place) {which} 'integer' ORDER BY id"
-        )
         ended = self._ended_by_input()
         last, outcomes = next(ended, _NO_MORE)
-        for row, file, place, data, problem in rows:
+        for row, origin, problem in self._kept_inputs(f"typeof(place) {which} 'integer'"):
             while last < row:
                 last, outcomes = next(ended, _NO_MORE)
-            own = outcomes if last == row else []
-            yield InputResult.of(Origin(file, place, msgspec.json.decode(data)), problem, own)
+            yield InputResult.of(origin, problem, outcomes if last == row else [])
 
     def _ended_by_input(self) -> Iterator[tuple[float, list[tuple[str, ...]]]]:
         """The number of each input row for which there are plan lines, in order, and what became of these."""
