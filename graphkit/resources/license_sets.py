@@ -40,6 +40,8 @@ class LicenseSets:
         self._snapshot = context.snapshot
         self._skus = skus
         self._obstacles = lru_cache(SOME)(self._work_out)
+        self._scattered = False
+        """Some wishes do not begin with the name of their user, so that those of one user may not stand together."""
 
     def stage(self, items: Sequence[tuple[Desired, Mapping[str, Any], str]]) -> list[tuple[Desired, Origin]]:
         """Add (wish, its user, why it cannot be written) to the users' sets; ids are in the wishes by now.
@@ -48,8 +50,10 @@ class LicenseSets:
         """
         for item, user, _ in items:
             # Not by id: wishes come by name, and what is staged in that order is staged sooner.
-            item.rails["set"] = str(user.get("userPrincipalName") or user["id"]).lower()
-        sets = dict(self._of([item for item, _, _ in items]))
+            item.rails["set"] = name = str(user.get("userPrincipalName") or user["id"]).lower()
+            self._scattered = self._scattered or not item.key.startswith(f"{name}/")
+        wishes = [item for item, _, _ in items]
+        sets = dict(self._of(wishes if self._scattered else wishes[:1]))
         twice = []
         for item, user, why in items:
             properties, origin = item.properties, item.origin
@@ -59,7 +63,15 @@ class LicenseSets:
             place = (origin.file, origin.place)
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
         self._snapshot.put(STAGED, sets.items())
+        self._judge_singles(wishes, sets)
         return twice
+
+    def _judge_singles(self, items: Sequence[Desired], sets: Mapping[str, Any]) -> None:
+        """Whose only wish it is needs no looking together with others; a neighbour in the next chunk may be one."""
+        for item in items[1:-1]:
+            mine = sets[item.rails["set"]]
+            if len(mine["wanted"]) == 1:
+                item.rails["told"] = self._told(mine)[item.key]
 
     def turns(self, items: Sequence[Desired]) -> list[int]:
         sets = self._of(items)
@@ -67,9 +79,12 @@ class LicenseSets:
 
     def obstacles(self, items: Sequence[Desired]) -> list[str]:
         """Why these cannot be written, one text each. Who also loses something gets all of it or nothing."""
-        sets = self._of(items)
+        sets = self._of([item for item in items if self._scattered or "told" not in item.rails])
         told = {user: self._told(mine) for user, mine in sets.items()}
-        return [told.get(item.rails["set"], {}).get(item.key, "") for item in items]
+        return [
+            told[name].get(item.key, "") if (name := item.rails["set"]) in told else item.rails["told"]
+            for item in items
+        ]
 
     def _of(self, items: Sequence[Desired]) -> Mapping[str, Any]:
         return self._snapshot.get(STAGED, [item.rails["set"] for item in items if "set" in item.rails])
