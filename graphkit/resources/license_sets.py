@@ -63,15 +63,16 @@ class LicenseSets:
             place = (origin.file, origin.place)
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
         self._snapshot.put(STAGED, sets.items())
-        self._judge_singles(wishes, sets)
+        self._judge_whole(wishes, sets)
         return twice
 
-    def _judge_singles(self, items: Sequence[Desired], sets: Mapping[str, Any]) -> None:
-        """Whose only wish it is needs no looking together with others; a neighbour in the next chunk may be one."""
-        for item in items[1:-1]:
-            mine = sets[item.rails["set"]]
-            if len(mine["wanted"]) == 1:
-                item.rails["told"] = self._told(mine)[item.key]
+    def _judge_whole(self, items: Sequence[Desired], sets: Mapping[str, Any]) -> None:
+        """Wishes come by key, so that all of a user are known by now, unless a chunk begins or ends among them."""
+        cut = {item.rails["set"] for item in (*items[:1], *items[-1:])}
+        told = {user: self._told(mine) for user, mine in sets.items() if user not in cut}
+        for item in items:
+            if item.rails["set"] in told:
+                item.rails["told"] = told[item.rails["set"]][item.key]
 
     def turns(self, items: Sequence[Desired]) -> list[int]:
         sets = self._of(items)
