@@ -12,6 +12,8 @@ import msgspec
 
 from graphkit.engine.bulk import insert
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 SOME = 500
 """Objects that are written, or looked for, together."""
 
@@ -32,7 +34,7 @@ class Snapshot:
         self._complete: set[tuple[str, str]] = set()
 
     def put(self, kind: str, items: Iterable[tuple[str, Any]]) -> None:
-        rows = ((kind, key, msgspec.json.encode(value)) for key, value in items)
+        rows = ((kind, key, _encode(value)) for key, value in items)
         self._db.execute("BEGIN")
         while some := list(islice(rows, SOME)):
             insert(self._db, "OR REPLACE INTO seen(kind, key, value)", some)
@@ -45,7 +47,7 @@ class Snapshot:
             some = keys[start : start + SOME]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT key, value FROM seen WHERE kind = ? AND key IN ({marks})", (kind, *some))
-            found |= {key: msgspec.json.decode(value) for key, value in rows}
+            found.update([(key, _decode(value)) for key, value in rows])
         return found
 
     def each(self, kind: str, prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -55,7 +57,7 @@ class Snapshot:
             (kind, prefix, prefix + "\U0010ffff"),
         )
         for key, value in rows:
-            yield key, msgspec.json.decode(value)
+            yield key, _decode(value)
 
     def count(self, kind: str, prefix: str = "") -> int:
         row = self._db.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,23 @@ class Lines(InputRows):
     def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
         super().__init__(path, db, write=write)
         self._counted: dict[str, dict[str, int]] | None = None
-        """Counts by kind and action, until a line is added."""
+        """Counts by kind and action, once somebody has asked."""
         self._within: dict[tuple[str, str], Counter[Action]] = {}
-        """The same within a container, by kind and container."""
+        """The same within a container, by kind and container, until a line is added."""
 
     def add_changes(self, changes: Sequence[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
-        self._counted, self._within = None, {}
+        counted, self._counted, self._within = self.counts_by_kind(), None, {}
         with self.transaction():
-            insert(
-                self._db,
-                "INTO change(kind, key, action, line, input)",
-                [
-                    (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
-                    for change, line in zip(changes, Change.lines(changes), strict=True)
-                ],
-            )
+            rows = [
+                (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
+                for change, line in zip(changes, Change.lines(changes), strict=True)
+            ]
+            insert(self._db, "INTO change(kind, key, action, line, input)", rows)
+        for (kind, action), count in Counter(map(itemgetter(0, 2), rows)).items():
+            actions = counted.setdefault(kind, {})
+            actions[action] = actions.get(action, 0) + count
+        self._counted = counted
 
     def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:
         """What names stand for: the id of each (kind, key)."""
