@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from graphkit.engine.bulk import AT_ONCE, insert
 from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputProblem, RunFileError
@@ -220,6 +221,53 @@ def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
         run.record([(2, Result(status=Status.DONE), 1.0)])
         assert run.unsettled() == {}
         assert [each.key for each in run.pending()] == ["a"]
+
+
+@pytest.mark.parametrize("seq", [1, 1_000, 1_001, 2_005])
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "key = key || 'x'",
+        "action = 'remove'",
+        "line = line || ' '",
+        # The same characters, and another place between the two.
+        "kind = kind || substr(key, 1, 1), key = substr(key, 2)",
+        "line = CAST(line AS BLOB)",
+    ],
+)
+def test_a_line_anywhere_in_a_long_plan_cannot_be_altered_unseen(tmp_path, seq, tampering):
+    """The digest is chained over a thousand lines at a time."""
+    path = sealed(tmp_path / "a.run", *(change(f"{number:04}", place=number) for number in range(2_005)))
+    with RunFile.open(path) as run:
+        run.verify()
+    with closing(sqlite3.connect(path)) as db, db:
+        assert db.execute(f"UPDATE change SET {tampering} WHERE seq = ?", (seq,)).rowcount == 1
+    db.close()
+    with RunFile.open(path) as run, pytest.raises(RunFileError):
+        run.verify()
+
+
+def test_counts_follow_the_lines_as_they_come(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        assert run.counts_by_kind() == {}
+        run.add_changes([change("a"), change("b", action=Action.NOOP), change("c")])
+        assert (run.counts()["add"], run.counts()["noop"]) == (2, 1)
+        run.add_changes([change("d"), Change(kind="other", key="e", action=Action.ADD)])
+        kept = run.counts_by_kind()
+    with RunFile.open(tmp_path / "a.run") as run:
+        assert run.counts_by_kind() == kept
+        assert list(kept) == list(run.counts_by_kind())
+        assert run.counts()["add"] == 4
+
+
+def test_rows_go_in_whole_however_many_they_are():
+    for count in (0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 7):
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+            rows = [(number, f"b{number}") for number in range(count)]
+            assert insert(db, "OR IGNORE INTO t(a, b)", rows) == count
+            assert db.execute("SELECT a, b FROM t ORDER BY a").fetchall() == rows
+            assert insert(db, "OR IGNORE INTO t(a, b)", [*rows, (-1, "new")]) == 1
 
 
 def test_every_change_has_an_outcome_before_a_run_is_finished(plan):
