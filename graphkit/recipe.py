@@ -27,7 +27,7 @@ from graphkit.inputs.document import begins_a_list, read_document
 from graphkit.inputs.problems import KEPT_PROBLEMS, Problems
 from graphkit.inputs.rows import explain, judge_rows
 from graphkit.inputs.source import Source, open_source
-from graphkit.inputs.table import Row, Table, open_table
+from graphkit.inputs.table import Table, open_table
 from graphkit.inputs.unasked import Unasked
 from graphkit.reports.findings import Findings
 
@@ -163,18 +163,14 @@ class Inputs:
             empty = empty and not (valid or rejected)
             self.unasked.read += len(valid) + len(rejected)
             if rejected and len(self.rejected) < KEPT_PROBLEMS:  # bounded, like the problems themselves
-                self.rejected += [_origin(table, row) for row in rejected]
+                self.rejected += [Origin(row.file, row.number, table.header, row.cells) for row in rejected]
             for row, item in valid:
-                origin = _origin(table, row)
+                origin = Origin(row.file, row.number, table.header, row.cells)
                 self.unasked.given(origin)
                 yield origin, item
         if empty and len(self.problems) == told:
             message = "holds no rows below its header: an empty list is refused, for it is more likely the wrong file"
             self.problems.add(table.file, "", "no-rows", message)
-
-
-def _origin(table: Table, row: Row) -> Origin:
-    return Origin(row.file, row.number, dict(zip(table.header, row.cells, strict=False)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

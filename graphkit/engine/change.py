@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -68,15 +68,21 @@ class Undo(StrEnum):
     IRREVERSIBLE = "X"
 
 
-class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
+class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True, gc=False):
     """The input that asked: a row of a table (``place`` is its number) or a path inside a document.
 
-    Two are the same whatever their ``values``.
+    A row has its ``cells``, and the headings of its file as ``columns``. Two are the same whatever their cells.
     """
 
     file: str
     place: int | str
-    values: Mapping[str, str] = {}
+    columns: tuple[str, ...] = ()
+    cells: Sequence[str] = ()
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The cells by their headings."""
+        return dict(zip(self.columns, self.cells, strict=False))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origin) and (self.file, self.place) == (other.file, other.place)
@@ -85,7 +91,7 @@ class Origin(msgspec.Struct, frozen=True, eq=False, array_like=True):
         return hash((self.file, self.place))
 
 
-class Desired(msgspec.Struct, kw_only=True, array_like=True):
+class Desired(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One object as the input wants it.
 
     ``key`` is the natural key, unique within ``kind``. ``properties`` hold names until the resource's ``resolve`` has
@@ -130,7 +136,7 @@ def unknown(why: str) -> Reading:
     return Reading(why=why or "it could not be read")
 
 
-class Change(msgspec.Struct, kw_only=True):
+class Change(msgspec.Struct, kw_only=True, gc=False):
     """One intended transition of one object, as the plan keeps it.
 
     ``before`` and ``after`` hold what is compared and written, ids included; ``note`` is for the reader. ``seq`` is the
@@ -178,7 +184,7 @@ class Change(msgspec.Struct, kw_only=True):
         return change
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     """A change as the plan keeps it; the fields stand in the order of their names."""
 
     action: Action

@@ -139,6 +139,8 @@ class Planner:
         resource = self._resources[kind]
         for turn in range(resource.turns()):
             for chunk in self._run.wanted_chunks(kind):
+                if turn == 0:
+                    resource.tally(chunk)
                 items = resource.in_turn(chunk, turn)
                 found = zip(items, await resource.read(items), strict=True)
                 await self._add(resource, [line for pair in found for line in self._differences(resource, *pair)])

@@ -5,7 +5,7 @@ The life of an object, in the order in which the engine calls:
 
 1. ``expand``, ``gather``  once per plan: spell out what only the tenant can, read in bulk whatever is cheaper that way
 2. ``resolve``  names in the input become ids; what cannot be resolved is an input problem
-3. ``read``     what the tenant holds, three-valued
+3. ``tally``    count what ``guard`` is to judge; ``read``  what the tenant holds, three-valued
 4. ``diff``     wanted against read: changes, or a noop
 5. ``guard``    the resource's own safety rail over the whole plan
 6. ``read``     again just before the write: is it still what the plan saw?
@@ -187,6 +187,9 @@ class Resource:
     def in_turn(self, items: Sequence[Desired], turn: int) -> Sequence[Desired]:
         """Those of ``items`` whose turn it is, from 0; each has one. Asked after all kinds are resolved."""
         return items
+
+    def tally(self, items: Sequence[Desired]) -> None:
+        """Count what ``guard`` is to judge: told every wish that stays, once and in chunks, before it is compared."""
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
         """One reading per item, in their order. Never raises for a single object: that one is ``unknown``."""

@@ -30,19 +30,22 @@ from graphkit.engine.change import canonical
 from graphkit.engine.journal_seal import NAME as JOURNAL
 from graphkit.engine.lock import FileLock
 from graphkit.engine.run.results import Results
-from graphkit.engine.run.store import unwritable
+from graphkit.engine.run.store import CHUNK, unwritable
 from graphkit.engine.run.wishes import Wishes
 from graphkit.errors import RunFileError
 from graphkit.private import distrusted, make_folder, open_new
 
 APPLICATION_ID = 0x676B7231  # "gkr1"
-FORMAT = 2
+FORMAT = 3
+PAGE = 8192
+"""Bytes of a page. Larger ones write a plan in fewer pieces; much larger ones would make each commit of a run long."""
 BINDING = ("format", "recipe", "tenant", "target", "apps", "inputs", "options", "limits", "blocked")
 """The header fields that the plan's digest covers; times, run id and machine stay outside."""
 
 _TABLES = """
 CREATE TABLE header(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE input(id INTEGER PRIMARY KEY, file TEXT, place, data TEXT, problem TEXT);
+CREATE TABLE file(number INTEGER PRIMARY KEY, name TEXT, columns TEXT DEFAULT '[]');
+CREATE TABLE input(id INTEGER PRIMARY KEY, place, cells TEXT, problem TEXT);
 CREATE TABLE change(seq INTEGER PRIMARY KEY, kind TEXT, key TEXT, action TEXT, line TEXT, input INTEGER);
 CREATE INDEX change_key ON change(kind, key, action);
 CREATE TABLE object(kind TEXT, key TEXT, id TEXT, PRIMARY KEY(kind, key)) WITHOUT ROWID;
@@ -54,6 +57,10 @@ CREATE TABLE outcome(
     effective TEXT DEFAULT '', mark BLOB
 );
 """
+_SEALED = (
+    "SELECT kind, key, id FROM object ORDER BY kind, key",
+    "SELECT seq, kind, key, action, line FROM change ORDER BY seq",
+)
 
 
 class RunFile(Wishes, Results):
@@ -73,6 +80,7 @@ class RunFile(Wishes, Results):
             undoing.callback(path.unlink, missing_ok=True)
             db = _connect(path)
             undoing.callback(db.close)
+            db.execute(f"PRAGMA page_size={PAGE}")
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={FORMAT}")
             db.execute("PRAGMA synchronous=OFF")  # until it is sealed
@@ -146,7 +154,6 @@ class RunFile(Wishes, Results):
         """
         with self.transaction():
             self.put_header(**header)
-            self._db.execute("CREATE INDEX change_input ON change(input)")  # sooner would cost each line more
         self.drop_all()
         self._db.execute("PRAGMA synchronous=FULL")
         self.set_header(digest=self.digest())
@@ -154,14 +161,13 @@ class RunFile(Wishes, Results):
 
     def digest(self) -> str:
         """SHA-256 chained over the binding header fields, the ids that names stand for, and every plan line with what
-        indexes it, in order."""
+        indexes it, in order; a thousand at a time, in MessagePack, which tells where each field ends."""
         header = self.header()
         link = hashlib.sha256(canonical({name: header.get(name) for name in BINDING}).encode()).digest()
-        for kind, key, value in self._db.execute("SELECT kind, key, id FROM object ORDER BY kind, key"):
-            link = hashlib.sha256(link + f"{kind}\0{key}\0{value}".encode()).digest()
-        lines = self._db.execute("SELECT seq, kind, key, action, line FROM change ORDER BY seq")
-        for seq, kind, key, action, line in lines:
-            link = hashlib.sha256(link + f"{seq}\0{kind}\0{key}\0{action}\0{line}".encode()).digest()
+        for query in _SEALED:
+            rows = self._db.execute(query)
+            while chunk := rows.fetchmany(CHUNK):
+                link = hashlib.sha256(link + msgspec.msgpack.encode(chunk)).digest()
         return link.hex()
 
     def verify(self) -> None:

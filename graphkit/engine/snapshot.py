@@ -5,9 +5,17 @@ from __future__ import annotations
 import sqlite3
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
+
+from graphkit.engine.bulk import insert
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+SOME = 500
+"""Objects that are written, or looked for, together."""
 
 
 class Snapshot:
@@ -26,21 +34,20 @@ class Snapshot:
         self._complete: set[tuple[str, str]] = set()
 
     def put(self, kind: str, items: Iterable[tuple[str, Any]]) -> None:
+        rows = ((kind, key, _encode(value)) for key, value in items)
         self._db.execute("BEGIN")
-        self._db.executemany(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?)",
-            ((kind, key, msgspec.json.encode(value)) for key, value in items),
-        )
+        while some := list(islice(rows, SOME)):
+            insert(self._db, "OR REPLACE INTO seen(kind, key, value)", some)
         self._db.execute("COMMIT")
 
     def get(self, kind: str, keys: Sequence[str]) -> Mapping[str, Any]:
         """Those of ``keys`` that were seen, with their values."""
         found: dict[str, Any] = {}
-        for start in range(0, len(keys), 500):
-            some = keys[start : start + 500]
+        for start in range(0, len(keys), SOME):
+            some = keys[start : start + SOME]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT key, value FROM seen WHERE kind = ? AND key IN ({marks})", (kind, *some))
-            found |= {key: msgspec.json.decode(value) for key, value in rows}
+            found.update([(key, _decode(value)) for key, value in rows])
         return found
 
     def each(self, kind: str, prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -50,7 +57,7 @@ class Snapshot:
             (kind, prefix, prefix + "\U0010ffff"),
         )
         for key, value in rows:
-            yield key, msgspec.json.decode(value)
+            yield key, _decode(value)
 
     def count(self, kind: str, prefix: str = "") -> int:
         row = self._db.execute(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from graphkit.inputs.cells import are_plain, clean
 from graphkit.inputs.headers import Match, match_header, pick_header, secret_places
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One row: ``values`` by canonical column, trimmed; ``cells`` as they stand in the file, for the results.
 
     Cells that look like secrets by their heading, and have no meaning here, are empty: they are not to be kept.
@@ -118,22 +120,24 @@ def _matched(sheet: Sheet, match: Match, required: list[str], problems: Problems
 
 
 def _scan(sheet: Sheet, match: Match, problems: Problems) -> Iterator[list[Scanned]]:
-    names, places, width = tuple(match.places), tuple(match.places.values()), len(sheet.header)
-    secret = tuple(secret_places(sheet.header, places))
+    columns, width = tuple(match.places.items()), len(sheet.header)
+    secret = tuple(secret_places(sheet.header, match.places.values()))
     records = sheet.records()
     while chunk := list(islice(records, TOGETHER)):
         even = [record for record in chunk if len(record[1]) == width or _fits(sheet, record, problems)]
         if secret:
             _blank(even, secret)
-        picked = [[cells[place].strip() for place in places] for _, cells in even]
-        plain = are_plain(chain.from_iterable(picked))
+        picked = [
+            Row(sheet.file, number, {name: cells[place].strip() for name, place in columns}, cells)
+            for number, cells in even
+        ]
+        plain = are_plain(chain.from_iterable([row.values.values() for row in picked]))
         rows: list[Scanned] = []
-        for (number, cells), values in zip(even, picked, strict=True):
-            if not (plain or are_plain(values)):
-                cleaned, faults = _clean(names, values)
-                rows.append((Row(sheet.file, number, cleaned, cells), faults))
-            elif any(values) or any(map(str.strip, cells)):
-                rows.append((Row(sheet.file, number, dict(zip(names, values, strict=True)), cells), SOUND))
+        for row in picked:
+            if not (plain or are_plain(row.values.values())):
+                rows.append(_clean(row))
+            elif any(row.values.values()) or any(map(str.strip, row.cells)):
+                rows.append((row, SOUND))
         yield rows
 
 
@@ -155,14 +159,14 @@ def _fits(sheet: Sheet, record: Record, problems: Problems) -> bool:
     return True
 
 
-def _clean(names: tuple[str, ...], cells: list[str]) -> tuple[dict[str, str], Faults]:
-    values, faults = dict.fromkeys(names, ""), {}
-    for name, cell in zip(names, cells, strict=True):
+def _clean(row: Row) -> Scanned:
+    values, faults = dict.fromkeys(row.values, ""), {}
+    for name, cell in row.values.items():
         try:
             values[name] = clean(cell)
         except ValueError as error:
             faults[name] = str(error)
-    return values, faults
+    return Row(row.file, row.number, values, row.cells), faults
 
 
 def _empty(file: str, problems: Problems) -> Table:

@@ -31,6 +31,8 @@ class Says:
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ORG = re.compile(r"[A-Z0-9]{1,9}")
+_PLAIN_UPN = re.compile(r"[!#-'*+\-.0-9=?A-Z^-~]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+"""The same as ``_UPN`` of what is ASCII and can be printed, so that the many need one look."""
 _UPN = re.compile(r"[^\s@,;:\"<>()\[\]\\/]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})|(\d{1,2})/(\d{1,2})/(\d{4})")
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -41,7 +43,7 @@ def _check_upn(text: str) -> str:
 
     A guest's ``user_example.com#EXT#@contoso.example`` passes; the tenant decides about the rest.
     """
-    if text.isascii() and text.isprintable() and _UPN.fullmatch(text):
+    if _PLAIN_UPN.fullmatch(text):
         return text
     text = check_key(text)
     if not text.isascii():

@@ -30,7 +30,8 @@ def write_results(run: RunFile, path: Path) -> None:
 
 
 def _cells(row: InputResult, columns: list[str]) -> list[object]:
-    return [row.origin.values.get(column, "") for column in columns] or [row.origin.file, row.origin.place]
+    values = row.origin.values
+    return [values.get(column, "") for column in columns] or [row.origin.file, row.origin.place]
 
 
 def _outcome(row: InputResult) -> tuple[str, ...]:

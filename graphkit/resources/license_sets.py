@@ -41,6 +41,8 @@ class LicenseSets:
         self._obstacles = lru_cache(SOME)(self._work_out)
         self._swaps: set[tuple[str, str]] = set()
         self._waits: dict[str, int] = {}
+        self._scattered = False
+        """Some wishes do not begin with the name of their user, so that those of one user may not stand together."""
 
     def stage(self, items: Sequence[tuple[Desired, Mapping[str, Any], str]]) -> list[tuple[Desired, Origin]]:
         """Add (wish, its user, why it cannot be written) to the users' sets; ids are in the wishes by now.
@@ -49,8 +51,10 @@ class LicenseSets:
         """
         for item, user, _ in items:
             # Not by id: wishes come by name, and what is staged in that order is staged sooner.
-            item.rails["set"] = str(user.get("userPrincipalName") or user["id"]).lower()
-        sets = dict(self._of([item for item, _, _ in items]))
+            item.rails["set"] = name = str(user.get("userPrincipalName") or user["id"]).lower()
+            self._scattered = self._scattered or not item.key.startswith(f"{name}/")
+        wishes = [item for item, _, _ in items]
+        sets = dict(self._of(wishes if self._scattered else wishes[:1]))
         twice = []
         for item, user, why in items:
             properties, origin = item.properties, item.origin
@@ -63,7 +67,16 @@ class LicenseSets:
                     self._swaps.add((sku, properties["skuId"]) if gone else (properties["skuId"], sku))
             mine["wanted"].append((item.key, properties["skuId"], properties["disabledPlans"], item.absent, why, place))
         self._snapshot.put(STAGED, sets.items())
+        self._judge_whole(wishes, sets)
         return twice
+
+    def _judge_whole(self, items: Sequence[Desired], sets: Mapping[str, Any]) -> None:
+        """Wishes come by key, so that all of a user are known by now, unless a chunk begins or ends among them."""
+        cut = {item.rails["set"] for item in (*items[:1], *items[-1:])}
+        told = {user: self._told(mine) for user, mine in sets.items() if user not in cut}
+        for item in items:
+            if item.rails["set"] in told:
+                item.rails["told"] = told[item.rails["set"]][item.key]
 
     def turns(self) -> int:
         """Who only loses licences comes first; then who swaps them, before those who wait for what that frees; last who
@@ -77,9 +90,12 @@ class LicenseSets:
 
     def obstacles(self, items: Sequence[Desired]) -> list[str]:
         """Why these cannot be written, one text each. Who also loses something gets all of it or nothing."""
-        sets = self._of(items)
+        sets = self._of([item for item in items if self._scattered or "told" not in item.rails])
         told = {user: self._told(mine) for user, mine in sets.items()}
-        return [told.get(item.rails["set"], {}).get(item.key, "") for item in items]
+        return [
+            told[name].get(item.key, "") if (name := item.rails["set"]) in told else item.rails["told"]
+            for item in items
+        ]
 
     def _turn(self, mine: Mapping[str, Any] | None) -> int:
         wanted = mine["wanted"] if mine else ()

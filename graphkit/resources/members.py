@@ -64,9 +64,17 @@ class Members(Resource):
         self._unread: dict[str, str] = {}
         self._looks: defaultdict[str, Looks] = defaultdict(Looks)
         self._authoritative = False
+        self._skus = Skus(context)
+        self._gives: dict[str, list[Sku]] = {}
+        """The SKUs that a group hands to its members."""
+        self._taken: Counter[tuple[str, str]] = Counter()
+        """Seats that a plan takes, by group and part number."""
 
     async def gather(self, view: PlanView) -> None:
         self._authoritative = any(group.rails.get("authoritative") for group in view.wanted("group"))
+        if names := {key: given for key, group in _groups(view) if (given := _given(group))}:
+            await self._skus.load()
+            self._gives = {key: list(filter(None, map(self._skus.find, given))) for key, given in names.items()}
         await self._users.load(view.wanted_count(self.kind))
 
     async def resolve(self, items: Sequence[Desired]) -> list[InputProblem]:
@@ -104,15 +112,18 @@ class Members(Resource):
         self.context.snapshot.put(JOINS, ((user, [*known.get(user, ()), *mine]) for user, mine in keys.items()))
 
     async def read(self, items: Sequence[Desired]) -> Sequence[Reading]:
-        """Who was seen in a group already need not be looked for in its list."""
-        pairs = [self._pair(item) for item in items]
+        """Who was seen in a group already need not be looked for in its list, nor anybody in one yet to be made."""
+        groups = [item.properties["group"] for item in items]
+        there = {group for group in set(groups) if ("group", group) in self.context.object_ids}
+        pairs = [self._pair(item) if group in there else "" for item, group in zip(items, groups, strict=True)]
         snapshot = self.context.snapshot
-        seen = snapshot.get(self.kind, pairs)
-        groups = {item.properties["group"] for item, pair in zip(items, pairs, strict=True) if pair not in seen}
-        if unlisted := sorted(group for group in groups if not snapshot.is_complete(self.kind, group)):
+        sought = [pair for pair in pairs if pair]
+        seen = snapshot.get(self.kind, sought)
+        missing = {group for group, pair in zip(groups, pairs, strict=True) if pair not in seen}
+        if unlisted := sorted(group for group in missing if not snapshot.is_complete(self.kind, group)):
             for group in unlisted:
                 await self._list(group)
-            seen = snapshot.get(self.kind, pairs)
+            seen = snapshot.get(self.kind, sought)
         return [self._reading(item, pair in seen) for item, pair in zip(items, pairs, strict=True)]
 
     def _user_id(self, properties: Mapping[str, Any]) -> str:
@@ -201,8 +212,19 @@ class Members(Resource):
             other_writes=people,
         )
 
+    def tally(self, items: Sequence[Desired]) -> None:
+        for item in items:
+            for sku in self._seats(item):
+                self._taken[item.properties["group"], sku] += 1
+
+    def _seats(self, wanted: Desired) -> list[str]:
+        """The SKUs of which a member takes a seat. Whoever holds one already takes no further seat."""
+        holds = wanted.rails.get("holds", ())
+        given = () if wanted.absent else self._gives.get(wanted.properties["group"], ())
+        return [sku.part_number for sku in given if sku.sku_id not in holds]
+
     async def guard(self, view: PlanView) -> list[str]:
-        groups = {group.key: group for kind in ("group", "group.reference") for group in view.wanted(kind)}
+        groups = dict(_groups(view))
         return [*self._over_cap(view, groups), *await self._short_of_seats(view, groups)]
 
     def _over_cap(self, view: PlanView, groups: dict[str, Desired]) -> Iterator[str]:
@@ -235,28 +257,22 @@ class Members(Resource):
         return added
 
     async def _short_of_seats(self, view: PlanView, groups: dict[str, Desired]) -> list[str]:
-        """Seats of a SKU are one pool for the whole plan. Whoever holds the SKU already takes no further seat."""
-        skus = Skus(self.context)
-        await skus.load()
-
-        gives = {key: given for key, group in groups.items() if (given := list(_given(group, skus)))}
-
-        def taken() -> Iterator[tuple[str, str, Origin]]:
-            for wanted in view.wanted(self.kind) if gives else ():
-                group, holds = wanted.properties["group"], wanted.rails.get("holds", ())
-                for sku in () if wanted.absent else gives.get(group, ()):
-                    if sku.sku_id not in holds:
-                        yield group, sku.part_number, wanted.origin
-
-        of_groups = Counter((group, sku) for group, sku, _ in taken())
+        """Seats of a SKU are one pool for the whole plan."""
         needed: Counter[str] = Counter()
         more: Counter[tuple[str, str]] = Counter()
-        for (group, sku), count in of_groups.items():
-            needed[sku] += count
-            more[str(groups[group].rails.get("org", "")), sku] += count
-        reasons = skus.shortages(needed, lambda: ((sku, origin) for _, sku, origin in taken()))
+        for (group, sku), count in self._taken.items():
+            if group in groups:  # and was not left out as invalid
+                needed[sku] += count
+                more[str(groups[group].rails.get("org", "")), sku] += count
+
+        def demand() -> Iterator[tuple[str, Origin]]:
+            for wanted in view.wanted(self.kind):
+                if wanted.properties["group"] in groups:
+                    yield from ((sku, wanted.origin) for sku in self._seats(wanted))
+
+        reasons = self._skus.shortages(needed, demand)
         if self.context.orgs:
-            reasons += await over_org_caps(self.context, skus, more)
+            reasons += await over_org_caps(self.context, self._skus, more)
         return reasons
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
@@ -322,11 +338,14 @@ class Looks:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-def _given(group: Desired, skus: Skus) -> Iterator[Sku]:
-    """The SKUs that a group hands to its members."""
-    for name in (group.rails.get("sku", ""), *group.rails.get("addons", ())):
-        if sku := skus.find(name):
-            yield sku
+def _groups(view: PlanView) -> Iterator[tuple[str, Desired]]:
+    """Those that members may be wanted in, by key."""
+    return ((group.key, group) for kind in ("group", "group.reference") for group in view.wanted(kind))
+
+
+def _given(group: Desired) -> list[str]:
+    """The SKUs that a group hands to its members, as the wish names them."""
+    return [name for name in (group.rails.get("sku"), *group.rails.get("addons", ())) if name]
 
 
 def _group_of(key: str) -> str:

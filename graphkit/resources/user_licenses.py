@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -33,6 +34,20 @@ SELECT = "id,assignedLicenses,licenseAssignmentStates"
 IDENTITY = ("user", "userId", "sku", "skuId")
 WRITTEN = (*IDENTITY, "disabledPlans")
 __all__ = ["HOLDING", "UserLicenses"]
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the lines of a plan come to.
+
+    ``needed`` counts the adds of each product, ``people`` who gets some, ``more`` what an organisation gets of a SKU,
+    less what it gives. ``takes``: something is taken from somebody.
+    """
+
+    needed: Counter[str] = field(default_factory=Counter)
+    more: Counter[tuple[str, str]] = field(default_factory=Counter)
+    people: int = 0
+    takes: bool = False
 
 
 class UserLicenses(Resource):
@@ -62,6 +77,7 @@ class UserLicenses(Resource):
         self._locates = False
         self._takes = False
         self._turn = 0
+        self._asked: Asked | None = None
         self._capped: dict[str, tuple[str, str]] = {}
         """Organisation and SKU of lines that count against a cap, by key."""
 
@@ -172,38 +188,23 @@ class UserLicenses(Resource):
 
     def alternative(self, view: PlanView) -> Alternative | None:
         """Licences one by one against a group for each product, into which twenty people go with one write."""
-        products: Counter[str] = Counter()
-        people, last = 0, ""
-        for key, action in view.actions(self.kind):  # all of one user stand together
-            if action is Action.ADD:
-                user, _, product = key.rpartition("/")
-                products[product] += 1
-                people += user != last
-                last = user
-        if people < WORTH_A_LINE:
+        asked = self._asked or self._ask(view)
+        if asked.people < WORTH_A_LINE:
             return None
         return Alternative(
             chosen="licences one by one",
             route=("POST", "/users/{id}/assignLicense"),
-            writes=people,
+            writes=asked.people,
             other="by group, with licenses.pools",
             other_route=("PATCH", "/groups/{id}"),
             # For each group, one write makes it and another gives it its licence.
-            other_writes=sum(math.ceil(count / Members.pack_limit) + 2 for count in products.values()),
+            other_writes=sum(math.ceil(count / Members.pack_limit) + 2 for count in asked.needed.values()),
         )
 
     async def guard(self, view: PlanView) -> list[str]:
         """Seats of a SKU are one pool for the whole plan; whoever holds it takes no further one."""
-        needed: Counter[str] = Counter()
-        more: Counter[tuple[str, str]] = Counter()
-        takes = False
-        for key, action in view.actions(self.kind):
-            takes = takes or action is Action.REMOVE
-            if action is Action.ADD:
-                needed[_product_of(key)] += 1
-            if key in self._capped:
-                more[self._capped[key]] += {Action.ADD: 1, Action.REMOVE: -1}.get(action, 0)
-        waiting = filter(_waits_for_a_seat, view.changes(self.kind) if takes else ())
+        self._asked = asked = self._ask(view)
+        waiting = filter(_waits_for_a_seat, view.changes(self.kind) if asked.takes else ())
         freed = Counter(_product_of(change.key) for change in waiting)
 
         def demand() -> Iterator[tuple[str, Origin]]:
@@ -211,7 +212,22 @@ class UserLicenses(Resource):
                 if change.action is Action.ADD:
                     yield _product_of(change.key), change.origin
 
-        return [*self._skus.shortages(needed, demand, freed), *await over_org_caps(self.context, self._skus, more)]
+        short = self._skus.shortages(asked.needed, demand, freed)
+        return [*short, *await over_org_caps(self.context, self._skus, asked.more)]
+
+    def _ask(self, view: PlanView) -> Asked:
+        asked, last = Asked(), ""
+        for key, action in view.actions(self.kind):
+            if action is Action.ADD:
+                user, _, product = key.rpartition("/")
+                asked.needed[product] += 1
+                asked.people += user != last  # all of one user stand together
+                last = user
+            elif action is Action.REMOVE:
+                asked.takes = True
+            if key in self._capped:
+                asked.more[self._capped[key]] += {Action.ADD: 1, Action.REMOVE: -1}.get(action, 0)
+        return asked
 
     def routes(self, change: Change) -> Iterable[tuple[str, str]]:
         return [("POST", "/users/{id}/assignLicense")]

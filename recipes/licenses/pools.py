@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -131,8 +131,10 @@ def _note_list(lists: dict[Path, tuple[Source, str, Lists]], source: Source, poo
 
 def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterator[Desired]:
     wanted = {heading for headings in shared for heading in headings}
+    places: dict[str, int] = {}
     for origin, member in inputs.rows_beside(source, name, Member, headings=wanted):
-        cells = _meant(inputs, origin, wanted)
+        places = places or {heading: place for place, heading in enumerate(origin.columns) if heading in wanted}
+        cells = _meant(inputs, origin, places)
         if cells is None:
             continue
         for headings, pools in shared.items():
@@ -145,9 +147,12 @@ def _members(inputs: Inputs, source: Source, name: str, shared: Lists) -> Iterat
                 )
 
 
-def _meant(inputs: Inputs, origin: Origin, headings: Iterable[str]) -> dict[str, str] | None:
-    """The cells of a row that pools match; None if a spreadsheet destroyed one: then nobody knows where it belongs."""
-    cells = {heading: origin.values[heading].strip() for heading in headings}
+def _meant(inputs: Inputs, origin: Origin, places: Mapping[str, int]) -> dict[str, str] | None:
+    """The cells of a row that pools match, by heading.
+
+    ``None`` if a spreadsheet destroyed one: then nobody knows where the row belongs.
+    """
+    cells = {heading: origin.cells[place].strip() for heading, place in places.items()}
     if are_plain(cells.values()):
         return cells
     for heading, cell in cells.items():

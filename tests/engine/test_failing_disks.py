@@ -77,6 +77,8 @@ class _Failing(sqlite3.Connection):
 def planned(tmp_path_factory):
     """A folder for each recipe with a plan that is ready, and what it leads to."""
     made = {}
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(runfile, "PAGE", 1024)  # so that small runs soon need more than there is
     for recipe in RECIPES:
         folder = tmp_path_factory.mktemp(recipe)
         ready, done = World(folder / "ready", recipe), World(folder / "done", recipe)
@@ -86,6 +88,7 @@ def planned(tmp_path_factory):
         shutil.copytree(ready.folder, done.folder)
         assert done.apply("a.run").apply_exit_code == 0
         made[recipe] = (ready.folder, settled(done))
+    monkeypatch.undo()
     return made
 
 
@@ -202,7 +205,7 @@ def test_a_file_system_that_takes_no_more_bytes_stops_the_run_before_its_request
         for pages in (0, 1, 2, 4, 8, 16, 32, 64):
             world = World(tmp_path / f"{pages}", "licenses.pools")
             shutil.copytree(ready, world.folder)
-            limit = (world.folder / "a.run").stat().st_size + 4096 * pages
+            limit = (world.folder / "a.run").stat().st_size + 2048 * pages
             with monkeypatch.context() as broken:
                 broken.setattr(RunFile, "transaction", limited)
                 error = attempt(world)

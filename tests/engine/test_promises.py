@@ -222,6 +222,7 @@ def test_nothing_may_be_written_in_a_session_after_its_run(world):
 
 @pytest.mark.parametrize("pages", [0, 1])
 def test_a_full_disk_stops_the_run_with_one_error_and_a_resume_goes_on(world, monkeypatch, pages):
+    monkeypatch.setattr(runfile, "PAGE", 1024)  # so that a small run soon needs more than there is
     pools = planned(world(POOLS))
     connect = runfile._connect
 

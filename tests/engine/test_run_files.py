@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from graphkit.engine.bulk import AT_ONCE, insert
 from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputProblem, RunFileError
@@ -90,7 +91,7 @@ def test_a_missing_file_is_refused_with_what_to_do(tmp_path):
 
 def test_a_newer_format_is_refused(plan):
     with closing(sqlite3.connect(plan)) as db, db:
-        db.execute("PRAGMA user_version = 3")
+        db.execute("PRAGMA user_version = 4")
     db.close()
     with pytest.raises(RunFileError, match="newer graphkit"):
         RunFile.open(plan)
@@ -125,8 +126,12 @@ def test_a_run_file_is_never_overwritten(plan):
         RunFile.create(plan, HEADER)
 
 
+def row_of(file, place, cells):
+    return Origin(file, place, tuple(cells), tuple(cells.values()))
+
+
 def wish(key, place, **more):
-    return Desired(kind="group", key=key, origin=Origin("s.csv", place, {"name": key}), **more)
+    return Desired(kind="group", key=key, origin=row_of("s.csv", place, {"name": key}), **more)
 
 
 def test_keys_that_are_wanted_twice_name_both_rows_and_the_first_is_kept(tmp_path):
@@ -197,7 +202,7 @@ def test_lines_are_counted_within_a_container_and_not_within_one_whose_name_begi
 def test_texts_with_line_feeds_are_kept_as_they_are(tmp_path):
     """Lines, wishes and cells are encoded many at a time, one to a line."""
     text = "one\ntwo\r\n\u2028three"
-    item = Desired(kind="k", key=text, origin=Origin("s.csv", 2, {text: text}), properties={"name": text})
+    item = Desired(kind="k", key=text, origin=row_of("t.csv", 2, {text: text}), properties={"name": text})
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
         run.stage([item, wish("z", 3)])
         assert [each.properties for each in run.wanted("k")] == [{"name": text}]
@@ -216,6 +221,53 @@ def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
         run.record([(2, Result(status=Status.DONE), 1.0)])
         assert run.unsettled() == {}
         assert [each.key for each in run.pending()] == ["a"]
+
+
+@pytest.mark.parametrize("seq", [1, 1_000, 1_001, 2_005])
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "key = key || 'x'",
+        "action = 'remove'",
+        "line = line || ' '",
+        # The same characters, and another place between the two.
+        "kind = kind || substr(key, 1, 1), key = substr(key, 2)",
+        "line = CAST(line AS BLOB)",
+    ],
+)
+def test_a_line_anywhere_in_a_long_plan_cannot_be_altered_unseen(tmp_path, seq, tampering):
+    """The digest is chained over a thousand lines at a time."""
+    path = sealed(tmp_path / "a.run", *(change(f"{number:04}", place=number) for number in range(2_005)))
+    with RunFile.open(path) as run:
+        run.verify()
+    with closing(sqlite3.connect(path)) as db, db:
+        assert db.execute(f"UPDATE change SET {tampering} WHERE seq = ?", (seq,)).rowcount == 1
+    db.close()
+    with RunFile.open(path) as run, pytest.raises(RunFileError):
+        run.verify()
+
+
+def test_counts_follow_the_lines_as_they_come(tmp_path):
+    with RunFile.create(tmp_path / "a.run", HEADER) as run:
+        assert run.counts_by_kind() == {}
+        run.add_changes([change("a"), change("b", action=Action.NOOP), change("c")])
+        assert (run.counts()["add"], run.counts()["noop"]) == (2, 1)
+        run.add_changes([change("d"), Change(kind="other", key="e", action=Action.ADD)])
+        kept = run.counts_by_kind()
+    with RunFile.open(tmp_path / "a.run") as run:
+        assert run.counts_by_kind() == kept
+        assert list(kept) == list(run.counts_by_kind())
+        assert run.counts()["add"] == 4
+
+
+def test_rows_go_in_whole_however_many_they_are():
+    for count in (0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 7):
+        with closing(sqlite3.connect(":memory:")) as db:
+            db.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+            rows = [(number, f"b{number}") for number in range(count)]
+            assert insert(db, "OR IGNORE INTO t(a, b)", rows) == count
+            assert db.execute("SELECT a, b FROM t ORDER BY a").fetchall() == rows
+            assert insert(db, "OR IGNORE INTO t(a, b)", [*rows, (-1, "new")]) == 1
 
 
 def test_every_change_has_an_outcome_before_a_run_is_finished(plan):
@@ -239,7 +291,7 @@ def test_a_row_is_as_good_as_its_worst_change(tmp_path):
 
 def test_input_rows_come_back_in_their_order_whatever_the_order_of_trouble(tmp_path):
     with RunFile.create(tmp_path / "a.run", HEADER) as run:
-        run.stage_inputs([Origin("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
+        run.stage_inputs([row_of("s.csv", place, {"upn": str(place)}) for place in (2, 4, 5)])
         run.mark_problem(InputProblem("s.csv", 3, "bad", "no such user"))
         rows = [(row.origin.place, row.result.code) for row in run.input_results(tables=True)]
     assert rows == [(2, "not-asked"), (3, "invalid-input"), (4, "not-asked"), (5, "not-asked")]
@@ -252,7 +304,7 @@ def test_input_rows_come_back_in_the_order_of_their_files_one_that_is_found_mean
         run.stage_inputs([Origin("a.yaml", "pools[0]")])
         opened += ["m.csv", "b.csv"]
         for file in ("b.csv", "z.csv", "m.csv"):
-            run.stage_inputs([Origin(file, place, {file: ""}) for place in (2, 3)])
+            run.stage_inputs([row_of(file, place, {file: ""}) for place in (2, 3)])
         found = [row.origin.file for row in run.input_results(tables=True)]
         assert run.input_columns() == ["z.csv", "m.csv", "b.csv"]
     assert found == ["z.csv", "z.csv", "m.csv", "m.csv", "b.csv", "b.csv"]
@@ -361,7 +413,7 @@ def test_a_torn_file_is_refused(begun):
 
 def test_an_older_format_is_refused(plan):
     with closing(sqlite3.connect(plan)) as db, db:
-        db.execute("PRAGMA user_version = 1")
+        db.execute("PRAGMA user_version = 2")
     db.close()
     with pytest.raises(RunFileError, match="older graphkit"):
         RunFile.open(plan)

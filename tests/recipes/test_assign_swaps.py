@@ -2,6 +2,7 @@
 
 import pytest
 
+from graphkit.engine.run import wishes
 from graphkit.sandbox.areas.licensing import set_states, state_of
 from graphkit.sandbox.seeding.skus import PLANS, PRODUCTS
 
@@ -221,6 +222,15 @@ def test_what_plans_ask_of_each_other_is_told_without_asking(simulated, tenant, 
 
 def _ways(lines):
     return {line.rpartition(",")[2].lower() for line in lines}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1000])
+def test_two_wishes_of_one_user_meet_though_a_chunk_ends_between_them(simulated, rows, monkeypatch, chunk):
+    monkeypatch.setattr(wishes, "CHUNK", chunk)
+    path = rows(*(f"{upn(number)},SPE_E3,RX1,Add" for number in range(1, 7)), f"{upn(3)},SPE_F1,RX1,Add")
+    items = plan(simulated, path).json["items"]
+    blocked = {item["key"] for item in items if item["action"] == "blocked"}
+    assert (len(items), blocked) == (7, {f"{upn(3)}/SPE_E3", f"{upn(3)}/SPE_F1"})
 
 
 def test_nothing_is_taken_from_whoever_cannot_get_the_other(simulated, tenant, give, rows):

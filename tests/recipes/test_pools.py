@@ -75,6 +75,13 @@ def test_more_people_than_seats_stop_the_plan(simulated, tenant, tmp_path):
     assert "SPE_E3: 45 seats needed, 40 free" in refused.json["blocked"][0]
 
 
+def test_rows_that_are_left_out_as_invalid_take_no_seat(simulated, tenant, tmp_path):
+    tenant.seed(organisations=1, users=40, licensed=0, seats={"SPE_E3": 40})
+    source = pools(tmp_path, 45)  # five of them are nobody here
+    made = simulated("plan", "licenses.pools", "-i", source, "--skip-invalid", "-o", "json")
+    assert (made.json["status"], made.json["changes"]["add"]) == ("ready", 41)
+
+
 SIXTEEN = " or ".join(f"department eq '{number}'" for number in range(16))
 
 

@@ -19,6 +19,10 @@ def run(tmp_path):
         yield file
 
 
+def row_of(file, place, cells):
+    return Origin(file, place, tuple(cells), tuple(cells.values()))
+
+
 def add(run, key, origin, action=Action.ADD, result=None):
     run.stage([Desired(kind="k", key=key, origin=origin)])
     run.add_changes([Change(kind="k", key=key, action=action, origin=origin)])
@@ -37,8 +41,8 @@ DONE = Result(status=Status.DONE, object_id="id-1", request_id="r-1")
 
 
 def test_each_row_of_a_table_keeps_its_columns_and_gets_its_outcome(run, tmp_path):
-    add(run, "b", Origin("a.csv", 3, {"upn": "b", "org": "RX1"}), result=DONE)
-    add(run, "a", Origin("a.csv", 2, {"upn": "a", "org": "RX1"}), result=Result(
+    add(run, "b", row_of("a.csv", 3, {"upn": "b", "org": "RX1"}), result=DONE)
+    add(run, "a", row_of("a.csv", 2, {"upn": "a", "org": "RX1"}), result=Result(
         status=Status.FAILED, code="Denied", error="no", request_id="r-2"
     ))  # fmt: skip
     rows = written(run, tmp_path)
@@ -49,8 +53,8 @@ def test_each_row_of_a_table_keeps_its_columns_and_gets_its_outcome(run, tmp_pat
 
 
 def test_rows_of_two_tables_share_the_columns_of_both(run, tmp_path):
-    add(run, "a", Origin("a.csv", 2, {"upn": "a"}), result=DONE)
-    add(run, "b", Origin("b.csv", 2, {"team": "b", "upn": "o"}), result=DONE)
+    add(run, "a", row_of("a.csv", 2, {"upn": "a"}), result=DONE)
+    add(run, "b", row_of("b.csv", 2, {"team": "b", "upn": "o"}), result=DONE)
     assert [(row["upn"], row["team"]) for row in written(run, tmp_path)] == [("a", ""), ("o", "b")]
 
 
@@ -65,14 +69,14 @@ def test_entries_of_documents_are_named_where_no_table_was_given(run, tmp_path):
 
 def test_entries_of_a_document_stay_out_of_the_way_of_a_table(run, tmp_path):
     add(run, "a", Origin("a.yaml", "pools[0]"), result=DONE)
-    add(run, "b", Origin("a.csv", 2, {"upn": "b"}), result=DONE)
+    add(run, "b", row_of("a.csv", 2, {"upn": "b"}), result=DONE)
     assert [row["upn"] for row in written(run, tmp_path)] == ["b"]
 
 
 def test_no_cell_is_a_formula_heading_and_error_included(run, tmp_path):
     evil = "=HYPERLINK(1)"
     bad = Result(status=Status.FAILED, code=evil, error=evil)
-    add(run, "a", Origin("a.csv", 2, {evil: evil}), result=bad)
+    add(run, "a", row_of("a.csv", 2, {evil: evil}), result=bad)
     text = (written(run, tmp_path), (tmp_path / "out.csv").read_text(encoding="utf-8-sig"))[1]
     for row in csv.reader(text.splitlines()):
         assert not [cell for cell in row if cell.startswith(tuple(FORMULA_STARTS))]
@@ -88,7 +92,7 @@ def test_what_guards_a_cell_is_undone_exactly_when_it_is_read_again(start, apost
 
 
 def test_the_file_is_for_spreadsheets_and_for_its_owner_alone(run, tmp_path):
-    add(run, "a", Origin("a.csv", 2, {"upn": "ü"}), result=DONE)
+    add(run, "a", row_of("a.csv", 2, {"upn": "ü"}), result=DONE)
     written(run, tmp_path)
     content = (tmp_path / "out.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbf")
@@ -99,7 +103,7 @@ def test_the_file_is_for_spreadsheets_and_for_its_owner_alone(run, tmp_path):
 
 def test_an_older_file_is_replaced_at_once(run, tmp_path):
     (tmp_path / "out.csv").write_text("old\n" * 1000)
-    add(run, "a", Origin("a.csv", 2, {"upn": "a"}), result=DONE)
+    add(run, "a", row_of("a.csv", 2, {"upn": "a"}), result=DONE)
     assert len(written(run, tmp_path)) == 1
     assert list(tmp_path.glob("*.part")) == []
 
@@ -122,7 +126,7 @@ def test_what_cannot_be_written_to_its_end_leaves_the_older_file_and_nothing_of_
 
 def test_memory_does_not_grow_with_the_rows(run, tmp_path):
     def peak(rows):
-        origins = [Origin("a.csv", number, {"upn": f"{number}" * 20}) for number in rows]
+        origins = [row_of("a.csv", number, {"upn": f"{number}" * 20}) for number in rows]
         run.stage_inputs(origins)
         del origins
         tracemalloc.start()

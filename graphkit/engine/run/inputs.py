@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from graphkit.engine.bulk import insert
 from graphkit.engine.change import Origin
 from graphkit.engine.run.store import CHUNK, Store
 from graphkit.errors import InputProblem
@@ -30,6 +31,7 @@ class InputRows(Store):
         self.given: Iterable[str] = ()
         """Files in the order in which they were given, which is that of the results; may grow as more are opened."""
         self._files: dict[str, int] = {}
+        self._with_columns: set[str] = set()
         self._paths: dict[tuple[int, str], int] = {}
 
     def stage_inputs(self, origins: Iterable[Origin]) -> None:
@@ -41,8 +43,18 @@ class InputRows(Store):
 
     def inputs(self) -> Iterator[Origin]:
         """Every input row, with its cells."""
-        for file, place, data in self._db.execute("SELECT file, place, data FROM input ORDER BY id"):
-            yield Origin(file, place, msgspec.json.decode(data) if data else {})
+        return (origin for _, origin, _ in self._kept_inputs())
+
+    def _kept_inputs(self, which: str = "true") -> Iterator[tuple[int, Origin, str | None]]:
+        """(number, input row, why it was left out) of those of which SQL says that they are wanted, in order."""
+        files = {
+            number: (name, tuple(msgspec.json.decode(columns)))
+            for number, name, columns in self._db.execute("SELECT number, name, columns FROM file")
+        }
+        rows = self._db.execute(f"SELECT id, place, cells, problem FROM input WHERE {which} ORDER BY id")
+        for row, place, cells, problem in rows:
+            name, columns = files[row // _PER_FILE]
+            yield row, Origin(name, place, columns, msgspec.json.decode(cells)), problem
 
     def mark_problem(self, problem: InputProblem) -> None:
         """Note why an input row was left out; it ends as skipped."""
@@ -59,14 +71,14 @@ class InputRows(Store):
 
     def _keep_inputs(self, origins: Sequence[Origin]) -> None:
         # In the order of the columns, so that the results can be laid beside the input.
-        texts = _VALUES.encode_lines([origin.values for origin in origins]).decode().split("\n")[:-1]
-        self._db.executemany(
-            "INSERT OR IGNORE INTO input(id, file, place, data) VALUES (?, ?, ?, ?)",
-            [
-                (self._input_id(origin), origin.file, origin.place, text)
-                for origin, text in zip(origins, texts, strict=True)
-            ],
-        )
+        texts = _VALUES.encode_lines([origin.cells for origin in origins]).decode().split("\n")[:-1]
+        rows = [(self._input_id(origin), origin.place, text) for origin, text in zip(origins, texts, strict=True)]
+        insert(self._db, "OR IGNORE INTO input(id, place, cells)", rows)
+        for file, columns in {origin.file: origin.columns for origin in origins if origin.columns}.items():
+            if file not in self._with_columns:
+                self._with_columns.add(file)
+                query = "UPDATE file SET columns = ? WHERE number = ?"
+                self._db.execute(query, (_VALUES.encode(columns).decode(), self._files[file]))
 
     def _input_id(self, origin: Origin) -> int:
         file, place = self._files.get(origin.file), origin.place
@@ -79,5 +91,7 @@ class InputRows(Store):
     def _number(self, file: str) -> int:
         """Of a file that is new here; those given before it come first, for their rows may be kept later."""
         for name in (*self.given, file):
-            self._files.setdefault(name, len(self._files))
+            if name not in self._files:
+                self._files[name] = len(self._files)
+                self._db.execute("INSERT INTO file(number, name) VALUES (?, ?)", (self._files[name], name))
         return self._files[file]

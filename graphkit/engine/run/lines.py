@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+from graphkit.engine.bulk import insert
 from graphkit.engine.change import Action, Change
 from graphkit.engine.run.inputs import InputRows
 from graphkit.engine.run.store import CHUNK
@@ -16,20 +20,26 @@ _ACTIONS = {action.value: action for action in Action}
 class Lines(InputRows):
     """What is planned."""
 
-    _counted: dict[str, dict[str, int]] | None = None
-    """Counts by kind and action, until a line is added."""
+    def __init__(self, path: Path, db: sqlite3.Connection, *, write: bool) -> None:
+        super().__init__(path, db, write=write)
+        self._counted: dict[str, dict[str, int]] | None = None
+        """Counts by kind and action, once somebody has asked."""
+        self._within: dict[tuple[str, str], Counter[Action]] = {}
+        """The same within a container, by kind and container, until a line is added."""
 
     def add_changes(self, changes: Sequence[Change]) -> None:
         """Append plan lines; the caller brings them in plan order."""
-        self._counted = None
+        counted, self._counted, self._within = self.counts_by_kind(), None, {}
         with self.transaction():
-            self._db.executemany(
-                "INSERT INTO change(kind, key, action, line, input) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
-                    for change, line in zip(changes, Change.lines(changes), strict=True)
-                ],
-            )
+            rows = [
+                (change.kind, change.key, change.action.value, line, self._input_id(change.origin))
+                for change, line in zip(changes, Change.lines(changes), strict=True)
+            ]
+            insert(self._db, "INTO change(kind, key, action, line, input)", rows)
+        for (kind, action), count in Counter(map(itemgetter(0, 2), rows)).items():
+            actions = counted.setdefault(kind, {})
+            actions[action] = actions.get(action, 0) + count
+        self._counted = counted
 
     def note_objects(self, ids: Mapping[tuple[str, str], str]) -> None:
         """What names stand for: the id of each (kind, key)."""
@@ -66,12 +76,14 @@ class Lines(InputRows):
 
     def counts_within(self, kind: str, container: str) -> Counter[Action]:
         """How many lines of a kind there are of each action whose key is ``<container>/<name>``."""
-        rows = self._db.execute(
-            "SELECT action, count(*) FROM change WHERE kind = ? AND key >= ? AND key < ?"
-            " AND instr(substr(key, ?), '/') = 0 GROUP BY action",
-            (kind, f"{container}/", f"{container}0", len(container) + 2),
-        )
-        return Counter({_ACTIONS[action]: count for action, count in rows})
+        if (kind, container) not in self._within:
+            rows = self._db.execute(
+                "SELECT action, count(*) FROM change WHERE kind = ? AND key >= ? AND key < ?"
+                " AND instr(substr(key, ?), '/') = 0 GROUP BY action",
+                (kind, f"{container}/", f"{container}0", len(container) + 2),
+            )
+            self._within[kind, container] = Counter({_ACTIONS[action]: count for action, count in rows})
+        return self._within[kind, container]
 
     def find_change(self, kind: str, key: str) -> Change | None:
         """The line for one object that writes something, if the plan has one."""

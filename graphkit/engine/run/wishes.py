@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from graphkit.engine.bulk import insert
 from graphkit.engine.change import Desired, Origin
 from graphkit.engine.run.inputs import InputRows
 from graphkit.engine.run.store import CHUNK
@@ -49,10 +50,8 @@ class Wishes(InputRows):
             for kind, some in by_kind.items():
                 # Line by line: a line feed within a text is escaped.
                 wishes = _ENCODER.encode_lines(some).split(b"\n")[:-1]
-                self._db.executemany(
-                    f"INSERT INTO staged_{self._table(kind)}(key, wish) VALUES (?, ?)",
-                    [(item.key, wish) for item, wish in zip(some, wishes, strict=True)],
-                )
+                staged = [(item.key, wish) for item, wish in zip(some, wishes, strict=True)]
+                insert(self._db, f"INTO staged_{self._table(kind)}(key, wish)", staged)
                 self._counts[kind] += len(some)
 
     def _table(self, kind: str) -> int:
