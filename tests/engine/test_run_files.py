@@ -12,7 +12,7 @@ from contextlib import closing
 import pytest
 
 from graphkit.engine.bulk import AT_ONCE, insert
-from graphkit.engine.change import Action, Change, Desired, Origin, Result, Status
+from graphkit.engine.change import Action, Change, Desired, Effect, Origin, Result, Status
 from graphkit.engine.runfile import RunFile
 from graphkit.errors import InputProblem, RunFileError
 
@@ -221,6 +221,18 @@ def test_intents_without_outcome_are_unsettled_until_released_or_recorded(plan):
         run.record([(2, Result(status=Status.DONE), 1.0)])
         assert run.unsettled() == {}
         assert [each.key for each in run.pending()] == ["a"]
+
+
+def test_what_was_accepted_uses_up_the_budget_though_it_did_not_become_effective(tmp_path):
+    path = sealed(tmp_path / "a.run", change("a", Action.CREATE), change("b", Action.CREATE, place=3), change("c"))
+    refused = Result(status=Status.FAILED, object_id="id-a", code="CountViolation", effective=Effect.NO)
+    with RunFile.open(path, write=True) as run:
+        run.intend([(1, 1, 0.0), (2, 2, 0.0), (3, 3, 0.0)])
+        run.record([(1, refused, 1.0), (2, Result(status=Status.FAILED), 1.0), (3, Result(status=Status.DONE), 1.0)])
+        assert run.written_counts() == {"create": 1, "add": 1}
+        assert [key for _, key, _, _ in run.written()] == ["a", "c"]
+        assert run.created() == {("group.member", "a"): 1.0}
+        assert run.written_ids("group.member") == {"id-a"}
 
 
 @pytest.mark.parametrize("seq", [1, 1_000, 1_001, 2_005])

@@ -16,6 +16,9 @@ from graphkit.engine.run.store import CHUNK
 
 _ACTIONS = {action.value: action for action in Action}
 
+CARRIED_OUT = "(status = 'done' OR effective = 'no')"
+"""Of an outcome: what the service accepted was written, even where it did not become effective."""
+
 
 class Lines(InputRows):
     """What is planned."""
@@ -61,7 +64,7 @@ class Lines(InputRows):
     def created(self) -> dict[tuple[str, str], float]:
         """Objects that this run has made so far, and when."""
         rows = self._db.execute(
-            "SELECT kind, key, at FROM change JOIN outcome USING(seq) WHERE action = 'create' AND status = 'done'"
+            f"SELECT kind, key, at FROM change JOIN outcome USING(seq) WHERE action = 'create' AND {CARRIED_OUT}"
         )
         return {(kind, key): at for kind, key, at in rows}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from graphkit.engine.change import Change, Effect, Result, Status
-from graphkit.engine.run.lines import Lines
+from graphkit.engine.run.lines import CARRIED_OUT, Lines
 
 # A parameter that is needed twice is given twice: Python 3.12.0 to 3.12.3 warn of numbered ones (CPython issue 117995).
 _RECORD = (
@@ -64,7 +64,7 @@ class Records(Lines):
         """Objects of a kind that this run has made or changed so far."""
         rows = self._db.execute(
             "SELECT object_id FROM change JOIN outcome USING(seq)"
-            " WHERE kind = ? AND action IN ('create', 'update') AND status = 'done' AND object_id != ''",
+            f" WHERE kind = ? AND action IN ('create', 'update') AND {CARRIED_OUT} AND object_id != ''",
             (kind,),
         )
         return {object_id for (object_id,) in rows}
@@ -108,14 +108,14 @@ class Records(Lines):
         """(kind, key, action, time) of everything that was carried out, in plan order."""
         yield from self._db.execute(
             "SELECT kind, key, action, at FROM change JOIN outcome USING(seq)"
-            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') ORDER BY seq"
+            f" WHERE {CARRIED_OUT} AND action NOT IN ('noop', 'blocked') ORDER BY seq"
         )
 
     def written_counts(self) -> dict[str, int]:
         """How many changes per action were carried out so far: what is used up of the plan's budget."""
         rows = self._db.execute(
             "SELECT action, count(*) FROM change JOIN outcome USING(seq)"
-            " WHERE status = 'done' AND action NOT IN ('noop', 'blocked') GROUP BY action"
+            f" WHERE {CARRIED_OUT} AND action NOT IN ('noop', 'blocked') GROUP BY action"
         )
         return {action: int(count) for action, count in rows}
 
